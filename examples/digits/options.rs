@@ -1,0 +1,45 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+pub const USAGE: &str = "\
+usage: digits [--host] [--steps N] [--picture PATH]
+  --host          train on the CPU even where there is a GPU
+  --steps N       steps to train for, at least 1 (1320: 60 epochs)
+  --picture PATH  where the SVG of rate and loss goes (digits.svg in the target folder)";
+
+#[derive(Debug)]
+pub struct Options {
+    pub host: bool,
+    pub steps: u64,
+    pub picture: PathBuf,
+}
+
+impl Options {
+    /// Reads the arguments, without the program's name. The error is for the user.
+    pub fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Self, String> {
+        let mut options = Self { host: false, steps: 1320, picture: default_picture() };
+        while let Some(argument) = arguments.next() {
+            let mut value = || arguments.next().ok_or(format!("{} needs a value", argument.display()));
+            match argument.to_str() {
+                Some("--host") => options.host = true,
+                Some("--steps") => options.steps = steps(value()?)?,
+                Some("--picture") => options.picture = value()?.into(),
+                _ => return Err(format!("{} is not an option", argument.display())),
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn steps(value: OsString) -> Result<u64, String> {
+    let steps = value.to_str().and_then(|text| text.parse().ok());
+    steps.filter(|&steps| steps >= 1).ok_or(format!("--steps is {}, but must be a number, at least 1", value.display()))
+}
+
+/// `digits.svg` in cargo's target folder, of which this program lies in `<profile>/examples`.
+fn default_picture() -> PathBuf {
+    let program = std::env::current_exe().unwrap_or_default();
+    program.ancestors().nth(3).map_or_else(|| "digits.svg".into(), |target| target.join("digits.svg"))
+}

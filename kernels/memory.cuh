@@ -1,0 +1,45 @@
+// The only ways to global memory (besides the relaxed and atomic ones in ptx.cuh). A kernel that touches memory past these
+// helpers escapes the byte counts and the race checks of the tests.
+//
+// No `.nc` load anywhere: parameters, state and tables are written in place between and during launches.
+#pragma once
+#include "ptx.cuh"
+
+// Table rows, constants, resolved records: read by many, written by nobody during this launch.
+template <class T>
+__device__ __forceinline__ T load_row(const T* p) {
+  ASSUME_GLOBAL(p);
+  for (u32 i = 0; i < sizeof(T); i += alignof(T)) note_load((const char*)p + i, alignof(T));
+  return *p;
+}
+
+// Elements that this thread reads and writes back: parameters and state.
+template <class T>
+__device__ __forceinline__ T load_element(const T* p) {
+  ASSUME_GLOBAL(p);
+  note_load(p, sizeof(T));
+  return *p;
+}
+
+// Elements read once and not written: gradients. Evicted first.
+template <class T>
+__device__ __forceinline__ T load_once(const T* p) {
+  ASSUME_GLOBAL(p);
+  note_load(p, sizeof(T));
+  return load_evict_first(p);
+}
+
+template <class T>
+__device__ __forceinline__ void store_element(T* p, T value) {
+  ASSUME_GLOBAL(p);
+  note_store(p, sizeof(T));
+  *p = value;
+}
+
+// Results of the evaluation, read by the next launch.
+template <class T>
+__device__ __forceinline__ void store_row(T* p, T value) {
+  ASSUME_GLOBAL(p);
+  for (u32 i = 0; i < sizeof(T); i += alignof(T)) note_store((char*)p + i, alignof(T));
+  *p = value;
+}

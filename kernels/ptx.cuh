@@ -1,0 +1,38 @@
+// The only place for what exists on a GPU alone: each function is one PTX instruction or compiler hint, with a plain C++
+// twin beside it for the CPU emulator that runs these kernels in tests (it defines CUDA_ON_CPU).
+#pragma once
+#include "types.cuh"
+
+#ifndef CUDA_ON_CPU
+
+// Tells the compiler that `p` points to global memory: LDG and STG instead of generic LD and ST.
+#define ASSUME_GLOBAL(p) __builtin_assume(__isGlobal(p))
+
+// A load that another block's relaxed store may race with: never cached in L1, never split.
+__device__ __forceinline__ u64 load_relaxed(const u64* p) { u64 v; asm volatile("ld.relaxed.gpu.global.u64 %0, [%1];" : "=l"(v) : "l"(p) : "memory"); return v; }
+
+__device__ __forceinline__ void store_relaxed(u64* p, u64 v) { asm volatile("st.relaxed.gpu.global.u64 [%0], %1;" ::"l"(p), "l"(v) : "memory"); }
+
+// Counts up to `last`, then wraps to 0; returns the value before.
+__device__ __forceinline__ u32 take_ticket(u32* p, u32 last) { u32 v; asm volatile("atom.relaxed.gpu.global.inc.u32 %0, [%1], %2;" : "=r"(v) : "l"(p), "r"(last) : "memory"); return v; }
+
+// A load whose line leaves the caches first: for what is read once.
+template <class T>
+__device__ __forceinline__ T load_evict_first(const T* p) { return __ldcs(p); }
+
+// Where the emulator counts, checks and reorders accesses; nothing on a GPU.
+__device__ __forceinline__ void note_load(const void*, u32) {}
+__device__ __forceinline__ void note_store(const void*, u32) {}
+
+#else
+
+#define ASSUME_GLOBAL(p) ((void)0)
+__device__ __forceinline__ u64 load_relaxed(const u64* p) { cuda_on_cpu::access(p, 8, cuda_on_cpu::Access::load); return *p; }
+__device__ __forceinline__ void store_relaxed(u64* p, u64 v) { cuda_on_cpu::access(p, 8, cuda_on_cpu::Access::store); *p = v; }
+__device__ __forceinline__ u32 take_ticket(u32* p, u32 last) { return atomicInc(p, last); }
+template <class T>
+__device__ __forceinline__ T load_evict_first(const T* p) { return *p; }
+__device__ __forceinline__ void note_load(const void* p, u32 bytes) { cuda_on_cpu::access(p, bytes, cuda_on_cpu::Access::load); }
+__device__ __forceinline__ void note_store(const void* p, u32 bytes) { cuda_on_cpu::access(p, bytes, cuda_on_cpu::Access::store); }
+
+#endif

@@ -1,0 +1,93 @@
+// Layouts shared with the host: src/plan/layout.rs holds the same structs, and both sides assert their sizes.
+//
+// Two kinds of memory. `Control` is durable: only the commit, the last block of an update, writes it. What depends on the
+// step lives in two halves: update `t` reads half `t & 1`, and while it runs, block 0 computes half `(t + 1) & 1` from the
+// constants and the clock alone. A skipped update leaves `t`, so nothing has to be undone.
+#pragma once
+#include "types.cuh"
+
+// The durable state of one optimizer.
+struct Control {
+  u64 t;        // applied updates
+  u64 skipped;  // updates that found_inf kept from being applied
+  u32 ticket;   // blocks of the running launch that are done; wraps to 0 by itself
+  u32 reserved[27];
+};
+static_assert(sizeof(Control) == 128, "src/plan/layout.rs: Control");
+
+// One tensor. Addresses are of element 0; `skew` is how many elements before it the 16-byte window begins that it lies in,
+// the same for all four addresses if `vector` is set.
+struct alignas(16) Tensor {
+  float* param;
+  const float* grad;
+  float* state[2];
+  u64 len;
+  u32 cohort;
+  u32 variant;
+  u32 skew;
+  u32 vector;
+  u64 reserved;
+};
+static_assert(sizeof(Tensor) == 64, "src/plan/layout.rs: Tensor");
+
+// A piece of work for one warp: elements [index * CHUNK - skew, (index + 1) * CHUNK - skew) of a tensor.
+struct Chunk {
+  u32 tensor;
+  u32 index;
+};
+static_assert(sizeof(Chunk) == 8, "src/plan/layout.rs: Chunk");
+
+constexpr u32 CHUNK = 2048;  // not tuned on a GPU yet; src/plan/layout.rs has the same number
+
+// Up to 32 scalars whose schedules have one structure: a warp evaluates them, one a lane.
+struct Bundle {
+  u32 program;
+  u32 first;  // the first of its scalars
+  u32 count;
+  u32 reserved;
+};
+static_assert(sizeof(Bundle) == 16, "src/plan/layout.rs: Bundle");
+
+constexpr u32 MAX_HYPERPARAMETERS = 6;
+
+// A parameter group: which scalar each of its hyperparameters is.
+struct Group {
+  u32 scalar[MAX_HYPERPARAMETERS];
+  u32 variant;
+  u32 reserved;
+};
+static_assert(sizeof(Group) == 32, "src/plan/layout.rs: Group");
+
+// Tensors of a group that have had the same number of updates: `t + base`, modulo 2^64.
+struct Cohort {
+  u64 base;
+  u32 group;
+  u32 reserved;
+};
+static_assert(sizeof(Cohort) == 16, "src/plan/layout.rs: Cohort");
+
+// What an update needs of its cohort: computed in f64, rounded once to f32. Each rule names the places.
+struct alignas(16) Record {
+  float value[16];
+};
+static_assert(sizeof(Record) == 64, "src/plan/layout.rs: Record");
+
+// The argument of every kernel. All addresses are fixed for the optimizer's life, so a captured launch stays right.
+struct Step {
+  Control* control;
+  const Tensor* tensors;
+  const Chunk* chunks;
+  const u64* constants;
+  const u32* scalars;  // per scalar: where its constants begin
+  const Bundle* bundles;
+  const Group* groups;
+  const Cohort* cohorts;
+  double* values;   // two halves of [scalar_count]: the schedules' values
+  Record* records;  // two halves of [cohort_count]
+  const float* found_inf;  // null, or f32[1] of the engine: anything but 0 skips the update
+  u32 chunk_count;
+  u32 bundle_count;
+  u32 scalar_count;
+  u32 cohort_count;
+};
+static_assert(sizeof(Step) == 104, "src/plan/layout.rs: Step");

@@ -1,0 +1,161 @@
+//! The CUDA driver: finding it without a panic, its functions, and its result codes as errors. Start at [`driver`].
+
+use std::ffi::{c_char, c_int, c_uint, c_void};
+use std::sync::OnceLock;
+
+use libloading::Library;
+
+use super::codes;
+use super::functions::functions;
+use super::loader::reason;
+use crate::error::{Error, Result};
+
+pub(super) type RawContext = *mut c_void;
+pub(super) type RawStream = *mut c_void;
+pub(super) type RawModule = *mut c_void;
+pub(super) type RawFunction = *mut c_void;
+
+// Values of the driver's enums, named as in cuda.h.
+pub(super) const CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT: c_int = 16;
+pub(super) const CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR: c_int = 75;
+pub(super) const CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR: c_int = 76;
+pub(super) const CU_FUNC_ATTRIBUTE_NUM_REGS: c_int = 4;
+pub(super) const CU_STREAM_NON_BLOCKING: c_uint = 1;
+pub(super) const CU_STREAM_CAPTURE_MODE_RELAXED: c_int = 2;
+pub(super) const CU_STREAM_CAPTURE_STATUS_NONE: c_int = 0;
+
+functions! {
+    /// The functions that this crate calls; every one is in each driver since CUDA 11.4.
+    Functions, check => Result<()>;
+    cuInit(flags: c_uint);
+    cuDeviceGetCount(count: *mut c_int);
+    cuDeviceGet(device: *mut c_int, ordinal: c_int);
+    cuDeviceGetName(name: *mut c_char, len: c_int, device: c_int);
+    cuDeviceGetAttribute(value: *mut c_int, attribute: c_int, device: c_int);
+    cuDevicePrimaryCtxRetain(context: *mut RawContext, device: c_int);
+    cuDevicePrimaryCtxRelease_v2(device: c_int);
+    cuCtxGetCurrent(context: *mut RawContext);
+    cuCtxPushCurrent_v2(context: RawContext);
+    cuCtxPopCurrent_v2(context: *mut RawContext);
+    cuCtxGetDevice(device: *mut c_int);
+    cuThreadExchangeStreamCaptureMode(mode: *mut c_int);
+    cuStreamCreate(stream: *mut RawStream, flags: c_uint);
+    cuStreamDestroy_v2(stream: RawStream);
+    cuStreamSynchronize(stream: RawStream);
+    cuStreamGetCtx(stream: RawStream, context: *mut RawContext);
+    cuStreamIsCapturing(stream: RawStream, status: *mut c_int);
+    cuMemAlloc_v2(address: *mut u64, bytes: usize);
+    cuMemFree_v2(address: u64);
+    cuMemcpyHtoDAsync_v2(to: u64, from: *const c_void, bytes: usize, stream: RawStream);
+    cuMemcpyDtoHAsync_v2(to: *mut c_void, from: u64, bytes: usize, stream: RawStream);
+    cuMemsetD8Async(address: u64, byte: u8, bytes: usize, stream: RawStream);
+    cuModuleLoadData(module: *mut RawModule, image: *const c_void);
+    cuModuleUnload(module: RawModule);
+    cuModuleGetFunction(function: *mut RawFunction, module: RawModule, name: *const c_char);
+    cuFuncGetAttribute(value: *mut c_int, attribute: c_int, function: RawFunction);
+    cuOccupancyMaxActiveBlocksPerMultiprocessor(blocks: *mut c_int, function: RawFunction, block: c_int, shared: usize);
+    cuLaunchKernel(
+        function: RawFunction,
+        grid_x: c_uint, grid_y: c_uint, grid_z: c_uint,
+        block_x: c_uint, block_y: c_uint, block_z: c_uint,
+        shared: c_uint, stream: RawStream, params: *mut *mut c_void, extra: *mut *mut c_void
+    );
+}
+
+/// The loaded, initialized driver. It is never unloaded: other libraries of the process share it.
+pub(super) struct Driver {
+    functions: Functions,
+    func_load: Option<unsafe extern "C" fn(RawFunction) -> u32>,
+    _library: Library,
+}
+
+impl std::ops::Deref for Driver {
+    type Target = Functions;
+
+    fn deref(&self) -> &Functions {
+        &self.functions
+    }
+}
+
+impl std::fmt::Debug for Driver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Driver")
+    }
+}
+
+impl Driver {
+    /// `cuFuncLoad`, which drivers have since CUDA 12.4; older ones load in `cuFuncGetAttribute`.
+    ///
+    /// # Safety
+    /// * `function` belongs to a loaded module of the current context.
+    pub(super) unsafe fn load_function(&self, function: RawFunction) -> Result<()> {
+        let Some(func_load) = self.func_load else { return Ok(()) };
+        // SAFETY: passed on to the caller.
+        check("cuFuncLoad", unsafe { func_load(function) })
+    }
+
+    /// The number of devices, 0 included.
+    pub(super) fn device_count(&self) -> Result<u32> {
+        let mut count = 0;
+        // SAFETY: `count` outlives the call.
+        unsafe { self.cuDeviceGetCount(&mut count) }?;
+        Ok(count.max(0) as u32)
+    }
+}
+
+/// Whether this machine can run CUDA at all; the error says what is missing. Never panics.
+pub(crate) fn probe() -> Result<()> {
+    driver().map(|_| ())
+}
+
+/// The driver, with at least one device. A success is remembered; a failure is looked into again by the next call.
+pub(super) fn driver() -> Result<&'static Driver> {
+    static DRIVER: OnceLock<Driver> = OnceLock::new();
+    if let Some(driver) = DRIVER.get() {
+        return Ok(driver);
+    }
+    let driver = load()?;
+    // SAFETY: cuInit may be called at any time, any number of times.
+    match unsafe { driver.cuInit(0) } {
+        Err(Error::Driver { code: codes::NO_DEVICE, .. }) => {
+            return Err(Error::NoDevice { detail: "cuInit returned CUDA_ERROR_NO_DEVICE".into() });
+        }
+        outcome => outcome?,
+    }
+    match driver.device_count() {
+        Ok(0) | Err(Error::Driver { code: codes::NO_DEVICE, .. }) => {
+            return Err(Error::NoDevice { detail: "the driver counts 0 devices".into() });
+        }
+        outcome => outcome?,
+    };
+    Ok(DRIVER.get_or_init(|| driver))
+}
+
+/// Loads the library under the names, and in the order, that cudarc tries, so that an engine and we share one.
+fn load() -> Result<Driver> {
+    let names: &[&str] = if cfg!(windows) { &["nvcuda.dll"] } else { &["libcuda.so", "libcuda.so.1"] };
+    let mut refusals = Vec::new();
+    for &name in names {
+        // SAFETY: the initializers of NVIDIA's driver library are sound to run at any time, on any thread.
+        match unsafe { Library::new(name) } {
+            Ok(library) => match Functions::bind(&library) {
+                Ok(functions) => {
+                    // SAFETY: cuda.h declares CUresult cuFuncLoad(CUfunction).
+                    let func_load = unsafe { library.get("cuFuncLoad") }.ok().map(|symbol| *symbol);
+                    return Ok(Driver { functions, func_load, _library: library });
+                }
+                Err(symbol) => refusals.push(format!("{name} is older than CUDA 11.4 (it lacks {symbol})")),
+            },
+            Err(error) => refusals.push(reason(&error)),
+        }
+    }
+    Err(Error::NoDriver { detail: refusals.join("; ") })
+}
+
+/// A result code as a [`Result`].
+pub(super) fn check(call: &'static str, code: u32) -> Result<()> {
+    match code {
+        codes::SUCCESS => Ok(()),
+        code => Err(Error::Driver { call, code, name: codes::name(code) }),
+    }
+}

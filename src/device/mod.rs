@@ -1,0 +1,48 @@
+//! Everything that touches CUDA: the driver's functions, contexts, streams, memory, NVRTC, its cache, modules and launches.
+//!
+//! This room takes text, bytes and numbers; it knows no schedule, no program and no optimizer, and it is the only room
+//! with `unsafe` calls into a C library. Start at [`Context`], or at [`compile()`] for the way from text to an image.
+//!
+//! **The driver is called through a table of our own** ([`driver`]), not through cudarc's: there a missing library or a
+//! missing symbol is a panic, a result code that is newer than the bindings is undefined behaviour (`CUresult` is an enum),
+//! and a function that is newer than the chosen bindings cannot even be named. cudarc appears only where an engine hands
+//! us its context or stream.
+//!
+//! **What a step costs.** [`Function::launch`] is two driver calls, `cuCtxGetCurrent` and `cuLaunchKernel`, while the
+//! context is current, as it is in an engine. It allocates nothing, waits for nothing and may be captured. Everything
+//! else here is for `build()` and for reports.
+//!
+//! **Captures of others.** Whatever allocates, frees, loads or waits does so with the thread's capture mode relaxed
+//! ([`context::Relaxed`]): otherwise it would break a GLOBAL-mode capture that another thread has open.
+//!
+//! **What is trusted.** Device addresses inside launch parameters and tables cannot be checked here. They come from the
+//! tensors that a caller registered under the optimizer's `# Safety` contract, or from [`Memory`].
+#![allow(unsafe_code)]
+
+mod cache;
+mod codes;
+mod compile;
+mod context;
+mod driver;
+mod entry;
+mod functions;
+mod loader;
+mod memory;
+mod module;
+mod nvrtc;
+#[cfg(test)]
+mod scratch;
+mod search;
+mod setup;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub use compile::Source;
+pub(crate) use compile::compile;
+pub(crate) use context::Context;
+pub(crate) use driver::probe;
+pub(crate) use memory::{Memory, read, write};
+pub(crate) use module::{Function, Module};
+pub(crate) use setup::Setup;
+pub use stream::Stream;

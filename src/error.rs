@@ -1,0 +1,86 @@
+//! The one [`Error`] of this crate. Knows nothing of the other rooms.
+
+/// The result of every fallible call of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, and what to do about it.
+///
+/// Bad input is always [`Error::Argument`] and is found before anything is enqueued or changed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A value that the caller gave breaks a rule.
+    #[error("{argument} is {value}, but {rule}")]
+    Argument {
+        /// The argument, as a path where it is nested, e.g. `groups[1].lr`.
+        argument: String,
+        /// Its value, as given.
+        value: String,
+        /// The rule that it breaks, a clause that completes "…, but".
+        rule: String,
+    },
+    /// No CUDA driver library could be loaded.
+    #[error("no CUDA driver: {detail}; install the NVIDIA driver, or use Device::host()")]
+    NoDriver {
+        /// What was tried.
+        detail: String,
+    },
+    /// The CUDA driver is there, but offers no usable device.
+    #[error("no CUDA device: {detail}; check `nvidia-smi` and CUDA_VISIBLE_DEVICES, or use Device::host()")]
+    NoDevice {
+        /// What the driver said.
+        detail: String,
+    },
+    /// NVRTC, CUDA's run-time compiler, could not be loaded.
+    #[error(
+        "no NVRTC: {detail}; install the CUDA toolkit or the Python package nvidia-cuda-nvrtc, or name the library in INSTEP_NVRTC"
+    )]
+    NoNvrtc {
+        /// What was tried.
+        detail: String,
+    },
+    /// NVRTC refused a kernel or failed. The log is printed as it is.
+    #[error("NVRTC could not compile {name} ({detail}); its log:\n{log}")]
+    Compile {
+        /// The name of the kernel unit.
+        name: String,
+        /// NVRTC's own name of the error.
+        detail: String,
+        /// NVRTC's log, unchanged.
+        log: String,
+    },
+    /// A call of the CUDA driver failed.
+    #[error("{call} failed: {name} ({code})")]
+    Driver {
+        /// The driver function, e.g. `cuLaunchKernel`.
+        call: &'static str,
+        /// The `CUresult` code.
+        code: u32,
+        /// The name of that code, e.g. `CUDA_ERROR_INVALID_CONTEXT`.
+        name: &'static str,
+    },
+    /// This thread's floating-point unit flushes subnormal numbers to zero, so results would differ from the device's.
+    #[error("the CPU backend needs subnormal numbers, but a thread flushes them to zero; clear FTZ and DAZ in MXCSR")]
+    FlushedSubnormals,
+}
+
+impl Error {
+    /// An [`Error::Argument`]. `rule` completes the sentence "`argument` is `value`, but …".
+    pub(crate) fn argument(
+        argument: impl Into<String>,
+        value: impl std::fmt::Display,
+        rule: impl Into<String>,
+    ) -> Self {
+        Error::Argument { argument: argument.into(), value: value.to_string(), rule: rule.into() }
+    }
+
+    /// The same error with `prefix` put before the argument's name, e.g. `groups[1].` before `lr`.
+    pub(crate) fn within(self, prefix: &str) -> Self {
+        match self {
+            Error::Argument { argument, value, rule } => {
+                Error::Argument { argument: format!("{prefix}{argument}"), value, rule }
+            }
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The unsafe part of the CPU backend: views of memory that the caller registered, and the AVX2 + FMA build of the loops.
+
+use rayon::prelude::*;
+
+use super::rules::{self, Piece};
+use crate::error::Result;
+use crate::optim::Variant;
+use crate::plan::layout::{CHUNK, ChunkRow, Record, TensorRow};
+use crate::plan::{FoundInf, Plan};
+
+/// Chunks that one task takes: 32 Ki elements, so that spawning costs little against them.
+const CHUNKS_PER_TASK: usize = 16;
+
+/// Whether the engine found this step's gradients unusable. A NaN counts as found.
+pub(super) fn found(found_inf: FoundInf) -> bool {
+    // SAFETY: the address is aligned and not null, and the builder's caller vouched that it is alive and at rest.
+    let value = unsafe { *(found_inf.0 as usize as *const f32) };
+    value != 0.0
+}
+
+/// Applies every tensor's rule to its chunks, in parallel. `records`: one per cohort. Each task begins with `check`.
+///
+/// Sound because of where a [`Plan`] comes from: `Tensor::new`'s caller vouched for the memory, `plan::check` made sure that
+/// no parameter overlaps anything, state memory belongs to one tensor, and chunks of a tensor are disjoint.
+pub(super) fn update(plan: &Plan, records: &[Record], check: impl Fn() -> Result<()> + Sync) -> Result<()> {
+    plan.chunks.par_chunks(CHUNKS_PER_TASK).try_for_each(|chunks| {
+        check()?;
+        for chunk in chunks {
+            let tensor = &plan.tensors[chunk.tensor as usize];
+            let variant = plan.variants[tensor.variant as usize];
+            update_chunk(tensor, *chunk, variant, &records[tensor.cohort as usize]);
+        }
+        Ok(())
+    })
+}
+
+fn update_chunk(tensor: &TensorRow, chunk: ChunkRow, variant: Variant, record: &Record) {
+    let skew = u64::from(tensor.skew);
+    let begin = (u64::from(chunk.index) * CHUNK).saturating_sub(skew);
+    let end = ((u64::from(chunk.index) + 1) * CHUNK - skew).min(tensor.len);
+    let (offset, len) = (begin as usize, (end - begin) as usize);
+    let mut state: [&mut [f32]; 2] = [&mut [], &mut []];
+    for (view, address) in state.iter_mut().zip(tensor.state).take(variant.states().len()) {
+        // SAFETY: state memory was allocated for this tensor alone, and this chunk of it is ours.
+        *view = unsafe { view_mut(address, offset, len) };
+    }
+    let piece = Piece {
+        // SAFETY: the caller vouches for the tensor; parameters do not overlap, and this chunk of it is ours.
+        param: unsafe { view_mut(tensor.param, offset, len) },
+        // SAFETY: the caller vouches for the tensor; no parameter overlaps a gradient, so nothing writes it.
+        grad: unsafe { view(tensor.grad, offset, len) },
+        state,
+    };
+    update_piece(variant, piece, &record.value);
+}
+
+/// # Safety
+///
+/// `len` f32 elements from element `offset` after `address` on are alive and unwritten for `'a`.
+unsafe fn view<'a>(address: u64, offset: usize, len: usize) -> &'a [f32] {
+    let first = (address as usize as *const f32).wrapping_add(offset);
+    // SAFETY: the caller's promise; the address is not null and aligned, which `plan::check` made sure of.
+    unsafe { std::slice::from_raw_parts(first, len) }
+}
+
+/// # Safety
+///
+/// `len` f32 elements from element `offset` after `address` on are alive and used by nobody else for `'a`.
+unsafe fn view_mut<'a>(address: u64, offset: usize, len: usize) -> &'a mut [f32] {
+    let first = (address as usize as *mut f32).wrapping_add(offset);
+    // SAFETY: the caller's promise; the address is not null and aligned, which `plan::check` made sure of.
+    unsafe { std::slice::from_raw_parts_mut(first, len) }
+}
+
+fn update_piece(variant: Variant, piece: Piece<'_>, record: &[f32; 16]) {
+    #[cfg(target_arch = "x86_64")]
+    if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
+        // SAFETY: the CPU has what the function is compiled for.
+        return unsafe { update_piece_avx2(variant, piece, record) };
+    }
+    update_piece_portable(variant, piece, record);
+}
+
+/// Without FMA instructions `mul_add` is a library call: the same bits, ten times slower.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn update_piece_avx2(variant: Variant, piece: Piece<'_>, record: &[f32; 16]) {
+    update_piece_portable(variant, piece, record);
+}
+
+#[inline(always)]
+fn update_piece_portable(variant: Variant, piece: Piece<'_>, record: &[f32; 16]) {
+    match variant {
+        Variant::Adam { decay, direction } => rules::adam(decay, direction, piece, record),
+        Variant::Sgd { momentum, decay, direction } => rules::sgd(momentum, decay, direction, piece, record),
+    }
+}

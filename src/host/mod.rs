@@ -1,0 +1,11 @@
+//! The CPU backend: the same tables, the same arithmetic, the same bits as the kernels, on all cores.
+//!
+//! It runs an update at once, where a device would enqueue it. `engine` walks the tables, `rules` holds the arithmetic of
+//! one element, `memory` the only unsafe code: views of the caller's memory, and the AVX2 + FMA build of the loops.
+
+mod engine;
+#[allow(unsafe_code)]
+mod memory;
+mod rules;
+
+pub(crate) use engine::Engine;

@@ -1,0 +1,30 @@
+//! GPU-resident learning-rate schedules, fused into the optimizer step.
+//!
+//! A [`Schedule`] is a function of one integer, the number of applied updates, and so it is evaluated where that integer
+//! lives: on the GPU, inside the kernel that applies the update. An engine registers its tensors, gives each group an
+//! update rule ([`AdamW`], [`Adam`], [`Sgd`]) whose every hyperparameter may be scheduled, and calls
+//! [`Optimizer::step`]. That enqueues one kernel and waits for nothing; captured in a CUDA graph once, it can be replayed
+//! for ever with the rate still moving. [`Device::host`] runs the same step on the CPU, bit for bit.
+//!
+//! Data flows one way through the rooms of this crate: `schedule` (the language) → `program` (checked operations, their
+//! value on the host, their CUDA text) → `optim` (rules) → `plan` (tables) → `host` or `device` → [`Optimizer`].
+#![deny(unsafe_code)]
+
+mod backend;
+mod device;
+mod error;
+mod host;
+mod kernels;
+mod optim;
+mod optimizer;
+mod plan;
+mod program;
+mod schedule;
+
+pub use backend::{Device, Stream};
+pub use device::Source;
+pub use error::{Error, Result};
+pub use optim::{Adam, AdamRule, AdamW, Coupled, DecayForm, Decoupled, Momentum, Rule, Sgd};
+pub use optimizer::{DeviceView, Optimizer, OptimizerBuilder, Status, TensorView};
+pub use plan::{Buffer, Dtype, Tensor};
+pub use schedule::{Ramp, Schedule, Warmup};

@@ -1,0 +1,157 @@
+//! Adam and AdamW. Element arithmetic: `kernels/adam.cuh`.
+
+use std::marker::PhantomData;
+
+use super::sealed::Sealed;
+use super::{Decay, Description, Direction, Range, Variant, hyperparameter, is_zero};
+use crate::error::Result;
+use crate::program::curves::bias_correction;
+use crate::schedule::Schedule;
+
+/// Reads param, grad, exp_avg, exp_avg_sq; writes all but grad. `kernels/adam.cuh`, line 2.
+pub(super) const BYTES_PER_PARAM: usize = 16 + 12;
+pub(super) const STATES: [&str; 2] = ["exp_avg", "exp_avg_sq"];
+pub(super) const HYPERPARAMETERS: [&str; 5] = ["lr", "weight_decay", "beta1", "beta2", "eps"];
+
+/// Adam. Weight decay is an L2 term, added to the gradient; its default is 0.
+///
+/// Defaults as in torch: betas 0.9 and 0.999, eps 1e-8. 28 bytes move per f32 parameter. Every hyperparameter takes a number
+/// or a [`Schedule`]; a scheduled beta enters the bias correction with its present value, as in torch.
+/// Source: Kingma and Ba 2015, arXiv:1412.6980, algorithm 1. Peer: `torch.optim.Adam`.
+pub type Adam = AdamRule<Coupled>;
+
+/// AdamW: Adam with decoupled weight decay, `p ← p · (1 - lr · weight_decay)` before the update; its default is 0.01.
+///
+/// All else is as in [`Adam`]. Source: Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 2. Peer: `torch.optim.AdamW`.
+pub type AdamW = AdamRule<Decoupled>;
+
+/// How an [`AdamRule`] takes its weight decay: [`Coupled`] or [`Decoupled`].
+pub trait DecayForm: form::Form {}
+
+mod form {
+    pub trait Form {
+        const FORM: super::Decay;
+        const DEFAULT: f64;
+    }
+}
+
+/// Weight decay as part of the gradient: [`Adam`].
+#[derive(Debug, Clone, Copy)]
+pub enum Coupled {}
+
+/// Weight decay apart from the gradient: [`AdamW`].
+#[derive(Debug, Clone, Copy)]
+pub enum Decoupled {}
+
+impl form::Form for Coupled {
+    const FORM: Decay = Decay::Coupled;
+    const DEFAULT: f64 = 0.0;
+}
+
+impl form::Form for Decoupled {
+    const FORM: Decay = Decay::Decoupled;
+    const DEFAULT: f64 = 0.01;
+}
+
+impl DecayForm for Coupled {}
+impl DecayForm for Decoupled {}
+
+/// [`Adam`] and [`AdamW`].
+#[derive(Debug, Clone)]
+#[must_use = "give it to `OptimizerBuilder::group`"]
+pub struct AdamRule<D> {
+    lr: Schedule,
+    weight_decay: Schedule,
+    beta1: Schedule,
+    beta2: Schedule,
+    eps: Schedule,
+    direction: Direction,
+    form: PhantomData<D>,
+}
+
+impl<D: DecayForm> AdamRule<D> {
+    /// The rule with learning rate `lr`, not negative.
+    pub fn new(lr: impl Into<Schedule>) -> Self {
+        AdamRule {
+            lr: lr.into(),
+            weight_decay: D::DEFAULT.into(),
+            beta1: 0.9.into(),
+            beta2: 0.999.into(),
+            eps: 1e-8.into(),
+            direction: Direction::Minimize,
+            form: PhantomData,
+        }
+    }
+
+    /// Sets the weight decay, not negative.
+    pub fn weight_decay(mut self, weight_decay: impl Into<Schedule>) -> Self {
+        self.weight_decay = weight_decay.into();
+        self
+    }
+
+    /// Sets the decay rate of the first moment, in [0, 1).
+    pub fn beta1(mut self, beta1: impl Into<Schedule>) -> Self {
+        self.beta1 = beta1.into();
+        self
+    }
+
+    /// Sets the decay rate of the second moment, in [0, 1).
+    pub fn beta2(mut self, beta2: impl Into<Schedule>) -> Self {
+        self.beta2 = beta2.into();
+        self
+    }
+
+    /// Sets the term added to the root of the second moment, not negative.
+    pub fn eps(mut self, eps: impl Into<Schedule>) -> Self {
+        self.eps = eps.into();
+        self
+    }
+
+    /// Maximizes the objective: the gradient is negated before anything else.
+    pub fn maximize(mut self) -> Self {
+        self.direction = Direction::Maximize;
+        self
+    }
+}
+
+impl<D: DecayForm> Sealed for AdamRule<D> {
+    fn describe(&self) -> Result<Description> {
+        let decay = if is_zero(&self.weight_decay) { Decay::None } else { D::FORM };
+        Ok(Description {
+            variant: Variant::Adam { decay, direction: self.direction },
+            hyperparameters: vec![
+                hyperparameter("lr", &self.lr, Range::NotNegative)?,
+                hyperparameter("weight_decay", &self.weight_decay, Range::NotNegative)?,
+                hyperparameter("beta1", &self.beta1, Range::BelowOne)?,
+                hyperparameter("beta2", &self.beta2, Range::BelowOne)?,
+                hyperparameter("eps", &self.eps, Range::NotNegative)?,
+            ],
+        })
+    }
+}
+
+/// Places in a record: the hyperparameters, then what is derived from them. `kernels/adam.cuh` names the same.
+pub(crate) mod record {
+    pub const WEIGHT_DECAY: usize = 1;
+    pub const BETA2: usize = 3;
+    pub const EPS: usize = 4;
+    pub const DECAY: usize = 5;
+    pub const ONE_MINUS_BETA1: usize = 6;
+    pub const ONE_MINUS_BETA2: usize = 7;
+    pub const STEP_SIZE: usize = 8;
+    pub const INV_SQRT_BIAS_CORRECTION2: usize = 9;
+}
+
+pub(super) fn resolve(h: &[f64], updates: u64) -> [f32; 16] {
+    let &[lr, weight_decay, beta1, beta2, eps, ..] = h else { unreachable!("five hyperparameters") };
+    let mut r = [0.0; 16];
+    for (place, value) in r.iter_mut().zip([lr, weight_decay, beta1, beta2, eps]) {
+        *place = value as f32;
+    }
+    r[record::DECAY] = (1.0 - lr * weight_decay) as f32;
+    r[record::ONE_MINUS_BETA1] = (1.0 - beta1) as f32;
+    r[record::ONE_MINUS_BETA2] = (1.0 - beta2) as f32;
+    r[record::STEP_SIZE] = (lr / bias_correction(beta1, updates + 1)) as f32;
+    r[record::INV_SQRT_BIAS_CORRECTION2] = (1.0 / bias_correction(beta2, updates + 1).sqrt()) as f32;
+    r
+}

@@ -1,0 +1,152 @@
+//! Update rules: hyperparameters, what may be asked of them, state, bytes per parameter. One file per rule; the
+//! arithmetic is in `kernels/` and, bit for bit the same, in `src/host/`. Knows schedules, no tensors and no device.
+
+mod adam;
+mod sgd;
+
+pub(crate) use adam::record as adam_record;
+pub use adam::{Adam, AdamRule, AdamW, Coupled, DecayForm, Decoupled};
+pub(crate) use sgd::record as sgd_record;
+pub use sgd::{Momentum, Sgd};
+
+use crate::error::{Error, Result};
+use crate::program::{Bounds, Program};
+use crate::schedule::{Form, Schedule};
+
+/// An update rule with its hyperparameters: [`AdamW`], [`Adam`], [`Sgd`].
+pub trait Rule: sealed::Sealed {}
+
+impl<R: sealed::Sealed> Rule for R {}
+
+pub(crate) mod sealed {
+    pub trait Sealed {
+        /// What the rest of the crate needs of a rule, or the first of its own rules that the values break.
+        fn describe(&self) -> crate::Result<super::Description>;
+    }
+}
+
+/// A rule as the plan sees it.
+#[derive(Debug)]
+pub struct Description {
+    pub(crate) variant: Variant,
+    /// The hyperparameters' schedules, in the order of [`Variant::hyperparameters`].
+    pub(crate) hyperparameters: Vec<Program>,
+}
+
+/// Lowers the schedule of hyperparameter `name` and checks that all of its values lie where `range` says.
+fn hyperparameter(name: &str, schedule: &Schedule, range: Range) -> Result<Program> {
+    let program = Program::new(schedule).map_err(|e| match &schedule.0 {
+        Form::Constant(value) => Error::argument(name, value, "must be finite in f32"),
+        _ => e.within(&format!("{name}.")),
+    })?;
+    let Bounds { min, max } = program.bounds;
+    let (holds, rule) = match range {
+        Range::NotNegative => (min >= 0.0, "must not be negative at any step"),
+        Range::BelowOne => (min >= 0.0 && max < 1.0, "must lie in [0, 1) at every step"),
+    };
+    if holds {
+        return Ok(program);
+    }
+    let value = if min == max { min.to_string() } else { format!("{min} to {max}") };
+    Err(Error::argument(name, value, rule))
+}
+
+/// The values that a hyperparameter may take.
+#[derive(Debug, Clone, Copy)]
+enum Range {
+    NotNegative,
+    BelowOne,
+}
+
+/// How weight decay enters. The names are those of `kernels/adam.cuh`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Decay {
+    None,
+    Coupled,
+    Decoupled,
+}
+
+/// Which way the objective goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Direction {
+    Minimize,
+    Maximize,
+}
+
+/// What is fixed when a kernel is compiled: one type of `kernels/`, one monomorph of `src/host/`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Variant {
+    Adam { decay: Decay, direction: Direction },
+    Sgd { momentum: Momentum, decay: Decay, direction: Direction },
+}
+
+impl Variant {
+    /// The names of the f32 state tensors, each as long as the parameter.
+    pub fn states(self) -> &'static [&'static str] {
+        match self {
+            Variant::Adam { .. } => &adam::STATES,
+            Variant::Sgd { momentum: Momentum::None, .. } => &[],
+            Variant::Sgd { .. } => &sgd::STATES,
+        }
+    }
+
+    /// Bytes read and written per f32 parameter.
+    pub fn bytes_per_param(self) -> usize {
+        match self {
+            Variant::Adam { .. } => adam::BYTES_PER_PARAM,
+            Variant::Sgd { momentum: Momentum::None, .. } => sgd::BYTES_PER_PARAM,
+            Variant::Sgd { .. } => sgd::BYTES_PER_PARAM_WITH_MOMENTUM,
+        }
+    }
+
+    /// The names of the leading values of a record, which are the hyperparameters themselves.
+    pub fn hyperparameters(self) -> &'static [&'static str] {
+        match self {
+            Variant::Adam { .. } => &adam::HYPERPARAMETERS,
+            Variant::Sgd { .. } => &sgd::HYPERPARAMETERS,
+        }
+    }
+
+    /// The scalars of a cohort that has had `updates` updates, from its hyperparameters `h`: the twin of `resolve` in
+    /// `kernels/`.
+    pub fn resolve(self, h: &[f64], updates: u64) -> [f32; 16] {
+        match self {
+            Variant::Adam { .. } => adam::resolve(h, updates),
+            Variant::Sgd { .. } => sgd::resolve(h, updates),
+        }
+    }
+
+    /// The type in `kernels/` that applies this variant.
+    pub fn cuda_type(self) -> String {
+        match self {
+            Variant::Adam { decay, direction } => format!("Adam<{}, {}>", decay.cuda(), direction.cuda()),
+            Variant::Sgd { momentum, decay, direction } => {
+                format!("Sgd<{}, {}, {}>", momentum.cuda(), decay.cuda(), direction.cuda())
+            }
+        }
+    }
+}
+
+impl Decay {
+    fn cuda(self) -> &'static str {
+        match self {
+            Decay::None => "Decay::none",
+            Decay::Coupled => "Decay::coupled",
+            Decay::Decoupled => "Decay::decoupled",
+        }
+    }
+}
+
+impl Direction {
+    fn cuda(self) -> &'static str {
+        match self {
+            Direction::Minimize => "Direction::minimize",
+            Direction::Maximize => "Direction::maximize",
+        }
+    }
+}
+
+/// Whether `schedule` is written as the constant 0, so that its term can be left out of the kernel.
+fn is_zero(schedule: &Schedule) -> bool {
+    matches!(schedule.0, Form::Constant(value) if value == 0.0)
+}

@@ -1,0 +1,133 @@
+//! One optimizer on a CUDA device: its tables and state in device memory, its kernels, and the launch of a step.
+
+use std::sync::Arc;
+
+use bytemuck::{NoUninit, Zeroable};
+
+use super::view::{DeviceView, Status};
+use crate::device::{self, Context, Function, Memory, Module, Setup, Source, Stream};
+use crate::error::Result;
+use crate::kernels::{UNIT, Unit};
+use crate::plan::layout::{Control, Record, Step};
+use crate::plan::{FoundInf, Plan};
+
+/// Threads of a block; `kernels/update.cu` has the same number.
+const THREADS: u32 = 256;
+/// Warps of a block, each of which takes a chunk at a time.
+const WARPS: u32 = THREADS / 32;
+
+#[derive(Debug)]
+pub(super) struct Engine {
+    context: Arc<Context>,
+    update: Function<Step>,
+    step: Step,
+    grid: u32,
+    /// Without its chunks, which only the device needs.
+    plan: Plan,
+    /// Holds the memory that `step` and the tensor table point to.
+    _memory: [Memory; 2],
+}
+
+impl Engine {
+    pub fn new(context: &Arc<Context>, mut plan: Plan, found_inf: Option<FoundInf>) -> Result<Engine> {
+        let unit = Unit::new(&plan);
+        let source = Source { name: UNIT, text: unit.text, headers: &unit.headers() };
+        let module = Module::load(context, &device::compile(context, &source)?)?;
+        let (prime, update) = (module.function::<Step>("prime")?, module.function::<Step>("update")?);
+
+        let mut setup = Setup::new(context)?;
+        let state = Memory::new(context, plan.state_bytes as usize)?;
+        setup.fill(&state, 0, state.len(), 0)?;
+        plan.place_state(state.address());
+
+        let mut tables = Tables::default();
+        let mut step = tables.lay_out(&plan);
+        let memory = Memory::new(context, tables.bytes.len())?;
+        for address in [
+            &mut step.control,
+            &mut step.tensors,
+            &mut step.chunks,
+            &mut step.constants,
+            &mut step.scalars,
+            &mut step.bundles,
+            &mut step.groups,
+            &mut step.cohorts,
+            &mut step.values,
+            &mut step.records,
+        ] {
+            *address += memory.address();
+        }
+        step.found_inf = found_inf.map_or(0, |FoundInf(address)| address);
+        setup.upload(&memory, 0, &tables.bytes)?;
+        prime.launch(setup.stream(), 1, THREADS, &step)?;
+
+        let resident = context.multiprocessors() * update.blocks_per_multiprocessor(THREADS)?;
+        let grid = grid(step.chunk_count, resident);
+        setup.finish()?;
+        plan.chunks = Vec::new();
+        Ok(Engine { context: context.clone(), update, step, grid, plan, _memory: [state, memory] })
+    }
+
+    /// Enqueues one update.
+    pub fn step(&self, stream: &Stream) -> Result<()> {
+        self.update.launch(stream, self.grid, THREADS, &self.step)
+    }
+
+    /// Waits for `stream`, then reads counters and scalars.
+    pub fn status(&self, stream: &Stream) -> Result<Status> {
+        let mut control = Control::zeroed();
+        let mut records = vec![Record::zeroed(); 2 * self.plan.cohorts.len()];
+        device::read(&self.context, stream, self.step.control, bytemuck::bytes_of_mut(&mut control))?;
+        device::read(&self.context, stream, self.step.records, bytemuck::cast_slice_mut(&mut records))?;
+        Ok(Status::new(&self.plan, &control, &records))
+    }
+
+    pub fn device_view(&self) -> DeviceView {
+        DeviceView::new(&self.plan, self.step.control, self.step.records)
+    }
+
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+}
+
+/// One block evaluates the next step, the others walk: as many as have work and fit on the device at once.
+fn grid(chunks: u32, resident: u32) -> u32 {
+    1 + chunks.div_ceil(WARPS).min(resident.saturating_sub(1).max(1))
+}
+
+/// The tables of a plan as one block of bytes; addresses in the returned [`Step`] are offsets into it.
+#[derive(Default)]
+struct Tables {
+    bytes: Vec<u8>,
+}
+
+impl Tables {
+    fn lay_out(&mut self, plan: &Plan) -> Step {
+        Step {
+            control: self.put(&[Control::zeroed()]),
+            values: self.put(&vec![f64::NAN; 2 * plan.scalars.len()]),
+            records: self.put(&vec![Record { value: [f32::NAN; 16] }; 2 * plan.cohorts.len()]),
+            tensors: self.put(&plan.tensors),
+            constants: self.put(&plan.constants),
+            scalars: self.put(&plan.scalars),
+            bundles: self.put(&plan.bundles),
+            groups: self.put(&plan.groups),
+            cohorts: self.put(&plan.cohorts),
+            chunks: self.put(&plan.chunks),
+            found_inf: 0,
+            chunk_count: plan.chunks.len() as u32,
+            bundle_count: plan.bundles.len() as u32,
+            scalar_count: plan.scalars.len() as u32,
+            cohort_count: plan.cohorts.len() as u32,
+        }
+    }
+
+    /// Appends `rows` on a 128-byte boundary, so that no two tables share a line, and returns their offset.
+    fn put<T: NoUninit>(&mut self, rows: &[T]) -> u64 {
+        self.bytes.resize(self.bytes.len().next_multiple_of(128), 0);
+        let offset = self.bytes.len() as u64;
+        self.bytes.extend_from_slice(bytemuck::cast_slice(rows));
+        offset
+    }
+}

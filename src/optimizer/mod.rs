@@ -1,0 +1,108 @@
+//! The public object that joins schedules, rules, tables and a backend. Start at [`Optimizer::builder`].
+
+mod builder;
+mod cuda;
+mod view;
+
+pub use builder::OptimizerBuilder;
+pub use view::{DeviceView, Status, TensorView};
+
+use crate::backend::{Device, Queue, Stream};
+use crate::error::{Error, Result};
+use crate::host;
+use crate::plan::Plan;
+
+/// Updates all tensors of all groups, schedules included, in one launch that waits for nothing.
+///
+/// ```
+/// use instep::{AdamW, Device, Optimizer, Schedule, Stream, Tensor};
+///
+/// let lr = Schedule::linear(0.0, 3e-4).over(200).then(Schedule::cosine(3e-4, 3e-5).over(1_800));
+/// let (mut param, grad) = (vec![1.0f32; 1_000], vec![0.5f32; 1_000]);
+/// // SAFETY: both vectors outlive the optimizer, and nothing else touches them while a step runs.
+/// let weight = unsafe { Tensor::f32(param.as_mut_ptr() as u64, grad.as_ptr() as u64, 1_000) }.name("weight");
+///
+/// let mut opt = Optimizer::builder(&Device::host()).group(AdamW::new(lr).weight_decay(0.1), &[weight]).build()?;
+/// for _ in 0..10 {
+///     opt.step(&Stream::host())?;
+/// }
+/// let status = opt.status(&Stream::host())?;
+/// assert_eq!((status.t, status.scalar(0, "lr")), (10, Some(1.5e-5)));
+/// # Ok::<(), instep::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Optimizer(Engine);
+
+#[derive(Debug)]
+enum Engine {
+    Host(host::Engine),
+    Cuda(cuda::Engine),
+}
+
+impl Optimizer {
+    /// Starts an optimizer on `device`.
+    pub fn builder(device: &Device) -> OptimizerBuilder {
+        OptimizerBuilder::new(device)
+    }
+
+    /// Enqueues one update of every tensor on `stream`: one kernel, at most two driver calls, however many tensors and
+    /// groups. Nothing is allocated, copied or waited for, so the call may be captured, the very first one too, and its
+    /// graph replayed for ever: the step counter and the schedules live on the device. On the host the update is done
+    /// when the call returns.
+    ///
+    /// Steps, and whatever reads or writes the tensors, are ordered by the caller: see `# Safety` of
+    /// [`Tensor::new`](crate::Tensor::new).
+    ///
+    /// Fails with [`Error::Argument`] for a stream of another device or context, before anything is enqueued.
+    pub fn step(&mut self, stream: &Stream) -> Result<()> {
+        match &mut self.0 {
+            Engine::Cuda(engine) => engine.step(stream.cuda()?),
+            Engine::Host(engine) => {
+                expect_host(stream)?;
+                engine.step()
+            }
+        }
+    }
+
+    /// Reads the counters and the scalars of the next update. Waits for `stream`: for reports, not for every step.
+    pub fn status(&self, stream: &Stream) -> Result<Status> {
+        match &self.0 {
+            Engine::Cuda(engine) => engine.status(stream.cuda()?),
+            Engine::Host(engine) => {
+                expect_host(stream)?;
+                Ok(Status::new(engine.plan(), engine.control(), engine.records()))
+            }
+        }
+    }
+
+    /// Read-only addresses of the state, for an engine's own kernels. They hold for the optimizer's life.
+    pub fn device_view(&self) -> DeviceView {
+        match &self.0 {
+            Engine::Cuda(engine) => engine.device_view(),
+            Engine::Host(engine) => {
+                let control = std::ptr::from_ref(engine.control()) as u64;
+                DeviceView::new(engine.plan(), control, engine.records().as_ptr() as u64)
+            }
+        }
+    }
+
+    /// The registered tensors in their order, each with its name and the addresses of its optimizer state.
+    pub fn tensors(&self) -> impl ExactSizeIterator<Item = TensorView<'_>> {
+        let plan = self.plan();
+        plan.tensors.iter().zip(&plan.names).map(|(row, name)| TensorView::new(plan, row, name))
+    }
+
+    fn plan(&self) -> &Plan {
+        match &self.0 {
+            Engine::Cuda(engine) => engine.plan(),
+            Engine::Host(engine) => engine.plan(),
+        }
+    }
+}
+
+fn expect_host(stream: &Stream) -> Result<()> {
+    match stream.0 {
+        Queue::Host => Ok(()),
+        Queue::Cuda(_) => Err(Error::argument("stream", "a CUDA stream", "the optimizer runs on the host")),
+    }
+}

@@ -1,0 +1,106 @@
+//! What can be seen of an optimizer: addresses for the engine's own kernels, and values for reports.
+
+use std::mem::offset_of;
+
+use crate::plan::Plan;
+use crate::plan::layout::{Control, Record, TensorRow};
+
+/// Read-only addresses of an optimizer's state in its device's memory (on the host: in the host's). They stay the same for
+/// the optimizer's life. A kernel that reads them is ordered with the steps by its stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceView {
+    /// `t`: u64, the number of applied updates, which is the step that the next update uses.
+    pub t: u64,
+    /// `skipped`: u64, the number of updates that `found_inf` kept from being applied.
+    pub skipped: u64,
+    scalars: Vec<[u64; 2]>,
+}
+
+impl DeviceView {
+    /// `control` and `records` are addresses; a group is shown by its first cohort.
+    pub(super) fn new(plan: &Plan, control: u64, records: u64) -> DeviceView {
+        let record = |index: usize| records + (index * size_of::<Record>()) as u64;
+        let scalars = (0..plan.groups.len()).map(|group| {
+            let cohort = first_cohort(plan, group);
+            [record(cohort), record(plan.cohorts.len() + cohort)]
+        });
+        DeviceView {
+            t: control + offset_of!(Control, t) as u64,
+            skipped: control + offset_of!(Control, skipped) as u64,
+            scalars: scalars.collect(),
+        }
+    }
+
+    /// The addresses of group `group`'s scalars for even and for odd steps: f32 values, the hyperparameters in the order of
+    /// [`Status::scalars`]. Between two steps, entry `t & 1` holds those of the next update and the other entry those of
+    /// the last one. None if there is no such group.
+    pub fn scalars(&self, group: usize) -> Option<[u64; 2]> {
+        self.scalars.get(group).copied()
+    }
+}
+
+/// What an optimizer's state was when it was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Status {
+    /// The number of applied updates, which is the step that the next update uses.
+    pub t: u64,
+    /// The number of updates that `found_inf` kept from being applied.
+    pub skipped: u64,
+    groups: Vec<Vec<(&'static str, f32)>>,
+}
+
+impl Status {
+    /// From the control block and both halves of the records.
+    pub(super) fn new(plan: &Plan, control: &Control, records: &[Record]) -> Status {
+        let half = &records[(control.t & 1) as usize * plan.cohorts.len()..];
+        let groups = plan.groups.iter().enumerate().map(|(index, group)| {
+            let names = plan.variants[group.variant as usize].hyperparameters();
+            let values = half[first_cohort(plan, index)].value;
+            names.iter().copied().zip(values).collect()
+        });
+        Status { t: control.t, skipped: control.skipped, groups: groups.collect() }
+    }
+
+    /// Names and values of group `group`'s hyperparameters for update `t`, as the kernel uses them.
+    pub fn scalars(&self, group: usize) -> Option<&[(&'static str, f32)]> {
+        self.groups.get(group).map(Vec::as_slice)
+    }
+
+    /// One of [`Status::scalars`], by name, e.g. `lr` or `weight_decay`.
+    pub fn scalar(&self, group: usize, name: &str) -> Option<f32> {
+        self.scalars(group)?.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+    }
+}
+
+/// A registered tensor and its optimizer state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorView<'a> {
+    /// The tensor's name.
+    pub name: &'a str,
+    /// The address of the parameter.
+    pub param: u64,
+    /// Length in elements, of the parameter and of each state.
+    pub len: u64,
+    /// Name and address of each f32 state, e.g. `exp_avg`.
+    pub states: Vec<(&'static str, u64)>,
+    /// Bytes that one update reads and writes per parameter.
+    pub bytes_per_param: usize,
+}
+
+impl<'a> TensorView<'a> {
+    pub(super) fn new(plan: &Plan, row: &TensorRow, name: &'a str) -> TensorView<'a> {
+        let variant = plan.variants[row.variant as usize];
+        TensorView {
+            name,
+            param: row.param,
+            len: row.len,
+            states: variant.states().iter().copied().zip(row.state).collect(),
+            bytes_per_param: variant.bytes_per_param(),
+        }
+    }
+}
+
+fn first_cohort(plan: &Plan, group: usize) -> usize {
+    // Cohorts are laid out group by group, and no group is without tensors.
+    plan.cohorts.partition_point(|cohort| (cohort.group as usize) < group)
+}

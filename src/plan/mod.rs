@@ -1,0 +1,171 @@
+//! From parameter groups to tables: which tensor, which chunk, which scalar, which variant. Knows rules and addresses, no
+//! device: the same tables drive the kernels and the CPU backend. Start at [`Plan::new`].
+//!
+//! Scalars (hyperparameters of groups) are sorted by the structure of their schedules, equal ones are merged, and each
+//! structure's scalars are bundled by 32: one warp evaluates a bundle.
+
+mod check;
+pub(crate) mod emit;
+pub(crate) mod layout;
+mod tensor;
+
+pub(crate) use tensor::FoundInf;
+pub use tensor::{Buffer, Dtype, Tensor};
+
+use std::collections::HashMap;
+
+use crate::error::{Error, Result};
+use crate::optim::{Description, Variant};
+use crate::program::{Node, Program};
+use layout::{BundleRow, CHUNK, ChunkRow, CohortRow, GroupRow, MAX_HYPERPARAMETERS, TensorRow, VECTOR, WARP};
+
+/// The tables of one optimizer, and the names that go with them.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// State addresses are byte offsets into the state memory until [`Plan::place_state`] is called.
+    pub tensors: Vec<TensorRow>,
+    pub chunks: Vec<ChunkRow>,
+    pub groups: Vec<GroupRow>,
+    pub cohorts: Vec<CohortRow>,
+    pub bundles: Vec<BundleRow>,
+    /// Per scalar: where its constants begin.
+    pub scalars: Vec<u32>,
+    pub constants: Vec<u64>,
+    /// The distinct structures; a bundle's `program` is a place here.
+    pub programs: Vec<Node>,
+    pub variants: Vec<Variant>,
+    pub names: Vec<String>,
+    /// Bytes of state memory, a multiple of 16.
+    pub state_bytes: u64,
+}
+
+impl Plan {
+    /// Checks the groups and lays them out. Errors name the group and the tensor.
+    pub fn new(groups: &[(Description, Vec<Tensor>)]) -> Result<Plan> {
+        let names = check::check(groups)?;
+        let mut plan = Plan {
+            tensors: Vec::new(),
+            chunks: Vec::new(),
+            groups: Vec::new(),
+            cohorts: Vec::new(),
+            bundles: Vec::new(),
+            scalars: Vec::new(),
+            constants: Vec::new(),
+            programs: Vec::new(),
+            variants: Vec::new(),
+            names,
+            state_bytes: 0,
+        };
+        plan.lay_out_scalars(groups);
+        for (index, (rule, tensors)) in groups.iter().enumerate() {
+            plan.lay_out_group(index as u32, rule, tensors);
+        }
+        plan.lay_out_chunks()?;
+        Ok(plan)
+    }
+
+    /// Turns the state offsets of the tensor table into addresses.
+    pub fn place_state(&mut self, base: u64) {
+        for tensor in &mut self.tensors {
+            let states = self.variants[tensor.variant as usize].states().len();
+            for address in &mut tensor.state[..states] {
+                *address += base;
+            }
+        }
+    }
+
+    fn lay_out_scalars(&mut self, groups: &[(Description, Vec<Tensor>)]) {
+        // Distinct scalars, each with the place of its structure.
+        let mut scalars: Vec<(u32, &Program)> = Vec::new();
+        let (mut structures, mut known) = (HashMap::new(), HashMap::new());
+        let mut places = Vec::new();
+        for program in groups.iter().flat_map(|(rule, _)| &rule.hyperparameters) {
+            let structure = *structures.entry(&program.root).or_insert_with(|| {
+                self.programs.push(program.root.clone());
+                self.programs.len() as u32 - 1
+            });
+            places.push(*known.entry((structure, &program.constants)).or_insert_with(|| {
+                scalars.push((structure, program));
+                scalars.len() - 1
+            }));
+        }
+        let mut order: Vec<usize> = (0..scalars.len()).collect();
+        order.sort_by_key(|place| scalars[*place].0);
+
+        let mut sorted = vec![0; scalars.len()];
+        for (new, old) in order.into_iter().enumerate() {
+            let (structure, program) = scalars[old];
+            sorted[old] = new as u32;
+            self.scalars.push(self.constants.len() as u32);
+            self.constants.extend_from_slice(&program.constants);
+            match self.bundles.last_mut() {
+                Some(bundle) if bundle.program == structure && (bundle.count as usize) < WARP => bundle.count += 1,
+                _ => self.bundles.push(BundleRow { program: structure, first: new as u32, count: 1, reserved: 0 }),
+            }
+        }
+
+        let mut places = places.into_iter().map(|old| sorted[old]);
+        for (rule, _) in groups {
+            let mut scalar = [0; MAX_HYPERPARAMETERS];
+            for (place, index) in scalar.iter_mut().zip(places.by_ref().take(rule.hyperparameters.len())) {
+                *place = index;
+            }
+            let variant = self.variants.iter().position(|known| *known == rule.variant).unwrap_or_else(|| {
+                self.variants.push(rule.variant);
+                self.variants.len() - 1
+            }) as u32;
+            self.groups.push(GroupRow { scalar, variant, reserved: 0 });
+        }
+    }
+
+    fn lay_out_group(&mut self, group: u32, rule: &Description, tensors: &[Tensor]) {
+        let first_cohort = self.cohorts.len();
+        let states = rule.variant.states().len();
+        for tensor in tensors {
+            let known = self.cohorts[first_cohort..].iter().position(|cohort| cohort.base == tensor.updates);
+            let cohort = first_cohort
+                + known.unwrap_or_else(|| {
+                    self.cohorts.push(CohortRow { base: tensor.updates, group, reserved: 0 });
+                    self.cohorts.len() - 1 - first_cohort
+                });
+
+            // State lies in its windows as the parameter does, so that one set of vectors serves all addresses.
+            let skew = |address: u64| address / 4 % VECTOR;
+            let vector = skew(tensor.param.address) == skew(tensor.grad.address);
+            let skew = if vector { skew(tensor.param.address) } else { 0 };
+            let mut state = [0; 2];
+            for offset in &mut state[..states] {
+                *offset = self.state_bytes + 4 * skew;
+                self.state_bytes += (4 * (skew + tensor.param.len)).next_multiple_of(16);
+            }
+            self.tensors.push(TensorRow {
+                param: tensor.param.address,
+                grad: tensor.grad.address,
+                state,
+                len: tensor.param.len,
+                cohort: cohort as u32,
+                variant: self.groups[group as usize].variant,
+                skew: skew as u32,
+                vector: u32::from(vector),
+                reserved: 0,
+            });
+        }
+    }
+
+    fn lay_out_chunks(&mut self) -> Result<()> {
+        let chunks = |tensor: &TensorRow| match tensor.len {
+            0 => 0,
+            len => (len + u64::from(tensor.skew)).div_ceil(CHUNK),
+        };
+        let total: u128 = self.tensors.iter().map(|tensor| u128::from(chunks(tensor))).sum();
+        if total > u128::from(u32::MAX) {
+            let rule = format!("one optimizer takes fewer than 2^32 chunks of {CHUNK} elements");
+            return Err(Error::argument("tensors", format!("{total} chunks in all"), rule));
+        }
+        self.chunks.reserve_exact(total as usize);
+        for (tensor, row) in self.tensors.iter().enumerate() {
+            self.chunks.extend((0..chunks(row) as u32).map(|index| ChunkRow { tensor: tensor as u32, index }));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,99 @@
+//! What an engine says of its tensors: addresses, lengths, names.
+
+/// The type of a buffer's elements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Dtype {
+    /// IEEE binary32.
+    F32,
+    /// bfloat16.
+    Bf16,
+    /// IEEE binary16.
+    F16,
+}
+
+impl Dtype {
+    pub(crate) fn bytes(self) -> u64 {
+        match self {
+            Dtype::F32 => 4,
+            Dtype::Bf16 | Dtype::F16 => 2,
+        }
+    }
+}
+
+/// A one-dimensional view of memory that the engine owns: where, how many elements, of what type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Buffer {
+    /// A device address, or on [`Device::host`](crate::Device::host) the address of host memory.
+    pub address: u64,
+    /// Length in elements.
+    pub len: u64,
+    /// The type of the elements.
+    pub dtype: Dtype,
+}
+
+impl Buffer {
+    /// `len` f32 elements at `address`.
+    pub fn f32(address: u64, len: u64) -> Buffer {
+        Buffer { address, len, dtype: Dtype::F32 }
+    }
+}
+
+/// The address of an f32 by which an engine says that a step's gradients are unusable. Only the builder makes one, under
+/// the contract of its `found_inf`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FoundInf(pub(crate) u64);
+
+/// A parameter and its gradient, as an engine registers them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tensor {
+    pub(crate) name: Option<String>,
+    pub(crate) param: Buffer,
+    pub(crate) grad: Buffer,
+    pub(crate) updates: u64,
+}
+
+impl Tensor {
+    /// A parameter and its gradient. Lengths and types are checked when the optimizer is built.
+    ///
+    /// # Safety
+    ///
+    /// From the moment an optimizer is built with this tensor until that optimizer is dropped and its last enqueued step
+    /// is done:
+    /// * both buffers stay allocated at their addresses, readable and (`param`) writable by the optimizer's device;
+    /// * all calls on the optimizer, and everything that touches `param` or `grad`, are ordered by the caller: on CUDA by
+    ///   stream order or events, on the host by not running at the same time.
+    #[expect(unsafe_code, reason = "states a contract; holds no unsafe operation")]
+    pub unsafe fn new(param: Buffer, grad: Buffer) -> Tensor {
+        Tensor::unnamed(param, grad)
+    }
+
+    fn unnamed(param: Buffer, grad: Buffer) -> Tensor {
+        Tensor { name: None, param, grad, updates: 0 }
+    }
+
+    /// [`Tensor::new`] for `len` f32 parameters at `param` and as many f32 gradients at `grad`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Tensor::new`].
+    #[expect(unsafe_code, reason = "states a contract; holds no unsafe operation")]
+    pub unsafe fn f32(param: u64, grad: u64, len: u64) -> Tensor {
+        Tensor::unnamed(Buffer::f32(param, len), Buffer::f32(grad, len))
+    }
+
+    /// Names the tensor. Names are unique in an optimizer; without one it is called `group.index`, e.g. `0.3`.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Tensor {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Says that this tensor has had `updates` updates before: its bias correction goes on from there, while the
+    /// schedules follow the optimizer's own clock. Its optimizer state still starts at zero.
+    #[must_use]
+    pub fn updates(mut self, updates: u64) -> Tensor {
+        self.updates = updates;
+        self
+    }
+}

@@ -1,0 +1,83 @@
+// The hook that every global load, store and atomic of a kernel passes: bounds, alignment, traffic, races, and a switch to
+// another thread now and then.
+#include <cstdio>
+
+#include "engine_state.h"
+#include "fiber.h"
+
+namespace cuda_on_cpu {
+namespace engine {
+namespace {
+
+u64 moved[2][5];  // load, store; by log2 of the width
+u32 until_switch = 1;
+
+u32 draw_pace() { return 1 + random_below(2 * launch.access_pace); }
+
+const char* verb(Access kind) {
+  return kind == Access::load ? "load" : kind == Access::store ? "store" : "atomic";
+}
+
+std::string describe(const void* p, unsigned bytes, Access kind) {
+  char out[96];
+  snprintf(out, sizeof out, "%u-byte %s at %p", bytes, verb(kind), p);
+  return out;
+}
+
+bool within(const void* p, unsigned bytes, const void* begin, size_t size) {
+  const size_t offset = static_cast<const unsigned char*>(p) - static_cast<const unsigned char*>(begin);
+  return offset < size && bytes <= size - offset;
+}
+
+bool in_shared(const void* p, unsigned bytes) {
+  const Kernel& k = *launch.kernel;
+  return within(p, bytes, k.shared_begin, k.shared_end - k.shared_begin) ||
+         within(p, bytes, launch.block->dynamic_shared, launch.shape->dynamic_shared);
+}
+
+bool in_module(const void* p, unsigned bytes) {
+  const Kernel& k = *launch.kernel;
+  return within(p, bytes, k.module_begin, k.module_end - k.module_begin);
+}
+
+}  // namespace
+
+bool is_global(const void* p) { return !in_shared(p, 1) && !on_stack(p); }
+
+void begin_access_of_launch() { until_switch = draw_pace(); }
+
+void access(const void* p, unsigned bytes, Access kind) {
+  if (--until_switch == 0) {
+    until_switch = draw_pace();
+    yield_ready();
+  } else if (kind == Access::atomic && chance(4)) {
+    yield_ready();
+  }
+  unsigned width = bytes & -bytes;  // of a struct: the widest access that moves it whole
+  if (width > 16) width = 16;
+  if (reinterpret_cast<size_t>(p) & (width - 1))
+    stop(kMisalignedAddress, "misaligned " + describe(p, bytes, kind) + ", " + describe_address(p));
+
+  const Region* region = region_at(p);
+  if (!region || !region->live || !within(p, bytes, region->base, region->size)) {
+    if (in_shared(p, bytes) || on_stack(p) || in_module(p, bytes)) return;
+    stop(kIllegalAddress, "illegal " + describe(p, bytes, kind) + ", " + describe_address(p));
+  }
+  if (kind != Access::atomic) moved[kind == Access::store][__builtin_ctz(width)] += bytes;
+  if (launch.block_count > 1) check_races(p, bytes, kind);
+}
+
+}  // namespace engine
+
+u64 traffic(bool store, unsigned width) {
+  for (unsigned i = 0; i < 5; i++)
+    if (width == 1u << i) return engine::moved[store][i];
+  return 0;
+}
+
+void reset_traffic() {
+  for (auto& direction : engine::moved)
+    for (u64& bytes : direction) bytes = 0;
+}
+
+}  // namespace cuda_on_cpu

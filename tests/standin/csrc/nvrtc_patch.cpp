@@ -1,0 +1,55 @@
+// Planted faults: a test replaces a piece of a kernel's text and expects the engine to notice.
+#include <mutex>
+#include <utility>
+
+#include "nvrtc.h"
+
+namespace cuda_on_cpu::nvrtc {
+namespace {
+
+std::mutex lock_;
+std::vector<std::pair<std::string, std::string>> patches_;
+
+size_t occurrences(const std::string& text, const std::string& piece) {
+  size_t count = 0;
+  for (size_t at = text.find(piece); at != std::string::npos; at = text.find(piece, at + piece.size())) count++;
+  return count;
+}
+
+bool replace(std::string* text, const std::string& from, const std::string& to) {
+  const size_t at = text->find(from);
+  if (at != std::string::npos) text->replace(at, from.size(), to);
+  return at != std::string::npos;
+}
+
+}  // namespace
+
+bool apply_patches(std::string* source, std::map<std::string, std::string>* headers, std::string* log) {
+  std::lock_guard<std::mutex> guard(lock_);
+  for (const auto& [from, to] : patches_) {
+    size_t count = from.empty() ? 0 : occurrences(*source, from);
+    for (const auto& [name, text] : *headers) count += from.empty() ? 0 : occurrences(text, from);
+    if (count != 1) {
+      *log = "cuda_on_cpu_patch: \"" + from + "\" occurs " + std::to_string(count) +
+             " times in the source and its headers, but must occur exactly once\n";
+      return false;
+    }
+    if (replace(source, from, to)) continue;
+    for (auto& [name, text] : *headers)
+      if (replace(&text, from, to)) break;
+  }
+  return true;
+}
+
+// In all following compilations `from` becomes `to`.
+EXPORT void cuda_on_cpu_patch(const char* from, const char* to) {
+  std::lock_guard<std::mutex> guard(lock_);
+  patches_.emplace_back(from, to);
+}
+
+EXPORT void cuda_on_cpu_clear_patches() {
+  std::lock_guard<std::mutex> guard(lock_);
+  patches_.clear();
+}
+
+}  // namespace cuda_on_cpu::nvrtc

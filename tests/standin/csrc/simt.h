@@ -1,0 +1,75 @@
+// What a CUDA kernel sees in place of NVRTC's built-in declarations. No standard header is included: a kernel must not
+// see more than NVRTC shows it. `__global__`, `__shared__` and `__launch_bounds__` are rewritten by nvrtc_kernels.cpp.
+// Not here: __syncthreads_or and its kin, __match_*, __reduce_*, textures, cooperative groups, half and bfloat16 types.
+#pragma once
+#include "services.h"
+
+#define __device__
+#define __host__
+#define __constant__ __attribute__((visibility("default")))
+#define __forceinline__ inline __attribute__((always_inline))
+#define __noinline__ __attribute__((noinline))
+#define __restrict__ __restrict
+#define __align__(n) __attribute__((aligned(n)))
+#define __grid_constant__
+
+using size_t = decltype(sizeof 0);
+extern "C" int printf(const char* format, ...);
+extern "C" void* memcpy(void* to, const void* from, size_t bytes);
+extern "C" void* memset(void* to, int byte, size_t bytes);
+
+namespace cuda_on_cpu {
+
+static const Services* services;
+
+// Public: for a kernel's own helpers that touch global memory without __ldg and the like.
+inline void access(const void* p, unsigned bytes, Access kind) { services->access(p, bytes, kind); }
+
+inline void assume(bool holds, const char* what) {
+  if (!holds) services->trap(what);
+}
+
+// Calls a kernel from cuLaunchKernel's array of pointers to arguments, typed by the kernel itself.
+template <class... A>
+struct Invocation {
+  Invocation(void (*kernel)(A...), A... argument) { kernel(argument...); }
+};
+
+template <class... A>
+void call(void (*kernel)(A...), void** args) {
+  Invocation<A...>{kernel, *static_cast<A*>(*args++)...};  // braces: from left to right
+}
+
+template <class... A>
+usize argument_size(void (*)(A...), unsigned i) {
+  const usize sizes[] = {sizeof(A)..., 0};
+  return i < sizeof...(A) ? sizes[i] : 0;
+}
+
+}  // namespace cuda_on_cpu
+
+extern "C" {
+// The linker's names; null if the module has no __shared__ variable.
+extern unsigned char __start_cuda_on_cpu_shared[] __attribute__((weak, visibility("hidden")));
+extern unsigned char __stop_cuda_on_cpu_shared[] __attribute__((weak, visibility("hidden")));
+extern unsigned char __ehdr_start[] __attribute__((visibility("hidden")));
+extern unsigned char _end[] __attribute__((visibility("hidden")));
+
+__attribute__((visibility("default"), used)) bool cuda_on_cpu_bind(const cuda_on_cpu::Services* services) {
+  if (services->version != cuda_on_cpu::kServicesVersion) return false;
+  cuda_on_cpu::services = services;
+  return true;
+}
+}
+
+#define __builtin_assume(condition) ::cuda_on_cpu::assume(bool(condition), "assumption does not hold: " #condition)
+#define __isGlobal(p) (::cuda_on_cpu::services->is_global(p))
+inline void __trap() { ::cuda_on_cpu::services->trap("__trap"); }
+inline void __nanosleep(unsigned) { ::cuda_on_cpu::services->pause(); }
+inline long long clock64() { return ::cuda_on_cpu::services->clock(); }
+
+#include "simt_types.h"
+
+#include "simt_math.h"
+#include "simt_memory.h"
+#include "simt_warp.h"

@@ -1,0 +1,32 @@
+//! CUDA on the CPU: a stand-in `libcuda.so` and `libnvrtc.so` that compile CUDA text with the host C++ compiler and run it
+//! on an emulator, so that a library's whole device path is tested on machines with no GPU. It fails where a GPU could:
+//! work runs later than it is enqueued, blocks interleave by lot, races and stray accesses end the launch with a report.
+//!
+//! The C++ sources lie in `csrc/`; [`build`] compiles them once. A test calls [`load`] before anything opens libcuda: later
+//! `dlopen("libcuda.so")`s in the same process then find the stand-in. A child process finds it with `LD_LIBRARY_PATH` set
+//! to [`folder`]. What the stand-in counts, breaks and reports is steered through [`Standin`].
+//!
+//! Environment: `CUDA_ON_CPU_SEED` (order of everything; printed once), `CUDA_ON_CPU_TRACE=1` (prints calls),
+//! `CUDA_ON_CPU_DEVICES=0` (a driver without a device), `CUDA_ON_CPU_INIT=100` (what `cuInit` returns),
+//! `CUDA_ON_CPU_NVRTC_FAIL=1` (compilations fail).
+
+mod compile;
+mod control;
+
+pub use compile::build;
+pub use control::{Direction, Standin};
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+/// Builds the stand-in if needed and opens both libraries, once per process. Fails if there is no C++ compiler, the build
+/// fails, or another libcuda or libnvrtc was opened before.
+pub fn load() -> Result<&'static Standin, String> {
+    static LOADED: OnceLock<Result<Standin, String>> = OnceLock::new();
+    LOADED.get_or_init(|| Standin::open(&build()?)).as_ref().map_err(String::clone)
+}
+
+/// The folder of the built libraries, for the `LD_LIBRARY_PATH` of child processes.
+pub fn folder() -> Result<PathBuf, String> {
+    build()
+}

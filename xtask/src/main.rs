@@ -1,0 +1,59 @@
+//! `cargo xtask`: the repository's chores. Here is the command line alone; every subcommand has a file of its own.
+//! Start at [`test`] for the tiers, at [`tools`] for NVIDIA's compiler and disassembler.
+
+mod machine;
+mod test;
+mod tiers;
+mod tools;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask <command>
+
+  test [--offline] [TIER...]   run the test tiers that this machine allows; all of them unless some are named
+  tools [--offline]            fetch NVRTC, ptxas and nvdisasm, and print the variables by which the tests find them
+
+tiers: pure, standin, compile, device
+INSTEP_REQUIRE=standin,nvrtc,gpu makes a skipped tier a failure: nvrtc stands for compile, gpu for device.
+--offline fetches nothing: neither tools nor crates.";
+
+/// Whether a command may fetch what it lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Network {
+    Allowed,
+    Forbidden,
+}
+
+fn main() -> ExitCode {
+    let mut words: Vec<String> = std::env::args().skip(1).collect();
+    let asked = words.len();
+    words.retain(|word| word != "--offline");
+    let network = if words.len() < asked { Network::Forbidden } else { Network::Allowed };
+
+    let outcome = match words.split_first() {
+        Some((command, tiers)) if command == "test" => test::run(root(), network, tiers),
+        Some((command, [])) if command == "tools" => tools::print(root(), network),
+        Some((command, [])) if matches!(command.as_str(), "help" | "--help" | "-h") => {
+            println!("{USAGE}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(_) => Err(format!("`cargo xtask {}` is not a command\n\n{USAGE}", words.join(" "))),
+        None => Err(format!("a command is missing\n\n{USAGE}")),
+    };
+    outcome.unwrap_or_else(|problem| {
+        eprintln!("error: {problem}");
+        ExitCode::from(2)
+    })
+}
+
+/// The repository: xtask is always run from its sources, so the path known at build time holds.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in a folder of the repository")
+}
+
+/// Where build products go, the fetched tools too.
+fn target_folder() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |folder| root().join(folder))
+}
