@@ -28,3 +28,8 @@ pub use optim::{Adam, AdamRule, AdamW, Coupled, DecayForm, Decoupled, Momentum, 
 pub use optimizer::{DeviceView, Optimizer, OptimizerBuilder, Status, TensorView};
 pub use plan::{Buffer, Dtype, Tensor};
 pub use schedule::{Ramp, Schedule, Warmup};
+
+/// The code of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

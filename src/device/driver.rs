@@ -103,11 +103,6 @@ impl Driver {
     }
 }
 
-/// Whether this machine can run CUDA at all; the error says what is missing. Never panics.
-pub(crate) fn probe() -> Result<()> {
-    driver().map(|_| ())
-}
-
 /// The driver, with at least one device. A success is remembered; a failure is looked into again by the next call.
 pub(super) fn driver() -> Result<&'static Driver> {
     static DRIVER: OnceLock<Driver> = OnceLock::new();

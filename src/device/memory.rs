@@ -80,26 +80,11 @@ pub(crate) fn read(context: &Context, stream: &Stream, from: u64, to: &mut [u8])
     Ok(())
 }
 
-/// Copies `from` to device address `to`, after the work that is on `stream`. Waits.
-///
-/// `to` is vouched for as the parameters of a launch are.
-pub(crate) fn write(context: &Context, stream: &Stream, to: u64, from: &[u8]) -> Result<()> {
-    expect_waitable(context, stream)?;
-    if !from.is_empty() {
-        let _relaxed = context.relaxed()?;
-        // SAFETY: `from` is borrowed until the wait below is over.
-        let copy = unsafe { context.driver().cuMemcpyHtoDAsync_v2(to, from.as_ptr().cast(), from.len(), stream.raw()) };
-        stream.synchronize()?;
-        copy?;
-    }
-    Ok(())
-}
-
 /// A wait inside a capture would invalidate the engine's graph, so it is refused before the driver sees it.
 fn expect_waitable(context: &Context, stream: &Stream) -> Result<()> {
     stream.expect_context(context)?;
     if stream.is_capturing()? {
-        return Err(Error::argument("stream", "capturing a graph", "a read or write waits, which a capture cannot"));
+        return Err(Error::argument("stream", "capturing a graph", "reading waits, which a capture forbids"));
     }
     Ok(())
 }

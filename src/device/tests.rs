@@ -230,9 +230,6 @@ fn an_upload_may_outlive_its_source() {
         read(&bench.context, &stream, memory.address(), &mut back).unwrap();
         assert_eq!((back[0], back[299_999]), (9, 9));
         assert!(back[1..299_999].iter().all(|byte| *byte == round), "round {round}");
-        write(&bench.context, &stream, memory.address() + 4, &[1, 2, 3]).unwrap();
-        read(&bench.context, &stream, memory.address() + 4, &mut back[..3]).unwrap();
-        assert_eq!(back[..3], [1, 2, 3]);
     }
 }
 

@@ -65,8 +65,9 @@ impl Engine {
         let values = &mut self.values[half * plan.scalars.len()..][..plan.scalars.len()];
         for bundle in &plan.bundles {
             let program = &plan.programs[bundle.program as usize];
-            for scalar in bundle.first as usize..(bundle.first + bundle.count) as usize {
-                values[scalar] = Constants(&plan.constants[plan.scalars[scalar] as usize..]).value(program, t);
+            let scalars = bundle.first as usize..(bundle.first + bundle.count) as usize;
+            for (value, constants) in values[scalars.clone()].iter_mut().zip(&plan.scalars[scalars]) {
+                *value = Constants(&plan.constants[*constants as usize..]).value(program, t);
             }
         }
         let records = &mut self.records[half * plan.cohorts.len()..][..plan.cohorts.len()];

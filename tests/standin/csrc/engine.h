@@ -1,6 +1,6 @@
 // What the parts of the stand-in know of each other: the driver (driver*.cpp) launches kernels on the SIMT engine
-// (engine*.cpp), both share the registry of device memory (memory.cpp), and a compiled kernel (simt.h) reaches the engine
-// through a table of functions that cuModuleLoadData binds into it. Nothing here is seen by the library under test.
+// (engine*.cpp), both share the registry of device memory (memory.cpp), and a compiled kernel (simt.h) reaches the
+// engine through a table of functions that cuModuleLoadData binds into it. The library under test sees none of this.
 //
 // Files nvrtc*.cpp make libnvrtc.so, all other *.cpp make libcuda.so. libnvrtc.so finds simt.h and what it includes
 // beside itself: every *.h is copied there.
@@ -21,7 +21,7 @@ enum Code : int {  // the CUresult values that the engine itself can produce
   kLaunchFailed = 719,
 };
 
-// ---- memory.cpp: every device (and pinned) allocation, with guard zones ------------------------------------------------
+// ---- memory.cpp: every device (and pinned) allocation, with guard zones ---------------------------------------------
 
 enum class Space { device, pinned };
 
@@ -42,7 +42,7 @@ size_t live_bytes(Space space);
 // "8 bytes past the end of the 256-byte allocation 0x...", for reports.
 std::string describe_address(const void* p);
 
-// ---- engine*.cpp: runs one launch to its end ----------------------------------------------------------------------------
+// ---- engine*.cpp: runs one launch to its end ------------------------------------------------------------------------
 
 struct Shape {
   u32 grid[3], block[3];
@@ -50,8 +50,8 @@ struct Shape {
   bool cooperative = false;  // all blocks in flight at once
 };
 
-// Several blocks in flight, threads switched in user space; returns kSuccess or what a GPU would report. On failure, and
-// for a fault a GPU would hide (race, divergent barrier), `report` says what, where and under which seed.
+// Several blocks in flight, threads switched in user space; returns kSuccess or what a GPU would report, and 719 for a
+// fault that a GPU would hide (race, divergent barrier). `report` then says what, where and under which seed.
 // Launches from several host threads run one after the other.
 Code run(const Kernel& kernel, const Shape& shape, void** args, std::string* report);
 

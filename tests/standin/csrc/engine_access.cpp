@@ -1,5 +1,5 @@
-// The hook that every global load, store and atomic of a kernel passes: bounds, alignment, traffic, races, and a switch to
-// another thread now and then.
+// The hook that every global load, store and atomic of a kernel passes: bounds, alignment, traffic, races, and now and
+// then a switch to another thread.
 #include <cstdio>
 
 #include "engine_state.h"
@@ -14,9 +14,7 @@ u32 until_switch = 1;
 
 u32 draw_pace() { return 1 + random_below(2 * launch.access_pace); }
 
-const char* verb(Access kind) {
-  return kind == Access::load ? "load" : kind == Access::store ? "store" : "atomic";
-}
+const char* verb(Access kind) { return kind == Access::load ? "load" : kind == Access::store ? "store" : "atomic"; }
 
 std::string describe(const void* p, unsigned bytes, Access kind) {
   char out[96];

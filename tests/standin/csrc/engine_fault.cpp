@@ -57,7 +57,7 @@ FaultCatcher::FaultCatcher() {
     own.ss_size = kAlternateStack;
     sigaltstack(&own, nullptr);
   }
-  struct sigaction action{};
+  struct sigaction action {};
   action.sa_sigaction = on_signal;
   action.sa_flags = SA_SIGINFO | SA_ONSTACK;
   sigemptyset(&action.sa_mask);

@@ -1,11 +1,12 @@
 // The race detector. A block counts as one agent: its barriers order what is inside it.
 //
-// Each 4-byte word has a cell with the numbers of its last writer and reader. A number stands for one block in one epoch
-// (an epoch ends at a fence or an atomic); numbers only grow, so those of earlier launches need no clearing. A number may
-// also stand for a set of readers, or for four cells, one for each byte, once a narrow access has touched the word.
+// Each 4-byte word has a cell with the numbers of its last writer and reader. A number stands for one block in one
+// epoch (an epoch ends at a fence or an atomic); numbers only grow, so those of earlier launches need no clearing. A
+// number may also stand for a set of readers, or for four cells, one for each byte, once a narrow access has touched
+// the word.
 //
-// Between blocks, a load may see a store, and a store may follow a store, only through fence, atomic, atomic on the same
-// address, fence. A store may follow a load through any chain of atomics. Atomics never race with atomics.
+// Between blocks, a load may see a store, and a store may follow a store, only through fence, atomic, atomic on the
+// same address, fence. A store may follow a load through any chain of atomics. Atomics never race with atomics.
 #include <algorithm>
 #include <array>
 #include <cstdio>

@@ -1,4 +1,4 @@
-// The one random generator (SplitMix64). The seed comes from CUDA_ON_CPU_SEED, else from the system, and is printed once.
+// The one random generator (SplitMix64). Its seed is CUDA_ON_CPU_SEED, else drawn from the system, and printed once.
 #include <cstdio>
 #include <cstdlib>
 #include <random>

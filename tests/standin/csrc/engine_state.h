@@ -1,6 +1,6 @@
-// The state of the launch that runs now, shared by the files of the engine: engine.cpp (blocks, threads, who runs next),
-// engine_warp.cpp (barriers, warp operations), engine_access.cpp (the access hook), engine_race.cpp (who may see whose
-// stores), engine_fault.cpp (signals), engine_random.cpp.
+// The state of the launch that runs now, shared by the files of the engine: engine.cpp (blocks, threads, who runs
+// next), engine_warp.cpp (barriers, warp operations), engine_access.cpp (the access hook), engine_race.cpp (who may see
+// whose stores), engine_fault.cpp (signals), engine_random.cpp.
 #pragma once
 #include <string>
 #include <vector>
@@ -12,7 +12,7 @@ namespace cuda_on_cpu::engine {
 
 constexpr u32 kWarpSize = 32;
 
-// ---- engine_race.cpp ----------------------------------------------------------------------------------------------------
+// ---- engine_race.cpp ------------------------------------------------------------------------------------------------
 
 using Clock = std::vector<u32>;  // by block: up to which of its epochs; shorter than the grid where the rest is 0
 
@@ -31,7 +31,7 @@ void begin_order(Order& order, u32 block);
 void check_races(const void* p, unsigned bytes, Access kind);
 extern u32 first_id;  // cells with smaller numbers are of earlier launches
 
-// ---- engine_warp.cpp ----------------------------------------------------------------------------------------------------
+// ---- engine_warp.cpp ------------------------------------------------------------------------------------------------
 
 enum class WarpOperation : unsigned char { exchange, ballot, barrier };
 
@@ -54,7 +54,7 @@ void reset_warps(Block& block);
 std::string describe_wait(const Block& block, const Thread& thread);
 void leave_warp(Block& block, u32 thread);  // the thread has returned; fails the launch if another waits for it
 
-// ---- engine.cpp ---------------------------------------------------------------------------------------------------------
+// ---- engine.cpp -----------------------------------------------------------------------------------------------------
 
 enum class Wait : unsigned char { none, block_barrier, warp };
 
@@ -99,8 +99,8 @@ extern Launch launch;
 extern Position position;
 extern bool running;  // a kernel's thread runs now, not the engine
 
-void yield_ready();              // another thread may go on now
-void yield_waiting(Wait why);    // until `wake`
+void yield_ready();            // another thread may go on now
+void yield_waiting(Wait why);  // until `wake`
 void wake(Block& block, u32 thread);
 inline bool chance(u32 n) { return random_below(n) == 0; }
 
@@ -109,7 +109,7 @@ inline bool chance(u32 n) { return random_below(n) == 0; }
 std::string name_of(const Block& block, const Thread& thread);
 std::string block_name(u32 number);
 
-// ---- engine_access.cpp, engine_fault.cpp --------------------------------------------------------------------------------
+// ---- engine_access.cpp, engine_fault.cpp ----------------------------------------------------------------------------
 
 void access(const void* p, unsigned bytes, Access kind);
 bool is_global(const void* p);
@@ -127,7 +127,7 @@ class FaultCatcher {
 // After a switch back to the scheduler: a fault's code and description if it was one.
 Code take_fault(std::string* what);
 
-// ---- entries of the services table --------------------------------------------------------------------------------------
+// ---- entries of the services table ----------------------------------------------------------------------------------
 
 void block_barrier(const char* file, unsigned line);
 u64 exchange(u32 mask, u64 value, u32 source_lane);

@@ -32,8 +32,9 @@ void finish(Block& block, u32 first_thread, const Meeting& meeting, u32 lanes, u
     if (!(lanes >> i & 1)) continue;
     const u32 source = meeting.source[i];
     const bool given = lanes >> source & 1;
-    block.threads[first_thread + i].given =
-        meeting.operation == WarpOperation::ballot ? votes : given ? meeting.value[source] : kPoison;
+    block.threads[first_thread + i].given = meeting.operation == WarpOperation::ballot ? votes
+                                            : given                                    ? meeting.value[source]
+                                                                                       : kPoison;
     if (i != last) wake(block, first_thread + i);
   }
 }
@@ -47,14 +48,16 @@ u64 meet(WarpOperation operation, u32 mask, u64 value, u32 source) {
   const u32 lanes = mask & warp.existing;  // a block's last warp may have fewer than 32
   if (!(mask >> me & 1)) stop(kLaunchFailed, std::string(name(operation)) + " whose mask lacks the lane that calls it");
   if (lanes & warp.exited)
-    stop(kLaunchFailed, std::string(name(operation)) + " waits for " + lanes_text(lanes & warp.exited) + ", which returned");
+    stop(kLaunchFailed,
+         std::string(name(operation)) + " waits for " + lanes_text(lanes & warp.exited) + ", which returned");
 
   size_t at = 0;
   while (at < warp.meetings.size() && warp.meetings[at].mask != mask) at++;
   if (at == warp.meetings.size()) warp.meetings.push_back(Meeting{operation, mask, 0, {}, {}});
   Meeting& meeting = warp.meetings[at];
   if (meeting.operation != operation)
-    stop(kLaunchFailed, std::string(name(operation)) + ", but other lanes of its mask are at " + name(meeting.operation));
+    stop(kLaunchFailed,
+         std::string(name(operation)) + ", but other lanes of its mask are at " + name(meeting.operation));
   meeting.arrived |= 1u << me;
   meeting.value[me] = value;
   meeting.source[me] = source % kWarpSize;
@@ -87,14 +90,15 @@ void leave_warp(Block& block, u32 thread) {
   warp.exited |= bit;
   for (const Meeting& meeting : warp.meetings)
     if (meeting.mask & bit)
-      stop(kLaunchFailed, "this thread has returned, but " + lanes_text(meeting.arrived) + " of its warp waits for it at " +
-                              name(meeting.operation));
+      stop(kLaunchFailed, "this thread has returned, but " + lanes_text(meeting.arrived) +
+                              " of its warp waits for it at " + name(meeting.operation));
 }
 
 std::string describe_wait(const Block& block, const Thread& thread) {
   if (thread.wait == Wait::block_barrier)
     return " waits at __syncthreads, " + std::string(block.barrier_file) + ":" + std::to_string(block.barrier_line) +
-           ", where " + std::to_string(block.at_barrier) + " of " + std::to_string(block.threads.size()) + " threads are";
+           ", where " + std::to_string(block.at_barrier) + " of " + std::to_string(block.threads.size()) +
+           " threads are";
   const Warp& warp = block.warps[thread.number / kWarpSize];
   for (const Meeting& meeting : warp.meetings)
     if (meeting.arrived >> thread.number % kWarpSize & 1)

@@ -102,7 +102,8 @@ constexpr size_t kStacksPerSlab = 256;
 std::vector<unsigned char*> slabs;
 
 bool add_slab() {
-  void* p = mmap(nullptr, kSlot * kStacksPerSlab, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* p =
+      mmap(nullptr, kSlot * kStacksPerSlab, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (p == MAP_FAILED) return false;
   auto* slab = static_cast<unsigned char*>(p);
   for (size_t i = 0; i < kStacksPerSlab; i++) mprotect(slab + i * kSlot, kPage, PROT_NONE);

@@ -11,8 +11,8 @@ extern "C" void cuda_on_cpu_resume();
 
 constexpr size_t kStackBytes = 64 << 10;
 
-// A saved place at the top of stack `number` from which a switch calls `entry`, which must not return. Stacks are made on
-// first use, kept, and followed downwards by an inaccessible page. Null when out of memory.
+// A saved place at the top of stack `number` from which a switch calls `entry`, which must not return. Stacks are made
+// on first use, kept, and end at an inaccessible page. Null when out of memory.
 void* fresh_stack(size_t number, void (*entry)());
 
 // True if `p` lies in one of the stacks.

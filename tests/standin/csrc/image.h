@@ -1,5 +1,5 @@
-// The form of a compiled module, as nvrtcGetPTX and nvrtcGetCUBIN hand it out and cuModuleLoadData takes it: this header,
-// then `size` bytes of a shared object. The object exports, besides its kernels' records (services.h),
+// The form of a compiled module, as nvrtcGetPTX and nvrtcGetCUBIN hand it out and cuModuleLoadData takes it: this
+// header, then `size` bytes of a shared object. The object exports, besides its kernels' records (services.h),
 // `extern "C" bool cuda_on_cpu_bind(const Services*)`, false for another version of the table.
 #pragma once
 #include <cstdint>

@@ -160,7 +160,8 @@ std::string describe_address(const void* p) {
   if (offset < r.size) return std::to_string(offset) + " bytes into " + name;
   const size_t behind = offset - r.size;
   if (above != regions.end() && size_t(above->base - address) < behind)
-    return std::to_string(above->base - address) + " bytes before " + text_of(*above) + (above->live ? "" : ", which is freed");
+    return std::to_string(above->base - address) + " bytes before " + text_of(*above) +
+           (above->live ? "" : ", which is freed");
   return (behind ? std::to_string(behind) + " bytes past the end of " : "at the end of ") + name;
 }
 

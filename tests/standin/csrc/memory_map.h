@@ -1,5 +1,5 @@
-// How device memory lies in the address space, for the engine's checks of each access: one reserved arena, never reused,
-// with a table from page to region and a shadow of 8 bytes for every 4 (the race detector's cells).
+// How device memory lies in the address space, for the engine's checks of each access: one arena, whose addresses are
+// never reused, with a table from page to region and a shadow of 8 bytes for every 4 (the race detector's cells).
 #pragma once
 #include "engine.h"
 

@@ -1,5 +1,5 @@
-// The exported functions of libnvrtc.so. The compiled image (image.h) is handed out as PTX and, for a real architecture,
-// as CUBIN too.
+// The exported functions of libnvrtc.so. The compiled image (image.h) is handed out as PTX and, for a real
+// architecture, as CUBIN too.
 #include "nvrtc.h"
 
 #include <cstring>

@@ -78,7 +78,8 @@ bool run(const std::string& program, const std::vector<std::string>& arguments, 
 
 // Takes the temporary folder out of file names, in logs and in what __FILE__ gives.
 std::string without(std::string text, const std::string& folder) {
-  for (size_t at = text.find(folder); at != std::string::npos; at = text.find(folder, at)) text.erase(at, folder.size());
+  for (size_t at = text.find(folder); at != std::string::npos; at = text.find(folder, at))
+    text.erase(at, folder.size());
   return text;
 }
 
@@ -96,15 +97,29 @@ bool run_compiler(const std::vector<std::string>& arguments, const fs::path& fol
   return false;
 }
 
-// NVRTC fuses multiplications and additions unless told otherwise; so does this.
+// NVRTC fuses multiplications and additions unless told otherwise; so does this. Without the probes of
+// -fstack-clash-protection a large frame could step over the inaccessible page at the end of a stack.
 std::vector<std::string> code_options(const Options& options) {
+  // clang-format off
   std::vector<std::string> out = {"-O2", "-w", "-fPIC", "-shared", "-fvisibility=hidden", "-Wl,-Bsymbolic",
                                   "-fno-fast-math", "-fno-math-errno", "-fno-strict-aliasing", "-fwrapv",
-                                  "-fno-exceptions", "-fno-rtti", "-fstack-clash-protection",  // a large frame meets the inaccessible page
+                                  "-fno-exceptions", "-fno-rtti", "-fstack-clash-protection",
                                   options.fmad ? "-ffp-contract=fast" : "-ffp-contract=off"};
+  // clang-format on
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("fma")) out.push_back("-mfma");
 #endif
+  return out;
+}
+
+std::vector<std::string> preprocessor_options(const Options& options) {
+  // Without standard headers, as under NVRTC.
+  std::vector<std::string> out = {"-E", "-x", "c++", "-w", "-nostdinc", "-nostdinc++", "-DCUDA_ON_CPU=1"};
+  for (const char* macro : {"__CUDACC__=1", "__CUDACC_RTC__=1", "__CUDACC_VER_MAJOR__=13", "__CUDACC_VER_MINOR__=0"})
+    out.push_back(std::string("-D") + macro);
+  out.push_back("-D__CUDA_ARCH__=" + std::to_string(options.architecture * 10));
+  if (options.fmad) out.push_back("-DCUDA_ON_CPU_FMAD=1");
+  out.insert(out.end(), options.passed_on.begin(), options.passed_on.end());
   return out;
 }
 
@@ -116,20 +131,11 @@ std::string header_problem(const std::string& name) {
   return "";
 }
 
-}  // namespace
-
-Result compile(Program& program, const Options& options) {
-  if (const char* fail = std::getenv("CUDA_ON_CPU_NVRTC_FAIL"); fail && *fail && *fail != '0') {
-    program.log = program.name + "(1): error: compilation failed because CUDA_ON_CPU_NVRTC_FAIL is set\n";
-    return kCompilation;
-  }
+// Writes the text, with the planted faults in it, as NVRTC's caller laid it out.
+Result write_program(Program& program, const fs::path& folder, const fs::path& start) {
   std::string source = program.source;
   auto headers = program.headers;
   if (!apply_patches(&source, &headers, &program.log)) return kCompilation;
-
-  const Workplace workplace;
-  const fs::path folder = workplace.path();
-  if (folder.empty()) return kInternalError;
   for (const auto& [name, text] : headers) {
     const std::string problem = header_problem(name);
     if (!problem.empty()) {
@@ -138,37 +144,47 @@ Result compile(Program& program, const Options& options) {
     }
     if (!write(folder / "include" / name, text)) return kInternalError;
   }
-  const fs::path start = folder / "include" / "cuda-on-cpu-start.cpp", text = folder / "program.ii",
-                 object = folder / "program.so";
-  if (!write(start, "#include \"" + (here() / "simt.h").string() + "\"\n#line 1 \"" + program.name + "\"\n" + source + "\n"))
-    return kInternalError;
+  const std::string simt = "#include \"" + (here() / "simt.h").string() + "\"\n";
+  return write(start, simt + "#line 1 \"" + program.name + "\"\n" + source + "\n") ? kSuccess : kInternalError;
+}
 
-  std::vector<std::string> arguments = {"-E", "-x", "c++", "-w", "-nostdinc", "-nostdinc++", "-DCUDA_ON_CPU=1",
-                                        "-D__CUDACC__=1", "-D__CUDACC_RTC__=1", "-D__CUDACC_VER_MAJOR__=13",
-                                        "-D__CUDACC_VER_MINOR__=0",
-                                        "-D__CUDA_ARCH__=" + std::to_string(options.architecture * 10)};
-  if (options.fmad) arguments.push_back("-DCUDA_ON_CPU_FMAD=1");
-  arguments.insert(arguments.end(), options.passed_on.begin(), options.passed_on.end());
-  arguments.insert(arguments.end(), {"-I" + (folder / "include").string(), start.string(), "-o", text.string()});
+std::string make_image(const std::string& object, const Options& options) {
+  ImageHeader header{};
+  std::memcpy(header.magic, kImageMagic, sizeof header.magic);
+  header.size = object.size();
+  header.architecture = options.architecture;
+  header.is_cubin = options.is_cubin;
+  return std::string(reinterpret_cast<const char*>(&header), sizeof header) + object;
+}
+
+}  // namespace
+
+Result compile(Program& program, const Options& options) {
+  if (const char* fail = std::getenv("CUDA_ON_CPU_NVRTC_FAIL"); fail && *fail && *fail != '0') {
+    program.log = program.name + "(1): error: compilation failed because CUDA_ON_CPU_NVRTC_FAIL is set\n";
+    return kCompilation;
+  }
+  const Workplace workplace;
+  const fs::path folder = workplace.path(), include = folder / "include", start = include / "cuda-on-cpu-start.cpp",
+                 text = folder / "program.ii", object = folder / "program.so";
+  if (folder.empty()) return kInternalError;
+  if (const Result result = write_program(program, folder, start); result != kSuccess) return result;
+
+  std::vector<std::string> arguments = preprocessor_options(options);
+  arguments.insert(arguments.end(), {"-I" + include.string(), start.string(), "-o", text.string()});
   if (!run_compiler(arguments, folder, &program.log)) return kCompilation;
 
   program.kernels.clear();
-  const std::string preprocessed = without(read(text), (folder / "include").string() + "/");
+  const std::string preprocessed = without(read(text), include.string() + "/");
   if (!write(text, rewrite_kernels(preprocessed, &program.kernels))) return kInternalError;
+
   arguments = code_options(options);
   for (const auto& option : options.passed_on)
     if (option.rfind("-std=", 0) == 0) arguments.push_back(option);
   arguments.insert(arguments.end(), {text.string(), "-o", object.string()});
   if (!run_compiler(arguments, folder, &program.log)) return kCompilation;
 
-  const std::string bytes = read(object);
-  ImageHeader header{};
-  std::memcpy(header.magic, kImageMagic, sizeof header.magic);
-  header.size = bytes.size();
-  header.architecture = options.architecture;
-  header.is_cubin = options.is_cubin;
-  program.image.assign(reinterpret_cast<const char*>(&header), sizeof header);
-  program.image += bytes;
+  program.image = make_image(read(object), options);
   program.is_cubin = options.is_cubin;
   program.compiled = true;
   return kSuccess;

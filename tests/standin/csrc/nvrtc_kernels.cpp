@@ -50,6 +50,11 @@ struct Found {
   std::string name, threads;
 };
 
+struct Scope {
+  bool extern_c;
+  bool comdat;  // a template, an inline function or a class: compilers ignore or refuse a section for its variables
+};
+
 class Rewriter {
  public:
   explicit Rewriter(const std::string& text) : text_(text), tokens_(tokenize(text)) {}
@@ -58,7 +63,7 @@ class Rewriter {
     for (size_t i = 0; i < tokens_.size(); i++) {
       const std::string& t = tokens_[i].text;
       if (t == "{") {
-        scopes_.push_back(i > 1 && at(i - 1) == "\"C\"" && at(i - 2) == "extern");
+        scopes_.push_back({i > 1 && at(i - 1) == "\"C\"" && at(i - 2) == "extern", opens_comdat(i)});
       } else if (t == "}") {
         if (!scopes_.empty()) scopes_.pop_back();
       } else if (t == "__launch_bounds__" && at(i + 1) == "(") {
@@ -116,10 +121,19 @@ class Rewriter {
   }
 
   bool is_extern_c(size_t global) const {
-    for (const bool scope : scopes_)
-      if (scope) return true;
+    for (const Scope& scope : scopes_)
+      if (scope.extern_c) return true;
     for (size_t i = global; i-- > 0 && at(i) != ";" && at(i) != "}" && at(i) != "{";)
       if (at(i) == "\"C\"" && i > 0 && at(i - 1) == "extern") return true;
+    return false;
+  }
+
+  bool opens_comdat(size_t brace) const {
+    const bool is_function = brace > 0 && at(brace - 1) == ")";  // whose parameters may say `struct`
+    for (size_t i = brace; i-- > 0 && at(i) != ";" && at(i) != "}" && at(i) != "{";) {
+      if (at(i) == "template" || at(i) == "inline") return true;
+      if (!is_function && (at(i) == "struct" || at(i) == "class")) return true;
+    }
     return false;
   }
 
@@ -139,13 +153,21 @@ class Rewriter {
   }
 
   void shared(size_t i) {
-    const std::string section = "static __attribute__((section(\"cuda_on_cpu_shared\"), used))";
+    std::string section = "static __attribute__((section(\"cuda_on_cpu_shared\"), used))";
     if (i > 0 && at(i - 1) == "extern") return dynamic_shared(i - 1, i + 1);
     if (at(i + 1) == "extern") return dynamic_shared(i, i + 2);
+    for (const Scope& scope : scopes_)
+      if (scope.comdat)
+        return replace(
+            i, i,
+            "static_assert(sizeof(int) == 0, \"__shared__ in a template or an inline function is not supported: "
+            "declare it in the kernel or in a plain __device__ function\"); " +
+                section);
     if (i > 0 && at(i - 1) == "static") return replace(i, i, section.substr(7));
     if (at(i + 1) == "alignas") {  // must come before `static`
       const size_t close = matching(i + 2);
-      return replace(i, close, text_.substr(tokens_[i + 1].begin, tokens_[close].end - tokens_[i + 1].begin) + " " + section);
+      return replace(i, close,
+                     text_.substr(tokens_[i + 1].begin, tokens_[close].end - tokens_[i + 1].begin) + " " + section);
     }
     replace(i, i, section);
   }
@@ -172,7 +194,7 @@ class Rewriter {
 
   const std::string& text_;
   const std::vector<Token> tokens_;
-  std::vector<bool> scopes_;  // of open braces: whether it is an extern "C" block
+  std::vector<Scope> scopes_;  // of open braces
   std::string bounds_ = "0";
   std::string output_;
   size_t copied_ = 0;
@@ -182,18 +204,18 @@ class Rewriter {
 
 std::string rewrite_kernels(const std::string& preprocessed, std::vector<std::string>* kernels) {
   Rewriter rewriter(preprocessed);
-  std::string out = rewriter.rewrite() + "\n# 1 \"records of the kernels\"\n";
+  std::string out = rewriter.rewrite() + "\n# 1 \"records of the kernels\"\nextern \"C\" {\n";
   for (const Found& kernel : rewriter.kernels) {
     kernels->push_back(kernel.name);
     const std::string& k = kernel.name;
-    out += "extern \"C\" {\nstatic void cuda_on_cpu_body_" + k + "(void** args) { ::cuda_on_cpu::call(&" + k +
-           ", args); }\nstatic ::cuda_on_cpu::usize cuda_on_cpu_size_" + k +
-           "(unsigned i) { return ::cuda_on_cpu::argument_size(&" + k +
-           ", i); }\n__attribute__((visibility(\"default\"), used)) ::cuda_on_cpu::Kernel cuda_on_cpu_kernel_" + k + " = {\"" +
-           k + "\", cuda_on_cpu_body_" + k + ", cuda_on_cpu_size_" + k + ", (" + kernel.threads +
-           "), __start_cuda_on_cpu_shared, __stop_cuda_on_cpu_shared, __ehdr_start, _end};\n}\n";
+    out += "static void cuda_on_cpu_body_" + k + "(void** args) { ::cuda_on_cpu::call(&" + k + ", args); }\n";
+    out += "static ::cuda_on_cpu::usize cuda_on_cpu_size_" + k + "(unsigned i) {\n";
+    out += "  return ::cuda_on_cpu::argument_size(&" + k + ", i);\n}\n";
+    out += "__attribute__((visibility(\"default\"), used)) ::cuda_on_cpu::Kernel cuda_on_cpu_kernel_" + k + " = {\n";
+    out += "  \"" + k + "\", cuda_on_cpu_body_" + k + ", cuda_on_cpu_size_" + k + ", (" + kernel.threads + "),\n";
+    out += "  __start_cuda_on_cpu_shared, __stop_cuda_on_cpu_shared, __ehdr_start, _end};\n";
   }
-  return out;
+  return out + "}\n";
 }
 
 }  // namespace cuda_on_cpu::nvrtc

@@ -10,6 +10,7 @@
 namespace cuda_on_cpu::nvrtc {
 namespace {
 
+// clang-format off
 // Without a value, accepted and of no effect here.
 const std::set<std::string> kFlags = {
     "device-c", "dc", "device-w", "dw", "extensible-whole-program", "ewp", "device-debug", "G", "generate-line-info",
@@ -24,6 +25,7 @@ const std::set<std::string> kValued = {
     "builtin-initializer-list", "pch-dir", "warning-as-error", "Werror", "optimization-info", "opt-info", "diag-error",
     "diag-suppress", "diag-warn", "brief-diagnostics", "time", "split-compile", "fdevice-time-trace", "version-ident",
     "device-stack-protector"};
+// clang-format on
 
 bool parse_architecture(const std::string& value, Options* out, std::string* log) {
   const bool real = value.rfind("sm_", 0) == 0, virtual_ = value.rfind("compute_", 0) == 0;
@@ -31,7 +33,8 @@ bool parse_architecture(const std::string& value, Options* out, std::string* log
   int number = std::atoi(digits.c_str());
   if (number >= 90 && (digits.back() == 'a' || digits.back() == 'f')) digits.pop_back();  // sm_90a
   if (digits != std::to_string(number)) number = 0;
-  const bool known = std::find(std::begin(kArchitectures), std::end(kArchitectures), number) != std::end(kArchitectures);
+  const bool known =
+      std::find(std::begin(kArchitectures), std::end(kArchitectures), number) != std::end(kArchitectures);
   if (!known) {
     *log = "nvrtc: error: invalid value for --gpu-architecture (-arch): " + value + "\n";
     return false;
@@ -76,7 +79,8 @@ bool parse_options(int count, const char* const* given, Options* out, std::strin
       if (value != "true" && value != "false") return refuse();
       out->fmad = value == "true";
     } else if (option == "std") {
-      if (value != "c++03" && value != "c++11" && value != "c++14" && value != "c++17" && value != "c++20") return refuse();
+      const std::set<std::string> known = {"c++03", "c++11", "c++14", "c++17", "c++20"};
+      if (!known.count(value)) return refuse();
       out->passed_on.push_back(value == "c++20" ? "-std=c++20" : "-std=c++17");  // simt.h needs 17
       has_standard = true;
     } else if (option == "define-macro" || option == "D") {

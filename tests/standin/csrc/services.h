@@ -16,7 +16,7 @@ struct Position {
 };
 
 struct Services {
-  unsigned version;          // kServicesVersion; another one refuses to bind
+  unsigned version;  // kServicesVersion; another one refuses to bind
   const Position* position;
   void (*access)(const void* p, unsigned bytes, Access kind);  // checks bounds, alignment, races; counts; may switch
   void (*barrier)(const char* file, unsigned line);            // __syncthreads, and where it stands

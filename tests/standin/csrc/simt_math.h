@@ -42,21 +42,25 @@ inline float __frcp_rn(float a) { return 1.f / a; }
 inline float __fsqrt_rn(float a) { return __builtin_sqrtf(a); }
 inline float __frsqrt_rn(float a) { return float(1.0 / __builtin_sqrt(double(a))); }
 inline float __fmaf_rn(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
-inline double __dadd_rn(double a, double b) { return cuda_on_cpu::alone(cuda_on_cpu::alone(a) + cuda_on_cpu::alone(b)); }
-inline double __dsub_rn(double a, double b) { return cuda_on_cpu::alone(cuda_on_cpu::alone(a) - cuda_on_cpu::alone(b)); }
+inline double __dadd_rn(double a, double b) {
+  return cuda_on_cpu::alone(cuda_on_cpu::alone(a) + cuda_on_cpu::alone(b));
+}
+inline double __dsub_rn(double a, double b) {
+  return cuda_on_cpu::alone(cuda_on_cpu::alone(a) - cuda_on_cpu::alone(b));
+}
 inline double __dmul_rn(double a, double b) { return cuda_on_cpu::alone(a * b); }
 inline double __ddiv_rn(double a, double b) { return a / b; }
 inline double __drcp_rn(double a) { return 1.0 / a; }
 inline double __dsqrt_rn(double a) { return __builtin_sqrt(a); }
 inline double __fma_rn(double a, double b, double c) { return __builtin_fma(a, b, c); }
 
-#define CUDA_ON_CPU_UNARY(name)                                            \
-  inline double name(double x) { return __builtin_##name(x); }             \
-  inline float name(float x) { return __builtin_##name##f(x); }            \
+#define CUDA_ON_CPU_UNARY(name)                                 \
+  inline double name(double x) { return __builtin_##name(x); }  \
+  inline float name(float x) { return __builtin_##name##f(x); } \
   inline float name##f(float x) { return __builtin_##name##f(x); }
-#define CUDA_ON_CPU_BINARY(name)                                                      \
-  inline double name(double x, double y) { return __builtin_##name(x, y); }           \
-  inline float name(float x, float y) { return __builtin_##name##f(x, y); }           \
+#define CUDA_ON_CPU_BINARY(name)                                            \
+  inline double name(double x, double y) { return __builtin_##name(x, y); } \
+  inline float name(float x, float y) { return __builtin_##name##f(x, y); } \
   inline float name##f(float x, float y) { return __builtin_##name##f(x, y); }
 
 CUDA_ON_CPU_UNARY(sqrt)
@@ -135,8 +139,8 @@ inline long long llabs(long long x) { return x < 0 ? -x : x; }
 inline double abs(double x) { return __builtin_fabs(x); }
 inline float abs(float x) { return __builtin_fabsf(x); }
 
-#define CUDA_ON_CPU_MIN_MAX(R, A, B)                                \
-  inline R min(A a, B b) { return (R)a < (R)b ? (R)a : (R)b; }      \
+#define CUDA_ON_CPU_MIN_MAX(R, A, B)                           \
+  inline R min(A a, B b) { return (R)a < (R)b ? (R)a : (R)b; } \
   inline R max(A a, B b) { return (R)a > (R)b ? (R)a : (R)b; }
 CUDA_ON_CPU_MIN_MAX(int, int, int)
 CUDA_ON_CPU_MIN_MAX(unsigned int, unsigned int, unsigned int)
@@ -184,8 +188,12 @@ inline int __double2int_rz(double x) { return cuda_on_cpu::saturate<int>(__built
 inline int __double2int_rd(double x) { return cuda_on_cpu::saturate<int>(__builtin_floor(x)); }
 inline long long __double2ll_rn(double x) { return cuda_on_cpu::saturate<long long>(__builtin_rint(x)); }
 inline long long __double2ll_rz(double x) { return cuda_on_cpu::saturate<long long>(__builtin_trunc(x)); }
-inline unsigned long long __double2ull_rn(double x) { return cuda_on_cpu::saturate<unsigned long long>(__builtin_rint(x)); }
-inline unsigned long long __double2ull_rz(double x) { return cuda_on_cpu::saturate<unsigned long long>(__builtin_trunc(x)); }
+inline unsigned long long __double2ull_rn(double x) {
+  return cuda_on_cpu::saturate<unsigned long long>(__builtin_rint(x));
+}
+inline unsigned long long __double2ull_rz(double x) {
+  return cuda_on_cpu::saturate<unsigned long long>(__builtin_trunc(x));
+}
 
 inline int __popc(unsigned int x) { return __builtin_popcount(x); }
 inline int __popcll(unsigned long long x) { return __builtin_popcountll(x); }

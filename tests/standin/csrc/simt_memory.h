@@ -81,10 +81,10 @@ CUDA_ON_CPU_LOAD(__ldlu)
 CUDA_ON_CPU_LOAD(__ldcv)
 #undef CUDA_ON_CPU_LOAD
 
-#define CUDA_ON_CPU_STORE(name)                                            \
-  template <class T>                                                       \
-  inline void name(T* p, typename cuda_on_cpu::Same<T>::type value) {      \
-    cuda_on_cpu::store(p, value);                                          \
+#define CUDA_ON_CPU_STORE(name)                                       \
+  template <class T>                                                  \
+  inline void name(T* p, typename cuda_on_cpu::Same<T>::type value) { \
+    cuda_on_cpu::store(p, value);                                     \
   }
 CUDA_ON_CPU_STORE(__stwb)
 CUDA_ON_CPU_STORE(__stcg)
@@ -92,13 +92,13 @@ CUDA_ON_CPU_STORE(__stcs)
 CUDA_ON_CPU_STORE(__stwt)
 #undef CUDA_ON_CPU_STORE
 
-#define CUDA_ON_CPU_ATOMIC(name, T, result)                       \
-  inline T name(T* p, T v) {                                      \
+#define CUDA_ON_CPU_ATOMIC(name, T, result)                            \
+  inline T name(T* p, T v) {                                           \
     return cuda_on_cpu::atomic(p, [=](T old) -> T { return result; }); \
   }
-#define CUDA_ON_CPU_ATOMIC_INTEGER(name, result)       \
-  CUDA_ON_CPU_ATOMIC(name, int, result)                \
-  CUDA_ON_CPU_ATOMIC(name, unsigned int, result)       \
+#define CUDA_ON_CPU_ATOMIC_INTEGER(name, result) \
+  CUDA_ON_CPU_ATOMIC(name, int, result)          \
+  CUDA_ON_CPU_ATOMIC(name, unsigned int, result) \
   CUDA_ON_CPU_ATOMIC(name, unsigned long long, result)
 
 CUDA_ON_CPU_ATOMIC_INTEGER(atomicAdd, old + v)
@@ -112,7 +112,7 @@ CUDA_ON_CPU_ATOMIC_INTEGER(atomicMin, v < old ? v : old)
 CUDA_ON_CPU_ATOMIC(atomicMin, long long, v < old ? v : old)
 CUDA_ON_CPU_ATOMIC_INTEGER(atomicMax, v > old ? v : old)
 CUDA_ON_CPU_ATOMIC(atomicMax, long long, v > old ? v : old)
-CUDA_ON_CPU_ATOMIC_INTEGER(atomicAnd, old & v)
+CUDA_ON_CPU_ATOMIC_INTEGER(atomicAnd, old& v)
 CUDA_ON_CPU_ATOMIC_INTEGER(atomicOr, old | v)
 CUDA_ON_CPU_ATOMIC_INTEGER(atomicXor, old ^ v)
 CUDA_ON_CPU_ATOMIC(atomicInc, unsigned int, old >= v ? 0 : old + 1)
@@ -120,9 +120,9 @@ CUDA_ON_CPU_ATOMIC(atomicDec, unsigned int, old == 0 || old > v ? v : old - 1)
 #undef CUDA_ON_CPU_ATOMIC
 #undef CUDA_ON_CPU_ATOMIC_INTEGER
 
-#define CUDA_ON_CPU_CAS(T)                                                                      \
-  inline T atomicCAS(T* p, T expected, T v) {                                                   \
-    return cuda_on_cpu::atomic(p, [=](T old) -> T { return old == expected ? v : old; });       \
+#define CUDA_ON_CPU_CAS(T)                                                                \
+  inline T atomicCAS(T* p, T expected, T v) {                                             \
+    return cuda_on_cpu::atomic(p, [=](T old) -> T { return old == expected ? v : old; }); \
   }
 CUDA_ON_CPU_CAS(int)
 CUDA_ON_CPU_CAS(unsigned int)

@@ -43,18 +43,18 @@ inline unsigned int source_across(unsigned int bits, int width) {
 
 }  // namespace cuda_on_cpu
 
-#define CUDA_ON_CPU_SHUFFLES(T)                                                                  \
-  inline T __shfl_sync(unsigned int mask, T value, int source, int width = 32) {                 \
-    return cuda_on_cpu::shuffle(mask, value, cuda_on_cpu::source_of_index(source, width));       \
-  }                                                                                              \
-  inline T __shfl_up_sync(unsigned int mask, T value, unsigned int delta, int width = 32) {      \
-    return cuda_on_cpu::shuffle(mask, value, cuda_on_cpu::source_above(delta, width));           \
-  }                                                                                              \
-  inline T __shfl_down_sync(unsigned int mask, T value, unsigned int delta, int width = 32) {    \
-    return cuda_on_cpu::shuffle(mask, value, cuda_on_cpu::source_below(delta, width));           \
-  }                                                                                              \
-  inline T __shfl_xor_sync(unsigned int mask, T value, int bits, int width = 32) {               \
-    return cuda_on_cpu::shuffle(mask, value, cuda_on_cpu::source_across(bits, width));           \
+#define CUDA_ON_CPU_SHUFFLES(T)                                                               \
+  inline T __shfl_sync(unsigned int mask, T value, int source, int width = 32) {              \
+    return cuda_on_cpu::shuffle(mask, value, cuda_on_cpu::source_of_index(source, width));    \
+  }                                                                                           \
+  inline T __shfl_up_sync(unsigned int mask, T value, unsigned int delta, int width = 32) {   \
+    return cuda_on_cpu::shuffle(mask, value, cuda_on_cpu::source_above(delta, width));        \
+  }                                                                                           \
+  inline T __shfl_down_sync(unsigned int mask, T value, unsigned int delta, int width = 32) { \
+    return cuda_on_cpu::shuffle(mask, value, cuda_on_cpu::source_below(delta, width));        \
+  }                                                                                           \
+  inline T __shfl_xor_sync(unsigned int mask, T value, int bits, int width = 32) {            \
+    return cuda_on_cpu::shuffle(mask, value, cuda_on_cpu::source_across(bits, width));        \
   }
 CUDA_ON_CPU_SHUFFLES(int)
 CUDA_ON_CPU_SHUFFLES(unsigned int)

@@ -33,7 +33,7 @@ pub fn build() -> Result<PathBuf, String> {
     let scratch = home.join(format!("building-{}", std::process::id()));
     let _ = fs::remove_dir_all(&scratch);
     fs::create_dir_all(&scratch).map_err(|e| failed("create", &scratch, e))?;
-    sources.compile(&compiler.name, &scratch)?;
+    sources.compile(&compiler.name, &scratch).inspect_err(|_| drop(fs::remove_dir_all(&scratch)))?;
     fs::rename(&scratch, &folder).map_err(|e| failed("rename", &scratch, e))?;
     Ok(folder)
 }
@@ -55,12 +55,8 @@ fn find_compiler() -> Result<Compiler, String> {
     Err(format!("no C++ compiler: tried {}", COMPILERS.join(", ")))
 }
 
-/// The `target` folder that the running test lies in, or that the environment names.
+/// The `target` folder that the running test lies in; for a program from elsewhere, the folder for temporary files.
 fn target_folder() -> Result<PathBuf, String> {
-    if let Some(folder) = std::env::var_os("CARGO_TARGET_DIR") {
-        let here = std::env::current_dir().map_err(|e| failed("find", Path::new("."), e))?;
-        return Ok(here.join(folder));
-    }
     let program = std::env::current_exe().map_err(|e| format!("the running program has no path: {e}"))?;
     let tagged = program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists());
     Ok(tagged.map_or_else(std::env::temp_dir, Path::to_path_buf))

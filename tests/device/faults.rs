@@ -1,0 +1,154 @@
+//! Planted faults: the kernels' own text with one thing wrong, which the stand-in and the comparison with the CPU backend
+//! must catch. Each runs in a process of its own, since compiled images are cached per process. That a fault is *seen* is
+//! the claim; the same scenario without a fault passes under every seed.
+
+use std::process::{Command, Output};
+
+use cudarc::driver::sys::CUgraphInstantiate_flags;
+use cudarc::driver::sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_GLOBAL;
+use instep::{AdamW, Device, Momentum, Optimizer, Schedule, Sgd, Stream};
+
+use crate::rig::{Pair, Rig};
+use crate::values::{Random, assert_same_bits};
+
+/// What is wrong, the text that is replaced, and what by.
+const FAULTS: &[(&str, &str, &str)] = &[
+    ("no barrier before the ticket", "__syncthreads();  // thread 0 speaks", "// thread 0 speaks"),
+    ("no barrier between values and records", "__syncthreads();  // cohorts read", "// cohorts read"),
+    (
+        "the wrong half is read",
+        "step.records + (t & 1) * step.cohort_count);",
+        "step.records + (~t & 1) * step.cohort_count);",
+    ),
+    ("the half in use is written", "evaluate<THREADS>(step, t + 1);", "evaluate<THREADS>(step, t);"),
+    ("the next half is that of the step after", "evaluate<THREADS>(step, t + 1);", "evaluate<THREADS>(step, t + 2);"),
+    ("t advances before the last ticket", "gridDim.x - 1) == gridDim.x - 1) commit", "gridDim.x - 1) == 0) commit"),
+    (
+        "the ticket is left non-zero",
+        "take_ticket(&step.control->ticket, gridDim.x - 1)",
+        "take_ticket(&step.control->ticket, gridDim.x)",
+    ),
+    (
+        "t is frozen when the launch is captured",
+        "t = load_relaxed(&step.control->t);\n  if (blockIdx",
+        "t = step.chunk_count & 0;\n  if (blockIdx",
+    ),
+    ("a skipped update is applied", "} else if (!skipped(step)) {", "} else {"),
+    ("a skipped update advances t", "skipped(step) ? &step.control->skipped : ", ""),
+    ("one element too many", "k < head + (len - tail); k", "k < head + (len - tail) + 1; k"),
+    ("one vector too many", "for (; left > 0; left -= WARP)", "for (; left >= 0; left -= WARP)"),
+    ("vectors where addresses do not allow them", "tensor.vector ? head", "true ? head"),
+    ("the last chunk is forgotten", "while (i < step.chunk_count)", "while (i + 1 < step.chunk_count)"),
+    ("every warp takes the same chunks", "+ threadIdx.x / WARP;\n  while", ";\n  while"),
+    ("a cohort's past is ignored", "h, t + cohort.base", "h, t"),
+    ("products are contracted", "__fmul_rn(s.one_minus_beta2, __fmul_rn(g, g))", "s.one_minus_beta2 * g * g"),
+];
+
+/// Twelve updates of many tensors in two groups, some captured and replayed, some skipped, against the CPU backend.
+#[test]
+#[ignore = "a process of its own, for the tests below"]
+fn scenario() {
+    let Some(rig) = Rig::new() else { return };
+    let standin = rig.standin.expect("faults are planted on the stand-in");
+    if let (Ok(from), Ok(to)) = (std::env::var("FAULT_FROM"), std::env::var("FAULT_TO")) {
+        standin.patch(&from, &to);
+    }
+    for seed in 0..8 {
+        standin.seed(seed);
+        run(&rig);
+    }
+}
+
+fn run(rig: &Rig) {
+    let mut random = Random(3);
+    let shapes = [(5, 0, 0), (2_050, 1, 1), (130, 0, 1), (6_000, 0, 0), (64, 2, 2), (40_000, 0, 0)];
+    let mut pairs: Vec<Pair> =
+        shapes.into_iter().map(|(len, p, g)| Pair::new(rig, random.units(len), random.units(len), (p, g))).collect();
+    let lr = Schedule::linear(1e-3, 1e-1).over(5).then(Schedule::cosine(1e-1, 1e-3).over(9));
+    let adamw = || AdamW::new(lr.clone()).weight_decay(Schedule::linear(0.1, 0.2).over(7));
+    let sgd = || Sgd::new(lr.clone() * 0.5).momentum(Momentum::Heavy, 0.9);
+    let mut found = rig.array(&[0.0], 0);
+    let mut host_found = Box::new(0.0f32);
+
+    let tensors: Vec<_> = pairs.iter().map(Pair::device_tensor).collect();
+    // SAFETY: the flag outlives the optimizer.
+    let builder = unsafe { Optimizer::builder(&rig.device).found_inf(found.address()) };
+    let past = tensors[1].clone().updates(3);
+    let adamw_tensors = [tensors[0].clone(), past, tensors[2].clone()];
+    let mut opt = builder.group(adamw(), &adamw_tensors).group(sgd(), &tensors[3..]).build().unwrap();
+
+    let tensors: Vec<_> = pairs.iter_mut().map(Pair::host_tensor).collect();
+    // SAFETY: as above.
+    let builder = unsafe { Optimizer::builder(&Device::host()).found_inf(&raw mut *host_found as u64) };
+    let past = tensors[1].clone().updates(3);
+    let adamw_tensors = [tensors[0].clone(), past, tensors[2].clone()];
+    let mut host = builder.group(adamw(), &adamw_tensors).group(sgd(), &tensors[3..]).build().unwrap();
+
+    rig.engine.begin_capture(CU_STREAM_CAPTURE_MODE_GLOBAL).unwrap();
+    opt.step(&rig.stream).unwrap();
+    let graph = rig.engine.end_capture(CUgraphInstantiate_flags(0)).unwrap().unwrap();
+    for call in 0..12 {
+        let flag = if call % 5 == 3 { 1.0 } else { 0.0 };
+        found.write(rig, &[flag]);
+        *host_found = flag;
+        match call % 2 {
+            0 => graph.launch().unwrap(),
+            _ => opt.step(&rig.stream).unwrap(),
+        }
+        host.step(&Stream::host()).unwrap();
+        rig.finish();
+        for (i, pair) in pairs.iter().enumerate() {
+            assert_same_bits(&pair.param.read(rig), &pair.host_param, &format!("call {call}, tensor {i}"));
+        }
+        assert_eq!(opt.status(&rig.stream).unwrap(), host.status(&Stream::host()).unwrap(), "call {call}");
+    }
+}
+
+/// The scenario in a process of its own, with a fault if there is one.
+fn scenario_with(fault: Option<(&str, &str)>) -> Output {
+    let mut process = Command::new(std::env::current_exe().unwrap());
+    process.args(["--exact", "faults::scenario", "--ignored", "--nocapture"]);
+    process.env("INSTEP_TEST_DEVICE", "standin").env("INSTEP_CACHE_DIR", "0");
+    if let Some((from, to)) = fault {
+        process.env("FAULT_FROM", from).env("FAULT_TO", to);
+    }
+    process.output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn the_scenario_without_a_fault_passes() {
+    let Some(rig) = Rig::new() else { return };
+    if rig.standin.is_none() {
+        return println!("skipped: faults are planted on the stand-in");
+    }
+    drop(rig);
+    let output = scenario_with(None);
+    assert!(output.status.success(), "{}", text(&output));
+}
+
+#[test]
+fn every_planted_fault_is_caught() {
+    let Some(rig) = Rig::new() else { return };
+    if rig.standin.is_none() {
+        return println!("skipped: faults are planted on the stand-in");
+    }
+    drop(rig);
+    let unseen: Vec<&str> = FAULTS
+        .iter()
+        .filter(|(name, from, to)| {
+            let output = scenario_with(Some((from, to)));
+            let text = text(&output);
+            assert!(!text.contains("could not compile"), "{name}: {text}");
+            let signs = ["stand-in reports", "elements differ", "left:"];
+            let how = text.lines().find(|line| signs.iter().any(|sign| line.contains(sign)));
+            println!("{name}: {}", how.unwrap_or("no sign").trim());
+            output.status.success()
+        })
+        .map(|(name, ..)| *name)
+        .collect();
+    assert!(unseen.is_empty(), "not caught: {unseen:?}");
+}
