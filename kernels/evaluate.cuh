@@ -6,9 +6,9 @@
 #include "memory.cuh"
 #include "state.cuh"
 
-// Fills half `t & 1` with what update `t` needs.
+// Fills half `t & 1` with what update `t` needs, at which the progress clock shows `progress`.
 template <u32 THREADS>
-__device__ __forceinline__ void evaluate(const Step& step, u64 t) {
+__device__ __forceinline__ void evaluate(const Step& step, u64 t, u64 progress) {
   double* values = step.values + (t & 1) * step.scalar_count;
   Record* records = step.records + (t & 1) * step.cohort_count;
   const u32 lane = threadIdx.x % WARP;
@@ -18,7 +18,7 @@ __device__ __forceinline__ void evaluate(const Step& step, u64 t) {
     if (lane < bundle.count) {
       const u32 scalar = bundle.first + lane;
       const u64* constants = step.constants + load_row(step.scalars + scalar);
-      store_row(values + scalar, run_program(bundle.program, constants, t));
+      store_row(values + scalar, run_program(bundle.program, constants, t, progress));
     }
   }
   __syncthreads();  // cohorts read the values of all warps

@@ -8,10 +8,12 @@
 
 // The durable state of one optimizer.
 struct Control {
-  u64 t;        // applied updates
-  u64 skipped;  // updates that found_inf kept from being applied
-  u32 ticket;   // blocks of the running launch that are done; wraps to 0 by itself
-  u32 reserved[27];
+  u64 t;          // applied updates
+  u64 skipped;    // updates that found_inf kept from being applied
+  u64 progress;   // what the engine counts: samples, tokens
+  u64 increment;  // by how much an applied update advances it
+  u32 ticket;     // blocks of the running launch that are done; wraps to 0 by itself
+  u32 reserved[23];
 };
 static_assert(sizeof(Control) == 128, "src/plan/layout.rs: Control");
 

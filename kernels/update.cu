@@ -23,8 +23,13 @@ __device__ __forceinline__ bool skipped(const Step& step) {
 
 // Runs once per launch, in the last block, after every other block has read all it needs: the only writer of `Control`.
 __device__ __forceinline__ void commit(const Step& step) {
-  u64* counter = skipped(step) ? &step.control->skipped : &step.control->t;
-  store_relaxed(counter, load_relaxed(counter) + 1);
+  Control* control = step.control;
+  if (skipped(step)) {
+    store_relaxed(&control->skipped, load_relaxed(&control->skipped) + 1);
+  } else {
+    store_relaxed(&control->t, load_relaxed(&control->t) + 1);
+    store_relaxed(&control->progress, load_relaxed(&control->progress) + load_relaxed(&control->increment));
+  }
 }
 
 // Warps take chunks in turn.
@@ -43,7 +48,7 @@ __device__ __forceinline__ void walk(const Step& step, const Record* records) {
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR) update(const Step step) {
   const u64 t = load_relaxed(&step.control->t);
   if (blockIdx.x == 0) {
-    evaluate<THREADS>(step, t + 1);
+    evaluate<THREADS>(step, t + 1, load_row(&step.control->progress) + load_row(&step.control->increment));
   } else if (!skipped(step)) {
     walk(step, step.records + (t & 1) * step.cohort_count);
   }
@@ -53,5 +58,5 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR)
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS) prime(const Step step) {
-  evaluate<THREADS>(step, load_relaxed(&step.control->t));
+  evaluate<THREADS>(step, load_relaxed(&step.control->t), load_row(&step.control->progress));
 }

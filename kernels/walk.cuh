@@ -28,11 +28,11 @@ __device__ __forceinline__ void update_element(const Place& place, const typenam
   const float grad = load_once(place.grad);
   float state[2] = {0.0f, 0.0f};
 #pragma unroll
-  for (u32 k = 0; k < R::STATES; k++) state[k] = load_element(place.state[k]);
+  for (u32 k = 0; k != R::STATES; k++) state[k] = load_element(place.state[k]);
   R::apply(param, grad, state, s);
   store_element(place.param, param);
 #pragma unroll
-  for (u32 k = 0; k < R::STATES; k++) store_element(place.state[k], state[k]);
+  for (u32 k = 0; k != R::STATES; k++) store_element(place.state[k], state[k]);
 }
 
 // N vectors of one thread, WARP vectors apart. All loads come before all stores.
@@ -44,7 +44,7 @@ __device__ __forceinline__ void update_vectors(const Place& place, const typenam
     param[n] = load_element((const float4*)place.param + n * WARP);
     grad[n] = load_once((const float4*)place.grad + n * WARP);
 #pragma unroll
-    for (u32 k = 0; k < R::STATES; k++) state[n][k] = load_element((const float4*)place.state[k] + n * WARP);
+    for (u32 k = 0; k != R::STATES; k++) state[n][k] = load_element((const float4*)place.state[k] + n * WARP);
   }
 #pragma unroll
   for (u32 n = 0; n < N; n++) {
@@ -56,7 +56,7 @@ __device__ __forceinline__ void update_vectors(const Place& place, const typenam
     R::apply(param[n].w, grad[n].w, w, s);
     store_element((float4*)place.param + n * WARP, param[n]);
 #pragma unroll
-    for (u32 k = 0; k < R::STATES; k++) {
+    for (u32 k = 0; k != R::STATES; k++) {
       store_element((float4*)place.state[k] + n * WARP, make_float4(x[k], y[k], z[k], w[k]));
     }
   }

@@ -83,4 +83,14 @@ impl Error {
             other => other,
         }
     }
+
+    /// The same error about `argument` if it is about `former`.
+    pub(crate) fn renamed(self, former: &str, argument: &str) -> Self {
+        match self {
+            Error::Argument { argument: known, value, rule } if known == former => {
+                Error::argument(argument, value, rule)
+            }
+            other => other,
+        }
+    }
 }

@@ -27,7 +27,7 @@ pub use error::{Error, Result};
 pub use optim::{Adam, AdamRule, AdamW, Coupled, DecayForm, Decoupled, Momentum, Rule, Sgd};
 pub use optimizer::{DeviceView, Optimizer, OptimizerBuilder, Status, TensorView};
 pub use plan::{Buffer, Dtype, Tensor};
-pub use schedule::{Ramp, Schedule, Warmup};
+pub use schedule::{Number, Ramp, Schedule, Steps, Warmup, knob, knob_steps, step};
 
 /// The code of the README compiles.
 #[cfg(doctest)]

@@ -6,7 +6,7 @@ use super::memory;
 use crate::error::{Error, Result};
 use crate::plan::layout::{Control, MAX_HYPERPARAMETERS, Record};
 use crate::plan::{FoundInf, Plan};
-use crate::program::Constants;
+use crate::program::{Clocks, Constants};
 
 /// 16-byte aligned memory for optimizer state.
 type Window = Record;
@@ -31,12 +31,12 @@ impl Engine {
         let mut engine = Engine {
             values: vec![f64::NAN; 2 * plan.scalars.len()],
             records: vec![Record { value: [f32::NAN; 16] }; 2 * plan.cohorts.len()],
-            control: Box::new(Control::zeroed()),
+            control: Box::new(Control::new(plan.increment)),
             plan,
             found_inf,
             _state: state,
         };
-        engine.evaluate(0);
+        engine.evaluate(Clocks { t: 0, progress: 0 });
         Ok(engine)
     }
 
@@ -50,24 +50,25 @@ impl Engine {
             let records = &self.records[(t & 1) as usize * cohorts..][..cohorts];
             memory::update(&self.plan, records, refuse_flushed_subnormals)?;
         }
-        self.evaluate(t + 1);
+        let progress = self.control.progress.wrapping_add(self.control.increment);
+        self.evaluate(Clocks { t: t + 1, progress });
         match skip {
             true => self.control.skipped += 1,
-            false => self.control.t = t + 1,
+            false => (self.control.t, self.control.progress) = (t + 1, progress),
         }
         Ok(())
     }
 
     /// Fills half `t & 1` with what update `t` needs: `evaluate` of `kernels/evaluate.cuh`.
-    fn evaluate(&mut self, t: u64) {
-        let plan = &self.plan;
+    fn evaluate(&mut self, clocks: Clocks) {
+        let (plan, t) = (&self.plan, clocks.t);
         let half = (t & 1) as usize;
         let values = &mut self.values[half * plan.scalars.len()..][..plan.scalars.len()];
         for bundle in &plan.bundles {
             let program = &plan.programs[bundle.program as usize];
             let scalars = bundle.first as usize..(bundle.first + bundle.count) as usize;
             for (value, constants) in values[scalars.clone()].iter_mut().zip(&plan.scalars[scalars]) {
-                *value = Constants(&plan.constants[*constants as usize..]).value(program, t);
+                *value = Constants(&plan.constants[*constants as usize..]).value(program, clocks);
             }
         }
         let records = &mut self.records[half * plan.cohorts.len()..][..plan.cohorts.len()];

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use super::sealed::Sealed;
 use super::{Decay, Description, Direction, Range, Variant, hyperparameter, is_zero};
 use crate::error::Result;
-use crate::program::curves::bias_correction;
+use crate::program::math::bias_correction;
 use crate::schedule::Schedule;
 
 /// Reads param, grad, exp_avg, exp_avg_sq; writes all but grad. `kernels/adam.cuh`, line 2.

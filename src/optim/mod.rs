@@ -11,7 +11,7 @@ pub use sgd::{Momentum, Sgd};
 
 use crate::error::{Error, Result};
 use crate::program::{Bounds, Program};
-use crate::schedule::{Form, Schedule};
+use crate::schedule::{Form, Number, Schedule};
 
 /// An update rule with its hyperparameters: [`AdamW`], [`Adam`], [`Sgd`].
 pub trait Rule: sealed::Sealed {}
@@ -36,7 +36,8 @@ pub struct Description {
 /// Lowers the schedule of hyperparameter `name` and checks that all of its values lie where `range` says.
 fn hyperparameter(name: &str, schedule: &Schedule, range: Range) -> Result<Program> {
     let program = Program::new(schedule).map_err(|e| match &schedule.0 {
-        Form::Constant(value) => Error::argument(name, value, "must be finite in f32"),
+        // The hyperparameter itself is what the user calls a plain number.
+        Form::Constant(_) => e.renamed("constant", name),
         _ => e.within(&format!("{name}.")),
     })?;
     let Bounds { min, max } = program.bounds;
@@ -148,5 +149,5 @@ impl Direction {
 
 /// Whether `schedule` is written as the constant 0, so that its term can be left out of the kernel.
 fn is_zero(schedule: &Schedule) -> bool {
-    matches!(schedule.0, Form::Constant(value) if value == 0.0)
+    matches!(schedule.0, Form::Constant(Number::Literal(0.0)))
 }

@@ -15,17 +15,25 @@ pub struct OptimizerBuilder {
     device: Device,
     groups: Vec<(Result<Description>, Vec<Tensor>)>,
     found_inf: Option<FoundInf>,
+    increment: u64,
 }
 
 impl OptimizerBuilder {
     pub(super) fn new(device: &Device) -> Self {
-        Self { device: device.clone(), groups: Vec::new(), found_inf: None }
+        Self { device: device.clone(), groups: Vec::new(), found_inf: None, increment: 1 }
     }
 
     /// Adds a parameter group: a rule with its hyperparameters, and the tensors that it updates. Groups of one optimizer
     /// may have different rules; all are updated in one launch.
     pub fn group(mut self, rule: impl Rule, tensors: &[Tensor]) -> Self {
         self.groups.push((rule.describe(), tensors.to_vec()));
+        self
+    }
+
+    /// Sets by how much each applied update advances the progress clock, on which parts of schedules may run
+    /// ([`Schedule::on_progress`](crate::Schedule::on_progress)): samples or tokens of a batch. 1 by default.
+    pub fn progress_increment(mut self, increment: u64) -> Self {
+        self.increment = increment;
         self
     }
 
@@ -54,7 +62,7 @@ impl OptimizerBuilder {
             let rule = "must be the 4-byte aligned address of an f32";
             return Err(Error::argument("found_inf", format!("{address:#x}"), rule));
         }
-        let plan = plan(self.groups)?;
+        let plan = plan(self.groups, self.increment)?;
         Ok(Optimizer(match &self.device.0 {
             Backend::Host => Engine::Host(host::Engine::new(plan, self.found_inf)?),
             Backend::Cuda(context) => Engine::Cuda(cuda::Engine::new(context, plan, self.found_inf)?),
@@ -64,14 +72,14 @@ impl OptimizerBuilder {
     /// The CUDA text that is generated for these groups, without a device: programs and update rules. It depends on the
     /// structure of the schedules and on the rules, not on constants and tensors.
     pub fn emit(self) -> Result<String> {
-        Ok(Unit::new(&plan(self.groups)?).generated().to_owned())
+        Ok(Unit::new(&plan(self.groups, self.increment)?).generated().to_owned())
     }
 }
 
-fn plan(groups: Vec<(Result<Description>, Vec<Tensor>)>) -> Result<Plan> {
+fn plan(groups: Vec<(Result<Description>, Vec<Tensor>)>, increment: u64) -> Result<Plan> {
     let groups = groups.into_iter().enumerate().map(|(index, (rule, tensors))| {
         let rule = rule.map_err(|e| e.within(&format!("groups[{index}].")))?;
         Ok((rule, tensors))
     });
-    Plan::new(&groups.collect::<Result<Vec<_>>>()?)
+    Plan::new(&groups.collect::<Result<Vec<_>>>()?, increment)
 }

@@ -105,7 +105,7 @@ struct Tables {
 impl Tables {
     fn lay_out(&mut self, plan: &Plan) -> Step {
         Step {
-            control: self.put(&[Control::zeroed()]),
+            control: self.put(&[Control::new(plan.increment)]),
             values: self.put(&vec![f64::NAN; 2 * plan.scalars.len()]),
             records: self.put(&vec![Record { value: [f32::NAN; 16] }; 2 * plan.cohorts.len()]),
             tensors: self.put(&plan.tensors),

@@ -13,6 +13,8 @@ pub struct DeviceView {
     pub t: u64,
     /// `skipped`: u64, the number of updates that `found_inf` kept from being applied.
     pub skipped: u64,
+    /// `progress`: u64, the progress clock.
+    pub progress: u64,
     scalars: Vec<[u64; 2]>,
 }
 
@@ -27,6 +29,7 @@ impl DeviceView {
         DeviceView {
             t: control + offset_of!(Control, t) as u64,
             skipped: control + offset_of!(Control, skipped) as u64,
+            progress: control + offset_of!(Control, progress) as u64,
             scalars: scalars.collect(),
         }
     }
@@ -46,6 +49,8 @@ pub struct Status {
     pub t: u64,
     /// The number of updates that `found_inf` kept from being applied.
     pub skipped: u64,
+    /// The progress clock.
+    pub progress: u64,
     groups: Vec<Vec<(&'static str, f32)>>,
 }
 
@@ -58,7 +63,7 @@ impl Status {
             let values = half[first_cohort(plan, index)].value;
             names.iter().copied().zip(values).collect()
         });
-        Status { t: control.t, skipped: control.skipped, groups: groups.collect() }
+        Status { t: control.t, skipped: control.skipped, progress: control.progress, groups: groups.collect() }
     }
 
     /// Names and values of group `group`'s hyperparameters for update `t`, as the kernel uses them.

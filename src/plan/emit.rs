@@ -14,8 +14,8 @@ pub(crate) fn generated(plan: &Plan) -> String {
         text.push('\n');
     }
     let programs = plan.programs.len();
-    text.push_str("__device__ __forceinline__ double run_program(u32 program, const u64* c, u64 t) {\n");
-    text.push_str(&switch("program", programs, |i| format!("return program_{i}(c, t);")));
+    text.push_str("__device__ __forceinline__ double run_program(u32 program, const u64* c, u64 t, u64 progress) {\n");
+    text.push_str(&switch("program", programs, |i| format!("return program_{i}(c, t, progress);")));
     text.push_str("}\n\n");
 
     for (index, variant) in plan.variants.iter().enumerate() {

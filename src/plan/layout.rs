@@ -17,10 +17,19 @@ pub(crate) const MAX_HYPERPARAMETERS: usize = 6;
 pub(crate) struct Control {
     pub t: u64,
     pub skipped: u64,
+    pub progress: u64,
+    pub increment: u64,
     pub ticket: u32,
-    pub reserved: [u32; 27],
+    pub reserved: [u32; 23],
 }
 const _: () = assert!(size_of::<Control>() == 128);
+
+impl Control {
+    /// Before the first update; each will advance the progress clock by `increment`.
+    pub fn new(increment: u64) -> Control {
+        Control { increment, ..Control::zeroed() }
+    }
+}
 
 /// One tensor. Addresses are of element 0; `skew` elements before it begins the 16-byte window that it lies in.
 #[repr(C, align(16))]

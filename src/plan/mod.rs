@@ -35,13 +35,15 @@ pub(crate) struct Plan {
     pub programs: Vec<Node>,
     pub variants: Vec<Variant>,
     pub names: Vec<String>,
+    /// By how much an applied update advances the progress clock.
+    pub increment: u64,
     /// Bytes of state memory, a multiple of 16.
     pub state_bytes: u64,
 }
 
 impl Plan {
     /// Checks the groups and lays them out. Errors name the group and the tensor.
-    pub fn new(groups: &[(Description, Vec<Tensor>)]) -> Result<Plan> {
+    pub fn new(groups: &[(Description, Vec<Tensor>)], increment: u64) -> Result<Plan> {
         let names = check::check(groups)?;
         let mut plan = Plan {
             tensors: Vec::new(),
@@ -54,6 +56,7 @@ impl Plan {
             programs: Vec::new(),
             variants: Vec::new(),
             names,
+            increment,
             state_bytes: 0,
         };
         plan.lay_out_scalars(groups);

@@ -35,3 +35,12 @@ impl Bounds {
         self.min >= -f64::from(f32::MAX) && self.max <= f64::from(f32::MAX)
     }
 }
+
+impl std::fmt::Display for Bounds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.min == self.max {
+            true => write!(f, "{}", self.min),
+            false => write!(f, "{:e} to {:e}", self.min, self.max),
+        }
+    }
+}

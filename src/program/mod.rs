@@ -9,17 +9,20 @@
 //! groups that differ in their peak rate are one function run by 64 lanes, and a changed constant recompiles nothing.
 
 mod bounds;
-pub(crate) mod curves;
+mod curves;
 pub(crate) mod emit;
 mod eval;
+mod knobs;
 mod ln;
 mod lower;
+pub(crate) mod math;
 
 pub(crate) use bounds::Bounds;
-pub(crate) use eval::Constants;
+pub(crate) use eval::{Clocks, Constants};
+pub(crate) use knobs::Knobs;
 
 use crate::error::Result;
-use crate::schedule::Schedule;
+use crate::schedule::{Between, Binary, Schedule, Unary};
 
 /// A checked schedule: structure, constants, and what is known of its values.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +32,8 @@ pub(crate) struct Program {
     pub constants: Vec<u64>,
     /// The interval that every value lies in.
     pub bounds: Bounds,
+    /// The length in steps, if there is an end.
+    pub len: Option<u64>,
 }
 
 /// The place of an f64 in the table of constants.
@@ -43,29 +48,14 @@ pub(crate) struct Count(pub u32);
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Node {
     Constant(Real),
+    /// The clock itself.
+    Step,
     /// `from` at 0, `to` at `len` and after.
-    Linear {
+    Ramp {
+        curve: Curve,
         from: Real,
         to: Real,
         len: Count,
-    },
-    Cosine {
-        from: Real,
-        to: Real,
-        len: Count,
-    },
-    Polynomial {
-        from: Real,
-        to: Real,
-        len: Count,
-        power: Real,
-    },
-    /// `ln_ratio` is ln(to / from).
-    Geometric {
-        from: Real,
-        to: Real,
-        len: Count,
-        ln_ratio: Real,
     },
     /// `init · exp(t · (ln_hi + ln_lo))`.
     Exponential {
@@ -73,13 +63,32 @@ pub(crate) enum Node {
         ln_hi: Real,
         ln_lo: Real,
     },
+    InverseSqrt {
+        init: Real,
+        timescale: Real,
+    },
+    InverseTime {
+        init: Real,
+        rate: Real,
+    },
+    PowerLaw {
+        factor: Real,
+        exponent: Real,
+        shift: Real,
+    },
+    /// Values at `len` steps; one value more if they are constant between.
+    Piecewise {
+        between: Between,
+        steps: Count,
+        values: Real,
+        len: u32,
+    },
     /// `first` below `boundary`, else `next` on the clock `t - boundary`.
     Then {
         boundary: Count,
         first: Box<Node>,
         next: Box<Node>,
     },
-    Product(Box<Node>, Box<Node>),
     Clamp {
         min: Real,
         max: Real,
@@ -90,6 +99,41 @@ pub(crate) enum Node {
         clock: Clock,
         inner: Box<Node>,
     },
+    Unary {
+        op: Unary,
+        of: Box<Node>,
+    },
+    PowInt {
+        base: Box<Node>,
+        exponent: i32,
+    },
+    Binary {
+        op: Binary,
+        left: Box<Node>,
+        right: Box<Node>,
+    },
+    /// `then` where `condition` is not 0, else `otherwise`.
+    Select {
+        condition: Box<Node>,
+        then: Box<Node>,
+        otherwise: Box<Node>,
+    },
+}
+
+/// How a ramp gets from its first value to its last, with the parameters of its curve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Curve {
+    Linear,
+    Cosine,
+    CosinePower { exponent: Real, k: Real },
+    Polynomial { power: Real },
+    PolynomialK { power: Real, k: Real },
+    PowerRise { power: Real },
+    Geometric { ln_ratio: Real },
+    Tanh { start: Real, end: Real },
+    Rex { d: Real },
+    HalfLife,
+    LogRise,
 }
 
 /// An operation that makes a clock from the clock `t`.
@@ -97,30 +141,46 @@ pub(crate) enum Node {
 pub(crate) enum Clock {
     /// `min(t, end)`.
     Until { end: Count },
+    /// `max(t - start, 0)`.
+    After { start: Count },
     /// `⌊t / every⌋`.
     Every { every: Count },
     /// How many of the `len` counts from `first` on are at most `t`.
     Passed { first: Count, len: u32 },
     /// `t mod period` below `end`, `period` from there on.
     Cycle { period: Count, end: Count },
+    /// The progress clock, whatever `t` is.
+    Progress,
 }
 
 impl Program {
     /// Lowers and checks `schedule`. Errors name the part of the schedule that breaks a rule, e.g. `then[1].linear.to`.
     pub fn new(schedule: &Schedule) -> Result<Program> {
-        lower::lower(schedule)
+        Program::with_knobs(schedule, &mut Knobs::default())
+    }
+
+    /// [`Program::new`] with the values of knobs taken from `knobs`, into which new ones are put.
+    pub fn with_knobs(schedule: &Schedule, knobs: &mut Knobs) -> Result<Program> {
+        lower::lower(schedule, knobs)
     }
 }
 
 impl Schedule {
     /// The value for update `step`, in f64. The device computes the same bits. Errors as when an optimizer is built.
+    ///
+    /// A part that is [`on_progress`](Schedule::on_progress) sees a progress clock that advances by 1 with each step.
     pub fn at(&self, step: u64) -> Result<f64> {
-        Ok(Program::new(self)?.eval(step))
+        Ok(Program::new(self)?.eval(Clocks { t: step, progress: step }))
     }
 
     /// The values for `steps`, in f64; checks the schedule once.
     pub fn trace(&self, steps: impl IntoIterator<Item = u64>) -> Result<Vec<f64>> {
         let program = Program::new(self)?;
-        Ok(steps.into_iter().map(|step| program.eval(step)).collect())
+        Ok(steps.into_iter().map(|step| program.eval(Clocks { t: step, progress: step })).collect())
+    }
+
+    /// The length in steps, or None if the schedule has no end.
+    pub fn len(&self) -> Result<Option<u64>> {
+        Ok(Program::new(self)?.len)
     }
 }

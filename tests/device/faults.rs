@@ -20,8 +20,8 @@ const FAULTS: &[(&str, &str, &str)] = &[
         "step.records + (t & 1) * step.cohort_count);",
         "step.records + (~t & 1) * step.cohort_count);",
     ),
-    ("the half in use is written", "evaluate<THREADS>(step, t + 1);", "evaluate<THREADS>(step, t);"),
-    ("the next half is that of the step after", "evaluate<THREADS>(step, t + 1);", "evaluate<THREADS>(step, t + 2);"),
+    ("the half in use is written", "evaluate<THREADS>(step, t + 1,", "evaluate<THREADS>(step, t,"),
+    ("the next half is that of the step after", "evaluate<THREADS>(step, t + 1,", "evaluate<THREADS>(step, t + 2,"),
     ("t advances before the last ticket", "gridDim.x - 1) == gridDim.x - 1) commit", "gridDim.x - 1) == 0) commit"),
     (
         "the ticket is left non-zero",
@@ -34,12 +34,14 @@ const FAULTS: &[(&str, &str, &str)] = &[
         "t = step.chunk_count & 0;\n  if (blockIdx",
     ),
     ("a skipped update is applied", "} else if (!skipped(step)) {", "} else {"),
-    ("a skipped update advances t", "skipped(step) ? &step.control->skipped : ", ""),
+    ("a skipped update advances t", "  if (skipped(step)) {\n    store", "  if (false) {\n    store"),
     ("one element too many", "k < head + (len - tail); k", "k < head + (len - tail) + 1; k"),
     ("one vector too many", "for (; left > 0; left -= WARP)", "for (; left >= 0; left -= WARP)"),
     ("vectors where addresses do not allow them", "tensor.vector ? head", "true ? head"),
     ("the last chunk is forgotten", "while (i < step.chunk_count)", "while (i + 1 < step.chunk_count)"),
     ("every warp takes the same chunks", "+ threadIdx.x / WARP;\n  while", ";\n  while"),
+    ("the progress clock stands still", "load_relaxed(&control->increment)", "0"),
+    ("the next step sees the progress of this one", "+ load_row(&step.control->increment)", ""),
     ("a cohort's past is ignored", "h, t + cohort.base", "h, t"),
     ("products are contracted", "__fmul_rn(s.one_minus_beta2, __fmul_rn(g, g))", "s.one_minus_beta2 * g * g"),
 ];
@@ -66,7 +68,8 @@ fn run(rig: &Rig) {
         shapes.into_iter().map(|(len, p, g)| Pair::new(rig, random.units(len), random.units(len), (p, g))).collect();
     let lr = Schedule::linear(1e-3, 1e-1).over(5).then(Schedule::cosine(1e-1, 1e-3).over(9));
     let adamw = || AdamW::new(lr.clone()).weight_decay(Schedule::linear(0.1, 0.2).over(7));
-    let sgd = || Sgd::new(lr.clone() * 0.5).momentum(Momentum::Heavy, 0.9);
+    let tokens = Schedule::cosine(1.0, 0.5).over(900).on_progress();
+    let sgd = || Sgd::new(lr.clone() * tokens.clone()).momentum(Momentum::Heavy, 0.9);
     let mut found = rig.array(&[0.0], 0);
     let mut host_found = Box::new(0.0f32);
 
@@ -75,14 +78,16 @@ fn run(rig: &Rig) {
     let builder = unsafe { Optimizer::builder(&rig.device).found_inf(found.address()) };
     let past = tensors[1].clone().updates(3);
     let adamw_tensors = [tensors[0].clone(), past, tensors[2].clone()];
-    let mut opt = builder.group(adamw(), &adamw_tensors).group(sgd(), &tensors[3..]).build().unwrap();
+    let mut opt =
+        builder.progress_increment(100).group(adamw(), &adamw_tensors).group(sgd(), &tensors[3..]).build().unwrap();
 
     let tensors: Vec<_> = pairs.iter_mut().map(Pair::host_tensor).collect();
     // SAFETY: as above.
     let builder = unsafe { Optimizer::builder(&Device::host()).found_inf(&raw mut *host_found as u64) };
     let past = tensors[1].clone().updates(3);
     let adamw_tensors = [tensors[0].clone(), past, tensors[2].clone()];
-    let mut host = builder.group(adamw(), &adamw_tensors).group(sgd(), &tensors[3..]).build().unwrap();
+    let mut host =
+        builder.progress_increment(100).group(adamw(), &adamw_tensors).group(sgd(), &tensors[3..]).build().unwrap();
 
     rig.engine.begin_capture(CU_STREAM_CAPTURE_MODE_GLOBAL).unwrap();
     opt.step(&rig.stream).unwrap();

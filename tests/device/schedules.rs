@@ -3,7 +3,7 @@
 use cudarc::driver::sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_GLOBAL;
 use cudarc::driver::{LaunchConfig, PushKernelArg};
 use cudarc::nvrtc::Ptx;
-use instep::{AdamW, Device, Optimizer, Schedule, Sgd, Source, Stream, Warmup};
+use instep::{AdamW, Device, Optimizer, Schedule, Sgd, Source, Stream, Warmup, step};
 
 use crate::rig::{Pair, Rig};
 use crate::values::{Random, assert_same_bits};
@@ -30,6 +30,29 @@ fn schedules() -> Vec<Schedule> {
         Schedule::exponential_decay(1.0, 1.1).clamp(1.5, 4.0),
         ramp().repeat(),
         Schedule::cosine(1.0, 0.1).over(8).repeat_times(3).then(Schedule::linear(0.1, 0.0).over(4)),
+        Schedule::cosine_power(1.0, 0.1, 2.0, 1.5).over(50),
+        Schedule::polynomial_k(1.0, 0.1, 0.9, 1.5).over(50),
+        Schedule::one_minus_sqrt(1.0, 0.0).over(40),
+        Schedule::power_rise(0.0, 1.0, 3.0).over(40),
+        Schedule::tanh_ramp(1.0, 0.0, -7.0, 3.0).over(60),
+        Schedule::rex(1.0, 0.0, 0.5).over(60),
+        Schedule::half_life(1.0, 0.1).over(33),
+        Schedule::log_rise(1e-5, 1e-3).over(50),
+        Schedule::inverse_sqrt(0.1, 10.0),
+        Schedule::inverse_time(0.1, 0.05),
+        Schedule::power_law(0.3, -0.51, 1.0),
+        Schedule::piecewise_constant([10, 20, 21], [1.0, 0.5, 0.25, 0.125]),
+        Schedule::piecewise_linear([5, 20, 50], [0.1, 1.0, 0.2]),
+        Schedule::piecewise_cosine([5, 20, 50], [0.1, 1.0, 0.2]),
+        Schedule::table([0.5, 0.25, 0.75, 0.125]),
+        Schedule::join([ramp(), Schedule::exponential_decay(1.0, 0.9), Schedule::constant(0.1)], [4, 30]),
+        Schedule::cosine(1.0, 0.0).over(8).delay(3).every(4),
+        Schedule::linear(1.0, 0.0).over(500).on_progress() * Schedule::linear(0.0, 1.0).over(10),
+        (step() / 100.0).min(1.0) * 3e-4,
+        (1.0 / (step() * 0.05 + 1.0) - (step().floor_div(10.0) * 0.001).min(0.05)).max(0.0),
+        (step() * 0.1).sin().abs() + (step() * 0.1).cos().max(0.0) + (step() / 30.0 - 1.0).tanh().pow_int(2),
+        step().modulo(7.0).less(3.0).select((step() + 1.0).pow(-0.5), (step() + 1.0).ln().exp().sqrt().floor()),
+        step().less(20.0).select((20.0 - step()).pow(0.9), 1.0 - step().equal(30.0)),
         Schedule::linear(5.0, 1.0).over(0),
         Schedule::linear(1.0, 2.0).over(0).then(Schedule::linear(2.0, 1.0).over(3)),
     ]

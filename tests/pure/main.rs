@@ -1,1 +1,12 @@
-//! tests
+//! The tests that need nothing but Rust: the language and its values, the emitted text, the CPU backend, what is refused,
+//! and the layout of this repository. No GPU, no C++ compiler, no CUDA library.
+
+mod bad_input;
+mod contract;
+mod curves;
+mod emission;
+mod golden;
+mod host;
+mod layering;
+mod owned;
+mod random_schedules;

@@ -13,14 +13,13 @@ pub struct Gpu {
 }
 
 const DRIVER: &str = if cfg!(windows) { "nvcuda.dll" } else { "libcuda.so.1" };
+/// As the stand-in looks for one.
 const COMPILERS: [&str; 3] = ["c++", "g++", "clang++"];
 
 /// Name of a C++ compiler that answers.
-pub fn cxx_compiler() -> Result<String, String> {
-    let chosen = std::env::var("CXX").ok().filter(|name| !name.is_empty());
-    let candidates: Vec<&str> = chosen.as_deref().map_or_else(|| COMPILERS.to_vec(), |name| vec![name]);
-    let found = candidates.iter().find(|name| answers(Command::new(name).arg("--version")));
-    found.map(|name| name.to_string()).ok_or_else(|| format!("no C++ compiler: tried {}", candidates.join(", ")))
+pub fn cxx_compiler() -> Result<&'static str, String> {
+    let found = COMPILERS.into_iter().find(|name| answers(Command::new(name).arg("--version")));
+    found.ok_or_else(|| format!("no C++ compiler: tried {}", COMPILERS.join(", ")))
 }
 
 /// Whether a program exists and succeeds; what it prints is dropped.

@@ -1,5 +1,5 @@
 //! `cargo xtask`: the repository's chores. Here is the command line alone; every subcommand has a file of its own.
-//! Start at [`test`] for the tiers, at [`tools`] for NVIDIA's compiler and disassembler.
+//! Start at [`test`] for the tiers, at [`tools`] for NVIDIA's run-time compiler and disassembler.
 
 mod machine;
 mod test;
@@ -13,7 +13,7 @@ const USAGE: &str = "\
 usage: cargo xtask <command>
 
   test [--offline] [TIER...]   run the test tiers that this machine allows; all of them unless some are named
-  tools [--offline]            fetch NVRTC, ptxas and nvdisasm, and print the variables by which the tests find them
+  tools [--offline]            fetch NVRTC and nvdisasm, and print the variables by which the tests find them
 
 tiers: pure, standin, compile, device
 INSTEP_REQUIRE=standin,nvrtc,gpu makes a skipped tier a failure: nvrtc stands for compile, gpu for device.

@@ -10,7 +10,7 @@ pub enum Tier {
     Pure,
     /// A C++ compiler, which builds the stand-in for CUDA.
     Standin,
-    /// NVIDIA's compiler and disassembler, but no GPU.
+    /// NVIDIA's run-time compiler and disassembler, but no GPU.
     Compile,
     /// A GPU.
     Device,
@@ -21,7 +21,7 @@ const NEEDS: &[(&str, &[Tier])] = &[
     ("absent", &[Tier::Standin]),
     ("compile", &[Tier::Compile]),
     ("device", &[Tier::Standin, Tier::Device]),
-    ("digits", &[Tier::Standin]),
+    ("digits", &[Tier::Standin, Tier::Device]),
 ];
 
 impl Tier {

@@ -1,5 +1,5 @@
-//! NVRTC, ptxas and nvdisasm, as Python wheels: named and pinned by hash in `tests/cuda-tools.txt`, unpacked by pip into
-//! `target/cuda-tools`, used again as long as that list is unchanged. No other program of NVIDIA's is needed.
+//! NVRTC and nvdisasm, as Python wheels: named and pinned by hash in `tests/cuda-tools.txt`, unpacked by pip into
+//! `target/cuda-tools`, used again as long as that list is unchanged. NVRTC holds ptxas and hands on its report.
 
 use crate::machine::answers;
 use crate::{Network, target_folder};
@@ -12,7 +12,7 @@ use std::{fs, io};
 pub struct Tools {
     /// `INSTEP_NVRTC`: the folder that holds `libnvrtc.so.13`.
     pub nvrtc: PathBuf,
-    /// `INSTEP_CUDA_TOOLS`: the folder that holds `bin/ptxas` and `bin/nvdisasm`.
+    /// `INSTEP_CUDA_TOOLS`: the folder that holds `bin/nvdisasm`.
     pub programs: PathBuf,
 }
 
@@ -82,7 +82,7 @@ fn fetch(list: &Path, into: &Path) -> Result<(), Unavailable> {
     let python = ["python3", "python"].into_iter().find(has_pip);
     let python = python.ok_or_else(|| Unavailable::Here("no CUDA tools: python3 with pip is missing".to_string()))?;
 
-    eprintln!("fetching the CUDA tools that tests/cuda-tools.txt lists (about 130 MB, once)");
+    eprintln!("fetching the CUDA tools that tests/cuda-tools.txt lists (about 95 MB, once)");
     let mut pip = Command::new(python);
     pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--only-binary=:all:"])
         .args(["--retries", "1", "--timeout", "15", "--require-hashes", "-r"])

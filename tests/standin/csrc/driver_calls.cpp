@@ -144,7 +144,7 @@ EXPORT void cuda_on_cpu_reset() {
   reset_traffic();
 }
 
-// A description of the first damaged guard zone, or null.
+// A description of the first damaged guard zone, once, or null.
 EXPORT char* cuda_on_cpu_check_guard_zones() {
   const auto held = guard();
   const std::string damage = check_guard_zones();

@@ -33,7 +33,7 @@ void* allocate(size_t bytes, Space space);
 bool release(void* base);
 // The live allocation that holds [p, p + bytes), or false. `base`, `size` and `space` may be null.
 bool find(const void* p, size_t bytes, void** base, size_t* size, Space* space);
-// Checks the byte pattern behind the end of every allocation. Returns a description of the first damage, or "".
+// Checks the byte pattern behind the end of every allocation. Returns a description of the first damage, once, or "".
 std::string check_guard_zones();
 // The same of the one allocation at `base`, before it is released.
 std::string check_guard_zone(const void* base);

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <ucontext.h>
 
+#include <cstdio>
 #include <cstdlib>
 
 #include "engine_state.h"

@@ -34,9 +34,9 @@ T* reserve(size_t bytes, int protection) {
   return p == MAP_FAILED ? nullptr : static_cast<T*>(p);
 }
 
-// Address space only, no memory: as much as the system allows, 1 TiB at first try.
+// Address space only, no memory: as much as the system allows, 4 TiB at first try.
 bool reserve_arena() {
-  for (size_t size = size_t(1) << 40; size >= size_t(1) << 32; size /= 2) {
+  for (size_t size = size_t(4) << 40; size >= size_t(1) << 32; size /= 2) {
     unsigned char* begin = reserve<unsigned char>(size, PROT_NONE);
     u32* pages = reserve<u32>(size / kPage * sizeof(u32), PROT_READ | PROT_WRITE);
     Cell* shadow = reserve<Cell>(size / 4 * sizeof(Cell), PROT_READ | PROT_WRITE);
@@ -120,13 +120,15 @@ bool find(const void* p, size_t bytes, void** base, size_t* size, Space* space) 
 
 namespace {
 
+// Each damage is told once: the pattern is whole again afterwards.
 std::string damage_of(const Region& r) {
   static unsigned char intact[kCheckedGuard];
   if (intact[0] != kGuard) memset(intact, kGuard, sizeof intact);
-  const unsigned char* guard = r.base + r.size;
+  unsigned char* guard = r.base + r.size;
   const size_t checked = std::min(r.mapped - r.size, kCheckedGuard);
   if (memcmp(guard, intact, checked) == 0) return "";
   const size_t first = std::find_if(guard, guard + checked, [](unsigned char c) { return c != kGuard; }) - guard;
+  memset(guard, kGuard, checked);
   return "damaged guard zone: something wrote " + describe_address(guard + first);
 }
 

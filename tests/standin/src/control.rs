@@ -69,7 +69,7 @@ impl Standin {
         })
     }
 
-    /// Calls of the driver function `name` (its exported name, `cuMemAlloc_v2`) since the last reset.
+    /// Calls of the driver function `name` (its exported name, `cuMemAlloc_v2`) since the last reset, refused ones too.
     pub fn calls(&self, name: &str) -> u64 {
         let name = text(name);
         // SAFETY: a NUL-terminated string that outlives the call.
@@ -137,7 +137,7 @@ impl Standin {
         unsafe { (self.reset)() }
     }
 
-    /// A description of the first damaged guard zone, if any.
+    /// A description of the first damaged guard zone, if any. Each damage is told once, here or at a synchronization.
     pub fn damaged_guard_zone(&self) -> Option<String> {
         // SAFETY: takes nothing, locks for itself.
         self.take(unsafe { (self.check_guard_zones)() })

@@ -6,6 +6,13 @@
 //! `dlopen("libcuda.so")`s in the same process then find the stand-in. A child process finds it with `LD_LIBRARY_PATH` set
 //! to [`folder`]. What the stand-in counts, breaks and reports is steered through [`Standin`].
 //!
+//! Work moves only inside driver calls: who polls pinned memory without making any polls for ever. Device errors stay in
+//! their context, and contexts, counters and reports belong to the process: tests that plant faults take turns.
+//!
+//! Not here: managed memory, memory pools and memory nodes (`cuMemAllocAsync` works, outside of captures), graphs built
+//! by hand, clusters, `cuLibrary*`, peers; kernels cannot reach memory of `cuMemHostRegister`, copies can; and a launch
+//! that may overlap the one before it (programmatic serialization) never does.
+//!
 //! Environment: `CUDA_ON_CPU_SEED` (order of everything; printed once), `CUDA_ON_CPU_TRACE=1` (prints calls),
 //! `CUDA_ON_CPU_DEVICES=0` (a driver without a device), `CUDA_ON_CPU_INIT=100` (what `cuInit` returns),
 //! `CUDA_ON_CPU_NVRTC_FAIL=1` (compilations fail).

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use cuda_on_cpu::Direction;
 use cudarc::driver::sys::CUresult::*;
 use cudarc::driver::sys::{CUevent_flags, CUfunction_attribute, CUstream_flags};
-use cudarc::driver::{CudaContext, CudaFunction, DriverError, result, sys};
+use cudarc::driver::{CudaContext, CudaFunction, DriverError, LaunchConfig, PushKernelArg, result, sys};
 use rig::{Pinned, Rig};
 
 const TEXT: &str = r#"
@@ -303,6 +303,30 @@ fn a_stream_or_function_of_another_context_is_refused() {
     // SAFETY: a handle of a destroyed context: to be refused.
     assert_eq!(unsafe { result::stream::synchronize(stale) }, invalid);
     rig.launch(&kernel, 1, 32, &[values, 4, 1]).expect("the first context goes on");
+    rig.expect_clean();
+}
+
+#[test]
+fn threads_share_the_device() {
+    let rig = Rig::new();
+    let kernel = add(&rig);
+    std::thread::scope(|scope| {
+        for thread in 0..4u64 {
+            let (rig, kernel) = (&rig, &kernel);
+            scope.spawn(move || {
+                rig.context.bind_to_thread().expect("a live context");
+                let stream = rig.context.new_stream().expect("a stream");
+                let mut values = stream.clone_htod(&[0.0f32; 64]).expect("a copy");
+                for _ in 0..25 {
+                    let mut launch = stream.launch_builder(kernel);
+                    launch.arg(&mut values).arg(&64u64).arg(&thread);
+                    // SAFETY: the arguments fit the kernel, which checks the count.
+                    unsafe { launch.launch(LaunchConfig::for_num_elems(64)) }.expect("a launch");
+                }
+                assert_eq!(stream.clone_dtoh(&values).expect("a copy"), [25.0 * thread as f32; 64]);
+            });
+        }
+    });
     rig.expect_clean();
 }
 

@@ -214,6 +214,8 @@ fn a_store_one_past_the_end_is_found() {
         bench.run(kernel, 1, 32, &[values, 100]);
         let report = bench.rig.expect_fault(CUDA_ERROR_ILLEGAL_ADDRESS);
         assert!(report.contains("400-byte"), "{kernel}: {report}");
+        bench.rig.standin.reset();
+        assert_eq!(bench.rig.standin.damaged_guard_zone(), None, "{kernel}: told once");
     }
 }
 

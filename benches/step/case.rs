@@ -1,0 +1,305 @@
+//! One model on the device, ready to be updated in every way: the resident schedule of an [`Optimizer`], and the same
+//! update with its scalars computed on the host ([`Way`]), each launched eagerly or replayed from a graph ([`Mode`]).
+
+use std::ffi::c_void;
+
+use bytemuck::{Pod, Zeroable};
+use instep::{Optimizer, Tensor};
+
+use crate::driver::{Gpu, Graph, Kernel, Memory, Pinned, Result, parameter};
+use crate::rule::{Rates, Record, Rule};
+
+/// Where the step's scalars come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// The library: evaluated on the device, inside the launch.
+    Resident,
+    /// The host computes them and passes them as a kernel argument.
+    ByValue,
+    /// The host computes them and copies them from pinned memory into a place that the kernel reads.
+    Filled,
+    /// As `ByValue`, captured once and replayed without new arguments: the mistake that is easily made.
+    Frozen,
+    /// Literals in the kernel's code: no schedule at all.
+    Literal,
+}
+
+/// How a step gets to the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Eager,
+    /// One step a graph, as an engine replays it.
+    Replay,
+    /// [`UNROLLED`] steps a graph: the time of the kernels, with the least between them.
+    Unrolled,
+}
+
+pub const UNROLLED: usize = 32;
+
+/// Every meaningful pair. By value and filled cannot be unrolled: their scalars change between the steps of one graph.
+pub const RUNS: [(Way, Mode); 10] = [
+    (Way::Resident, Mode::Eager),
+    (Way::ByValue, Mode::Eager),
+    (Way::Filled, Mode::Eager),
+    (Way::Literal, Mode::Eager),
+    (Way::Resident, Mode::Replay),
+    (Way::ByValue, Mode::Replay),
+    (Way::Filled, Mode::Replay),
+    (Way::Frozen, Mode::Replay),
+    (Way::Resident, Mode::Unrolled),
+    (Way::Literal, Mode::Unrolled),
+];
+
+/// Steps between two waits at most: a pinned value is rewritten only after the copy from it is done.
+pub const RING: usize = 512;
+
+const THREADS: u32 = 256; // baseline.cu
+const WARPS: u32 = THREADS / 32;
+const CHUNK: u64 = 2048; // kernels/state.cuh
+/// The step whose scalars are the literal ones: past the warm-up, where no scalar is 0.
+const LITERAL_STEP: u64 = 1_000;
+
+/// Layout twin: `Tensor` of `kernels/state.cuh`.
+#[repr(C, align(16))]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct TensorRow {
+    param: u64,
+    grad: u64,
+    state: [u64; 2],
+    len: u64,
+    cohort: u32,
+    variant: u32,
+    skew: u32,
+    vector: u32,
+    reserved: u64,
+}
+
+const _: () = assert!(size_of::<TensorRow>() == 64, "kernels/state.cuh: Tensor");
+
+/// Layout twin: `Tables` of `baseline.cu`.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Tables {
+    tensors: u64,
+    chunks: u64,
+    chunk_count: u32,
+    reserved: u32,
+}
+
+const _: () = assert!(size_of::<Tables>() == 24, "baseline.cu: Tables");
+
+/// Layout twin: `Noise` of `memory.cu`.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Noise {
+    values: u64,
+    len: u64,
+    seed: u64,
+}
+
+const _: () = assert!(size_of::<Noise>() == 24, "memory.cu: Noise");
+
+pub struct Case<'g> {
+    gpu: &'g Gpu,
+    rule: Rule,
+    /// Elements of each tensor, and of all with the gaps between them.
+    lengths: Vec<u64>,
+    span: u64,
+    rates: Rates,
+    optimizer: Optimizer,
+    tables: Tables,
+    grid: u32,
+    by_value: Kernel,
+    filled: Kernel,
+    literal: Kernel,
+    record: Memory,
+    ring: Pinned<Record>,
+    params: Memory,
+    grads: Memory,
+    states: Memory,
+    _tables: [Memory; 2],
+}
+
+/// One way in one mode, with a clock of its own: the resident schedule's is the optimizer's.
+pub struct Run {
+    pub way: Way,
+    pub mode: Mode,
+    graph: Option<Graph>,
+    t: u64,
+}
+
+impl Run {
+    /// Kernels that one [`Case::advance`] launches.
+    pub fn kernels(&self) -> usize {
+        self.graph.as_ref().map_or(1, |graph| graph.kernels)
+    }
+}
+
+impl<'g> Case<'g> {
+    /// Bytes of device memory that a case needs, tables aside.
+    pub fn bytes(rule: Rule, lengths: &[u64]) -> u64 {
+        // Parameters, gradients, the optimizer's own states and the baseline's.
+        4 * (2 + 2 * rule.states() as u64) * offsets(lengths).1
+    }
+
+    /// `elements` of each tensor, filled with noise.
+    pub fn new(gpu: &'g Gpu, rule: Rule, lengths: &[u64]) -> Result<Case<'g>> {
+        let (offsets, span) = offsets(lengths);
+        let (params, grads) = (Memory::new(4 * span)?, Memory::new(4 * span)?);
+        let states = Memory::zeroed(gpu, 4 * span * rule.states() as u64)?;
+        let [noise] = gpu.kernels("memory.cu", include_str!("memory.cu"), &[], ["fill_with_noise"])?;
+        for (seed, memory) in [&params, &grads].into_iter().enumerate() {
+            let noise_of = Noise { values: memory.address(), len: span, seed: seed as u64 };
+            // SAFETY: the kernel takes one `Noise`; the memory holds `span` values.
+            unsafe { gpu.launch(noise, 4 * gpu.multiprocessors()?, THREADS, &mut [parameter(&noise_of)]) }?;
+        }
+
+        let place = |memory: &Memory, offset: u64| memory.address() + 4 * offset;
+        let tensors = offsets.iter().zip(lengths).map(|(offset, len)| {
+            // SAFETY: both allocations outlive the optimizer in `Case`, and one stream orders everything.
+            unsafe { Tensor::f32(place(&params, *offset), place(&grads, *offset), *len) }
+        });
+        let builder = rule.group(Optimizer::builder(&gpu.device), &tensors.collect::<Vec<_>>());
+        gpu.wait()?; // the build works on a stream of its own
+        let optimizer = builder.build()?;
+
+        let rows: Vec<_> = offsets.iter().zip(lengths).map(|(offset, len)| TensorRow {
+            param: place(&params, *offset),
+            grad: place(&grads, *offset),
+            state: [0, span].map(|state| place(&states, if rule.states() == 0 { 0 } else { state + offset })),
+            len: *len,
+            vector: 1,
+            ..TensorRow::zeroed()
+        });
+        let rows: Vec<_> = rows.collect();
+        let chunks = lengths.iter().enumerate().flat_map(|(tensor, len)| {
+            (0..len.div_ceil(CHUNK) as u32).map(move |index| [tensor as u32, index])
+        });
+        let chunks: Vec<[u32; 2]> = chunks.collect();
+        let tables = [Memory::new(64 * rows.len() as u64)?, Memory::new(8 * chunks.len() as u64)?];
+        gpu.upload(tables[0].address(), &rows)?;
+        gpu.upload(tables[1].address(), &chunks)?;
+
+        let rates = Rates::new()?;
+        let header = rule.header(&rule.record(&rates, LITERAL_STEP));
+        let names = ["update_by_value", "update_filled", "update_literal"];
+        let [by_value, filled, literal] =
+            gpu.kernels("baseline.cu", include_str!("baseline.cu"), &[("rule.cuh", &header)], names)?;
+        let resident = gpu.multiprocessors()? * by_value.resident_blocks(THREADS)?;
+        let chunk_count = chunks.len() as u32;
+        Ok(Case {
+            gpu,
+            rule,
+            lengths: lengths.to_vec(),
+            span,
+            rates,
+            optimizer,
+            tables: Tables { tensors: tables[0].address(), chunks: tables[1].address(), chunk_count, reserved: 0 },
+            grid: chunk_count.div_ceil(WARPS).clamp(1, resident.max(1)),
+            by_value,
+            filled,
+            literal,
+            record: Memory::new(size_of::<Record>() as u64)?,
+            ring: Pinned::new(RING)?,
+            params,
+            grads,
+            states,
+            _tables: tables,
+        })
+    }
+
+    pub fn elements(&self) -> u64 {
+        self.lengths.iter().sum()
+    }
+
+    /// Bytes that one update moves, by the library's own statement.
+    pub fn bytes_per_step(&self) -> u64 {
+        let per_param = self.optimizer.tensors().next().map_or(0, |tensor| tensor.bytes_per_param);
+        self.elements() * per_param as u64
+    }
+
+    /// The parameters of all tensors, one after the other.
+    pub fn params(&self) -> Result<Vec<f32>> {
+        self.values(&self.params)
+    }
+
+    /// The gradients of all tensors, one after the other.
+    pub fn grads(&self) -> Result<Vec<f32>> {
+        self.values(&self.grads)
+    }
+
+    fn values(&self, memory: &Memory) -> Result<Vec<f32>> {
+        let all: Vec<f32> = self.gpu.read(memory.address(), self.span as usize)?;
+        let tensors = offsets(&self.lengths).0.into_iter().zip(&self.lengths);
+        Ok(tensors.flat_map(|(offset, len)| &all[offset as usize..(offset + len) as usize]).copied().collect())
+    }
+
+    /// Prepares a way in a mode; captures its graph.
+    pub fn run(&mut self, way: Way, mode: Mode) -> Result<Run> {
+        let steps = match mode {
+            Mode::Eager => return Ok(Run { way, mode, graph: None, t: 0 }),
+            Mode::Replay => 1,
+            Mode::Unrolled => UNROLLED,
+        };
+        let gpu = self.gpu;
+        let graph = gpu.capture(|| (0..steps).try_for_each(|_| self.launch(way, 0)))?;
+        Ok(Run { way, mode, graph: Some(graph), t: 0 })
+    }
+
+    /// Enqueues one step, or as many as the run's graph holds.
+    pub fn advance(&mut self, run: &mut Run) -> Result<()> {
+        let t = run.t;
+        run.t += run.kernels() as u64;
+        if run.way == Way::Filled {
+            let slot = (t % RING as u64) as usize;
+            self.ring.values_mut()[slot] = self.rule.record(&self.rates, t);
+            self.gpu.copy_from_pinned(self.record.address(), &self.ring, slot)?;
+        }
+        let Some(graph) = &run.graph else { return self.launch(run.way, t) };
+        if run.way == Way::ByValue {
+            let record = self.rule.record(&self.rates, t);
+            // SAFETY: the captured kernel is `update_by_value`, which takes these two; the tables outlive the run.
+            unsafe { graph.set_parameters(&mut [parameter(&self.tables), parameter(&record)]) }?;
+        }
+        self.gpu.replay(graph)
+    }
+
+    /// Enqueues the kernel of update `t`.
+    fn launch(&mut self, way: Way, t: u64) -> Result<()> {
+        let record = match way {
+            Way::ByValue | Way::Frozen => self.rule.record(&self.rates, t),
+            Way::Resident | Way::Filled | Way::Literal => Record::zeroed(),
+        };
+        let address = self.record.address();
+        match way {
+            Way::Resident => Ok(self.optimizer.step(&self.gpu.stream)?),
+            Way::ByValue | Way::Frozen => self.launch_baseline(self.by_value, parameter(&record)),
+            Way::Filled => self.launch_baseline(self.filled, parameter(&address)),
+            Way::Literal => self.launch_baseline(self.literal, std::ptr::null_mut()),
+        }
+    }
+
+    /// Every kernel of `baseline.cu` takes the tables; the literal one reads no second parameter.
+    fn launch_baseline(&self, kernel: Kernel, second: *mut c_void) -> Result<()> {
+        // SAFETY: `second` is what `kernel` takes beside the tables; all addresses lie in memory of this case.
+        unsafe { self.gpu.launch(kernel, self.grid, THREADS, &mut [parameter(&self.tables), second]) }
+    }
+}
+
+/// Where each tensor begins, on a boundary of 64 elements as allocators give it, and where the last ends.
+fn offsets(lengths: &[u64]) -> (Vec<u64>, u64) {
+    let mut end = 0u64;
+    let offsets = lengths.iter().map(|len| {
+        let begin = end;
+        end = (begin + len).next_multiple_of(64);
+        begin
+    });
+    (offsets.collect(), end)
+}
+
+impl Drop for Case<'_> {
+    fn drop(&mut self) {
+        // Pinned memory must not be freed under a copy; an error is reported by whoever waited for results.
+        let _ = self.gpu.wait();
+    }
+}

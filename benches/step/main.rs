@@ -1,0 +1,2 @@
+//! Resident
+fn main() {}

@@ -1,0 +1,55 @@
+// What the bench needs besides updates: a copy to compare with, numbers to compute with, and the compiler's version.
+#include "memory.cuh"
+
+constexpr u32 IN_FLIGHT = 4;  // 16-byte accesses per thread
+
+struct Copy {
+  float4* to;
+  const float4* from;
+  u64 len;  // in 16-byte elements
+};
+static_assert(sizeof(Copy) == 24, "benches/step/bandwidth.rs: Copy");
+
+// Reads 16 B and writes 16 B per element, over any grid.
+extern "C" __global__ void copy_16_bytes(const Copy copy) {
+  const u64 threads = (u64)gridDim.x * blockDim.x;
+  u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x;
+  for (; i + (IN_FLIGHT - 1) * threads < copy.len; i += IN_FLIGHT * threads) {
+    float4 values[IN_FLIGHT];
+#pragma unroll
+    for (u32 k = 0; k < IN_FLIGHT; k++) values[k] = load_element(copy.from + i + k * threads);
+#pragma unroll
+    for (u32 k = 0; k < IN_FLIGHT; k++) store_element(copy.to + i + k * threads, values[k]);
+  }
+  for (; i < copy.len; i += threads) store_element(copy.to + i, load_element(copy.from + i));
+}
+
+struct Noise {
+  float* values;
+  u64 len;
+  u64 seed;
+};
+static_assert(sizeof(Noise) == 24, "benches/step/case.rs: Noise");
+
+// Uniform in [-1, 1): zeros would be moved and multiplied faster than real values.
+extern "C" __global__ void fill_with_noise(const Noise noise) {
+  const u64 threads = (u64)gridDim.x * blockDim.x;
+  for (u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x; i < noise.len; i += threads) {
+    u64 z = noise.seed + (i + 1) * 0x9e3779b97f4a7c15ull;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+    z ^= z >> 31;
+    store_element(noise.values + i, (float)(z >> 40) * (1.0f / 8388608.0f) - 1.0f);
+  }
+}
+
+// The version of the NVRTC that compiled this; zeros where another compiler did.
+extern "C" __global__ void compiler_version(u32* out) {
+#ifdef __CUDACC_VER_MAJOR__
+  store_element(out, (u32)__CUDACC_VER_MAJOR__);
+  store_element(out + 1, (u32)__CUDACC_VER_MINOR__);
+#else
+  store_element(out, 0u);
+  store_element(out + 1, 0u);
+#endif
+}

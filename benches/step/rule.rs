@@ -1,0 +1,118 @@
+//! The two update rules that are measured, their schedule, and the scalars of one step as a host computes them.
+//!
+//! The rates come from a table that is filled at the start: a host-side schedule is charged for the rule's scalars alone,
+//! never for evaluating its curve. The rows of `curves` say what that would add.
+
+use bytemuck::{Pod, Zeroable};
+use instep::{AdamW, OptimizerBuilder, Schedule, Sgd, Tensor};
+
+use crate::driver::Result;
+
+const WEIGHT_DECAY: f64 = 0.1;
+const BETA1: f64 = 0.9;
+const BETA2: f64 = 0.999;
+const EPS: f64 = 1e-8;
+const TOTAL_STEPS: u64 = 2_000;
+
+/// Warm-up and cosine, as language models are trained.
+pub fn schedule() -> Schedule {
+    Schedule::linear(0.0, 3e-4).over(200).then(Schedule::cosine(3e-4, 3e-5).over(TOTAL_STEPS - 200))
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    Sgd,
+    AdamW,
+}
+
+/// Layout twin: `Record` of `kernels/state.cuh`; the places are those of `kernels/adam.cuh` and `kernels/sgd.cuh`.
+#[repr(C, align(16))]
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
+pub struct Record {
+    value: [f32; 16],
+}
+
+const _: () = assert!(size_of::<Record>() == 64, "kernels/state.cuh: Record");
+
+impl Rule {
+    pub const ALL: [Rule; 2] = [Rule::Sgd, Rule::AdamW];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Rule::Sgd => "SGD",
+            Rule::AdamW => "AdamW",
+        }
+    }
+
+    /// f32 tensors of state per parameter.
+    pub fn states(self) -> usize {
+        match self {
+            Rule::Sgd => 0,
+            Rule::AdamW => 2,
+        }
+    }
+
+    /// Adds `tensors` as a group of this rule, on [`schedule`].
+    pub fn group(self, builder: OptimizerBuilder, tensors: &[Tensor]) -> OptimizerBuilder {
+        match self {
+            Rule::Sgd => builder.group(Sgd::new(schedule()), tensors),
+            Rule::AdamW => {
+                let rule = AdamW::new(schedule()).weight_decay(WEIGHT_DECAY).beta1(BETA1).beta2(BETA2).eps(EPS);
+                builder.group(rule, tensors)
+            }
+        }
+    }
+
+    /// The scalars of update `t`: all in f64, each rounded once.
+    pub fn record(self, rates: &Rates, t: u64) -> Record {
+        let lr = rates.at(t);
+        let mut value = [0.0; 16];
+        match self {
+            Rule::Sgd => value[0] = lr as f32,
+            Rule::AdamW => {
+                let correction = |beta: f64| -((t + 1) as f64 * beta.ln()).exp_m1();
+                let scalars = [
+                    lr,
+                    WEIGHT_DECAY,
+                    BETA1,
+                    BETA2,
+                    EPS,
+                    1.0 - lr * WEIGHT_DECAY,
+                    1.0 - BETA1,
+                    1.0 - BETA2,
+                    lr / correction(BETA1),
+                    1.0 / correction(BETA2).sqrt(),
+                ];
+                value.iter_mut().zip(scalars).for_each(|(place, scalar)| *place = scalar as f32);
+            }
+        }
+        Record { value }
+    }
+
+    /// The header `rule.cuh` of `baseline.cu`, with `record` as its literal one.
+    pub fn header(self, record: &Record) -> String {
+        let name = match self {
+            Rule::Sgd => "Sgd<Momentum::none, Decay::none, Direction::minimize>",
+            Rule::AdamW => "Adam<Decay::decoupled, Direction::minimize>",
+        };
+        // The shortest decimal that reads back as the same f32.
+        let values: Vec<String> = record.value.iter().map(|value| format!("{value:?}f")).collect();
+        format!(
+            "#pragma once\nusing Rule = {name};\n__device__ __forceinline__ Record literal_record() {{ return {{{{{}}}}}; }}\n",
+            values.join(", ")
+        )
+    }
+}
+
+/// The values of [`schedule`], in a table.
+pub struct Rates(Vec<f64>);
+
+impl Rates {
+    pub fn new() -> Result<Rates> {
+        Ok(Rates(schedule().trace(0..=TOTAL_STEPS)?))
+    }
+
+    fn at(&self, t: u64) -> f64 {
+        self.0[t.min(TOTAL_STEPS) as usize]
+    }
+}

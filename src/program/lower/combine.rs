@@ -1,0 +1,208 @@
+//! Lowers what puts schedules together: sequences, other clocks, warm-up, repetition.
+
+use super::{Lowering, Part, Reach, clocked};
+use crate::error::{Error, Result};
+use crate::program::eval::{Clocks, Constants};
+use crate::program::{Bounds, Clock, Node};
+use crate::schedule::{Number, Schedule, Shape, Steps, Warmup};
+
+const BELOW_END_OF_TIME: &str = "all boundaries must stay below 2^64";
+
+/// Pieces that were lowered in their order, and what is known of them together.
+#[derive(Default)]
+struct Sequence {
+    pieces: Vec<(u64, Node)>,
+    total: u64,
+    bounds: Option<Bounds>,
+}
+
+impl Sequence {
+    /// Adds a piece that takes `len` steps.
+    fn push(&mut self, argument: &str, part: Part, len: u64) -> Result<()> {
+        let total = self.total.checked_add(len);
+        self.total = total.ok_or_else(|| Error::argument(argument, format!("{len} steps long"), BELOW_END_OF_TIME))?;
+        // The values of a piece that takes no time never show.
+        if len > 0 {
+            self.widen(part.bounds);
+        }
+        self.pieces.push((len, part.node));
+        Ok(())
+    }
+
+    fn widen(&mut self, bounds: Bounds) {
+        self.bounds = Some(self.bounds.map_or(bounds, |all| all.union(bounds)));
+    }
+
+    /// The whole, with its last piece.
+    fn end(mut self, lowering: &mut Lowering<'_>, argument: &str, last: Part) -> Result<Part> {
+        self.widen(last.bounds);
+        let len = match last.len {
+            None => None,
+            Some(len) => Some(self.total.checked_add(len).ok_or_else(|| {
+                Error::argument(argument, format!("{} + {len} steps long", self.total), BELOW_END_OF_TIME)
+            })?),
+        };
+        let node = self.pieces.into_iter().rev().fold(last.node, |next, (len, first)| {
+            let boundary = lowering.count(len);
+            Node::Then { boundary, first: Box::new(first), next: Box::new(next) }
+        });
+        Ok(Part { node, bounds: self.bounds.expect("at least the last piece"), len })
+    }
+}
+
+impl Reach {
+    /// What a clock that starts at `start` can reach.
+    fn after(self, start: u64) -> Reach {
+        Reach { from: self.from.saturating_sub(start), to: self.to.saturating_sub(start) }
+    }
+
+    /// What a clock that stops at `end` can reach.
+    fn until(self, end: u64) -> Reach {
+        Reach { from: self.from.min(end), to: self.to.min(end) }
+    }
+}
+
+impl Lowering<'_> {
+    pub fn over(&mut self, inner: &Schedule, steps: &Steps, reach: Reach) -> Result<Part> {
+        let steps = self.steps("over.steps", steps)?;
+        let inner = self.part(inner, reach.until(steps)).map_err(|e| e.within("over."))?;
+        let clock = Clock::Until { end: self.count(steps) };
+        Ok(clocked(clock, inner, Some(steps)))
+    }
+
+    pub fn then(&mut self, pieces: &[Schedule], reach: Reach) -> Result<Part> {
+        let (last, firsts) = pieces.split_last().expect("`then` has at least two pieces");
+        let mut sequence = Sequence::default();
+        for (i, piece) in firsts.iter().enumerate() {
+            let path = format!("then[{i}]");
+            // What the piece can reach is known only with its length, and a piece with an end stops there by itself.
+            let part = self.part(piece, Reach { from: 0, to: reach.to }).map_err(|e| e.within(&format!("{path}.")))?;
+            let Some(len) = part.len else {
+                return Err(Error::argument(path, "without an end", "only the last piece may be; call .over(steps)"));
+            };
+            sequence.push(&path, part, len)?;
+        }
+        let path = format!("then[{}].", firsts.len());
+        let end = self.part(last, reach.after(sequence.total)).map_err(|e| e.within(&path))?;
+        sequence.end(self, "then", end)
+    }
+
+    pub fn join(&mut self, pieces: &[Schedule], boundaries: &[Steps], reach: Reach) -> Result<Part> {
+        if pieces.len() != boundaries.len() + 1 {
+            let rule = format!("{} boundaries need {} pieces", boundaries.len(), boundaries.len() + 1);
+            return Err(Error::argument("join.pieces", format!("{} pieces", pieces.len()), rule));
+        }
+        let (last, firsts) = pieces.split_last().expect("one piece more than boundaries");
+        let mut sequence = Sequence::default();
+        for (i, (piece, boundary)) in firsts.iter().zip(boundaries).enumerate() {
+            let argument = format!("join.boundaries[{i}]");
+            let boundary = self.steps(&argument, boundary)?;
+            let len = boundary.checked_sub(sequence.total).ok_or_else(|| {
+                Error::argument(
+                    argument.clone(),
+                    boundary,
+                    format!("must not be below the one before, {}", sequence.total),
+                )
+            })?;
+            let reach = reach.after(sequence.total).until(len.saturating_sub(1));
+            let part = self.part(piece, reach).map_err(|e| e.within(&format!("join[{i}].")))?;
+            sequence.push(&argument, part, len)?;
+        }
+        let path = format!("join[{}].", firsts.len());
+        let end = self.part(last, reach.after(sequence.total)).map_err(|e| e.within(&path))?;
+        sequence.end(self, "join", end)
+    }
+
+    pub fn delay(&mut self, inner: &Schedule, steps: &Steps, reach: Reach) -> Result<Part> {
+        let steps = self.steps("delay.steps", steps)?;
+        let inner = self.part(inner, reach.after(steps)).map_err(|e| e.within("delay."))?;
+        let len = match inner.len {
+            None => None,
+            Some(len) => {
+                Some(len.checked_add(steps).ok_or_else(|| Error::argument("delay.steps", steps, BELOW_END_OF_TIME))?)
+            }
+        };
+        let clock = Clock::After { start: self.count(steps) };
+        Ok(clocked(clock, inner, len))
+    }
+
+    pub fn every(&mut self, inner: &Schedule, steps: &Steps, reach: Reach) -> Result<Part> {
+        let every = self.steps("every.steps", steps)?;
+        if every == 0 {
+            return Err(Error::argument("every.steps", every, "must be at least 1"));
+        }
+        let reach = Reach { from: reach.from / every, to: reach.to / every };
+        let inner = self.part(inner, reach).map_err(|e| e.within("every."))?;
+        let len = match inner.len {
+            None => None,
+            Some(len) => {
+                Some(len.checked_mul(every).ok_or_else(|| Error::argument("every.steps", every, BELOW_END_OF_TIME))?)
+            }
+        };
+        let clock = Clock::Every { every: self.count(every) };
+        Ok(clocked(clock, inner, len))
+    }
+
+    /// The peers' warm-up conventions as ramps; see [`Warmup`] for what each means.
+    pub fn warmup(&mut self, inner: &Schedule, form: Warmup, steps: &Steps, reach: Reach) -> Result<Part> {
+        let n = self.steps("warmup.steps", steps)?;
+        let after = self.part(inner, Reach { from: 0, ..reach.after(n) }).map_err(|e| e.within("warmup."))?;
+        let start = Clocks { t: 0, progress: 0 };
+        let peak = Constants(&self.constants).value(&after.node, start);
+        let ramp = |lowering: &mut Self, from: f64, over: u64| {
+            lowering.ramp(&Shape::Linear, &Number::Literal(from), &Number::Literal(peak), &over.into())
+        };
+        let (share, mut sequence) = (n.max(1) as f64, Sequence::default());
+        match form {
+            Warmup::FromZero => {
+                let ramp = ramp(self, 0.0, n)?;
+                sequence.push("warmup.steps", ramp, n)?;
+            }
+            Warmup::FromFirst => {
+                let ramp = ramp(self, peak / share, n.saturating_sub(1))?;
+                sequence.push("warmup.steps", ramp, n)?;
+            }
+            Warmup::Between => {
+                let ramp = ramp(self, peak / (n as f64 + 1.0), n)?;
+                sequence.push("warmup.steps", ramp, n)?;
+            }
+            Warmup::ZeroTwice => {
+                let zero = self.constant(0.0);
+                sequence.push("warmup.steps", zero, u64::from(n > 0))?;
+                let ramp = ramp(self, 0.0, n)?;
+                sequence.push("warmup.steps", ramp, n)?;
+            }
+        }
+        sequence.end(self, "warmup.steps", after)
+    }
+
+    pub fn clamp(&mut self, inner: &Schedule, min: &Number, max: &Number, reach: Reach) -> Result<Part> {
+        let (min, max) = (self.number("clamp.min", min)?, self.number("clamp.max", max)?);
+        if min > max {
+            return Err(Error::argument("clamp.min", min, format!("must not exceed max, {max}")));
+        }
+        let inner = self.part(inner, reach).map_err(|e| e.within("clamp."))?;
+        let node = Node::Clamp { min: self.real(min), max: self.real(max), inner: Box::new(inner.node) };
+        Ok(Part { node, bounds: inner.bounds.clamp(min, max), len: inner.len })
+    }
+
+    pub fn repeat(&mut self, inner: &Schedule, times: Option<u64>, reach: Reach) -> Result<Part> {
+        let inner = self.part(inner, Reach { from: 0, to: reach.to }).map_err(|e| e.within("repeat."))?;
+        let period = match inner.len {
+            None => {
+                return Err(Error::argument("repeat", "without an end", "what repeats needs one; call .over(steps)"));
+            }
+            Some(0) => return Err(Error::argument("repeat", "0 steps long", "what repeats takes at least one step")),
+            Some(period) => period,
+        };
+        let len = match times {
+            None => None,
+            Some(0) => return Err(Error::argument("repeat.times", 0, "must be at least 1")),
+            Some(times) => Some(period.checked_mul(times).ok_or_else(|| {
+                Error::argument("repeat.times", times, format!("{times} times {period} steps must stay below 2^64"))
+            })?),
+        };
+        let clock = Clock::Cycle { period: self.count(period), end: self.count(len.unwrap_or(u64::MAX)) };
+        Ok(clocked(clock, inner, len))
+    }
+}

@@ -1,0 +1,179 @@
+//! Lowers what makes values by itself: ramps, decays without an end, values given at steps.
+
+use super::{Lowering, MAX_NODES, Part, Reach, clocked, expect_rising};
+use crate::error::{Error, Result};
+use crate::program::ln::ln_pair;
+use crate::program::{Bounds, Clock, Count, Curve, Node, Real, curves};
+use crate::schedule::{Between, Milestones, Number, Shape, Steps};
+
+/// The most values of one table.
+const MAX_TABLE: usize = 1 << 20;
+
+impl Lowering<'_> {
+    pub fn ramp(&mut self, shape: &Shape, from: &Number, to: &Number, over: &Steps) -> Result<Part> {
+        let name = match shape {
+            Shape::Linear => "linear",
+            Shape::Cosine => "cosine",
+            Shape::CosinePower { .. } => "cosine_power",
+            Shape::Polynomial { .. } => "polynomial",
+            Shape::PolynomialK { .. } => "polynomial_k",
+            Shape::PowerRise { .. } => "power_rise",
+            Shape::Exponential => "exponential",
+            Shape::Tanh { .. } => "tanh_ramp",
+            Shape::Rex { .. } => "rex",
+            Shape::HalfLife => "half_life",
+            Shape::LogRise => "log_rise",
+        };
+        let place = |argument: &str| format!("{name}.{argument}");
+        let (from, to) = (self.number(&place("from"), from)?, self.number(&place("to"), to)?);
+        let len = self.steps(&place("over"), over)?;
+        let curve = match shape {
+            Shape::Linear => Curve::Linear,
+            Shape::Cosine => Curve::Cosine,
+            Shape::CosinePower { exponent, k } => {
+                let (exponent, k) = (self.positive(&place("exponent"), exponent)?, self.positive(&place("k"), k)?);
+                Curve::CosinePower { exponent: self.real(exponent), k: self.real(k) }
+            }
+            Shape::Polynomial { power } => {
+                let power = self.positive(&place("power"), power)?;
+                Curve::Polynomial { power: self.real(power) }
+            }
+            Shape::PolynomialK { power, k } => {
+                let (power, k) = (self.positive(&place("power"), power)?, self.positive(&place("k"), k)?);
+                Curve::PolynomialK { power: self.real(power), k: self.real(k) }
+            }
+            Shape::PowerRise { power } => {
+                let power = self.positive(&place("power"), power)?;
+                Curve::PowerRise { power: self.real(power) }
+            }
+            Shape::Exponential => {
+                if from == 0.0 || to == 0.0 || from.signum() != to.signum() {
+                    let rule =
+                        format!("must be nonzero and of the same sign as from, {from}, which must not be 0 either");
+                    return Err(Error::argument(place("to"), to, rule));
+                }
+                let (high, low) = (ln_pair(to.abs()), ln_pair(from.abs()));
+                Curve::Geometric { ln_ratio: self.real((high.0 - low.0) + (high.1 - low.1)) }
+            }
+            Shape::Tanh { start, end } => {
+                let (start, end) = (self.number(&place("start"), start)?, self.number(&place("end"), end)?);
+                Curve::Tanh { start: self.real(start), end: self.real(end) }
+            }
+            Shape::Rex { d } => {
+                let d = self.number(&place("d"), d)?;
+                if !(0.0..1.0).contains(&d) {
+                    return Err(Error::argument(place("d"), d, "must lie in [0, 1)"));
+                }
+                Curve::Rex { d: self.real(d) }
+            }
+            Shape::HalfLife => Curve::HalfLife,
+            Shape::LogRise => Curve::LogRise,
+        };
+        let node = Node::Ramp { curve, from: self.real(from), to: self.real(to), len: self.count(len) };
+        Ok(Part { node, bounds: Bounds::between(from, to), len: Some(len) })
+    }
+
+    pub fn exponential(&mut self, name: &str, init: &Number, factor: &Number, reach: Reach) -> Result<Part> {
+        let init = self.number(&format!("{name}.init"), init)?;
+        let factor = self.number(&format!("{name}.factor"), factor)?;
+        if factor < 0.0 {
+            return Err(Error::argument(format!("{name}.factor"), factor, "must not be negative"));
+        }
+        // A factor of 0 is e^(-1000 t): 1 at 0, and 0 from 1 on.
+        let (hi, lo) = if factor == 0.0 { (-1000.0, 0.0) } else { ln_pair(factor) };
+        let at = |t: u64| if init == 0.0 { 0.0 } else { curves::exponential(init, hi, lo, t) };
+        let bounds = Bounds::between(at(reach.from), at(reach.to));
+        let node = Node::Exponential { init: self.real(init), ln_hi: self.real(hi), ln_lo: self.real(lo) };
+        Ok(Part { node, bounds, len: None })
+    }
+
+    pub fn step_decay(&mut self, init: &Number, factor: &Number, every: &Steps, reach: Reach) -> Result<Part> {
+        let every = self.steps("step_decay.every", every)?;
+        if every == 0 {
+            return Err(Error::argument("step_decay.every", every, "must be at least 1"));
+        }
+        let reach = Reach { from: reach.from / every, to: reach.to / every };
+        let inner = self.exponential("step_decay", init, factor, reach)?;
+        let clock = Clock::Every { every: self.count(every) };
+        Ok(clocked(clock, inner, None))
+    }
+
+    pub fn multi_step(&mut self, init: &Number, factor: &Number, milestones: &Milestones) -> Result<Part> {
+        let steps = match milestones {
+            Milestones::Steps(steps) => steps.clone(),
+            Milestones::Fractions { of, at } => {
+                let of = self.steps("multi_step.total_steps", of)?;
+                if let Some(i) = at.iter().position(|fraction| !(0.0..=1.0).contains(fraction)) {
+                    let argument = format!("multi_step.milestones[{i}]");
+                    return Err(Error::argument(argument, at[i], "a fraction lies in [0, 1]"));
+                }
+                at.iter().map(|fraction| (fraction * of as f64).round() as u64).collect()
+            }
+        };
+        if steps.len() > MAX_NODES {
+            return Err(Error::argument("multi_step.milestones", steps.len(), format!("at most {MAX_NODES} fit")));
+        }
+        expect_rising("multi_step.milestones", &steps)?;
+        let reach = Reach { from: 0, to: steps.len() as u64 };
+        let inner = self.exponential("multi_step", init, factor, reach)?;
+        let first = Count(self.constants.len() as u32);
+        self.constants.extend_from_slice(&steps);
+        let clock = Clock::Passed { first, len: steps.len() as u32 };
+        Ok(clocked(clock, inner, None))
+    }
+
+    pub fn inverse_sqrt(&mut self, init: &Number, timescale: &Number) -> Result<Part> {
+        let init = self.number("inverse_sqrt.init", init)?;
+        let timescale = self.positive("inverse_sqrt.timescale", timescale)?;
+        let node = Node::InverseSqrt { init: self.real(init), timescale: self.real(timescale) };
+        Ok(Part { node, bounds: Bounds::between(init, 0.0), len: None })
+    }
+
+    pub fn inverse_time(&mut self, init: &Number, rate: &Number) -> Result<Part> {
+        let init = self.number("inverse_time.init", init)?;
+        let rate = self.number("inverse_time.rate", rate)?;
+        if rate < 0.0 {
+            return Err(Error::argument("inverse_time.rate", rate, "must not be negative"));
+        }
+        let node = Node::InverseTime { init: self.real(init), rate: self.real(rate) };
+        Ok(Part { node, bounds: Bounds::between(init, 0.0), len: None })
+    }
+
+    pub fn power_law(&mut self, factor: &Number, exponent: &Number, shift: &Number, reach: Reach) -> Result<Part> {
+        let factor = self.number("power_law.factor", factor)?;
+        let exponent = self.number("power_law.exponent", exponent)?;
+        let shift = self.positive("power_law.shift", shift)?;
+        let at = |t: u64| if factor == 0.0 { 0.0 } else { curves::power_law(factor, exponent, shift, t) };
+        let bounds = Bounds::between(at(reach.from), at(reach.to));
+        let node = Node::PowerLaw { factor: self.real(factor), exponent: self.real(exponent), shift: self.real(shift) };
+        Ok(Part { node, bounds, len: None })
+    }
+
+    pub fn piecewise(&mut self, between: Between, steps: &[u64], values: &[f64]) -> Result<Part> {
+        let (name, more) = match between {
+            Between::Constant => ("piecewise_constant", 1),
+            Between::Linear => ("piecewise_linear", 0),
+            Between::Cosine => ("piecewise_cosine", 0),
+        };
+        if values.is_empty() || values.len() != steps.len() + more {
+            let rule = format!("{} steps need {} values, and at least one", steps.len(), steps.len() + more);
+            return Err(Error::argument(format!("{name}.values"), format!("{} values", values.len()), rule));
+        }
+        if values.len() > MAX_TABLE {
+            let rule = format!("a table has at most {MAX_TABLE} values");
+            return Err(Error::argument(format!("{name}.values"), values.len(), rule));
+        }
+        expect_rising(&format!("{name}.steps"), steps)?;
+        let mut bounds: Option<Bounds> = None;
+        for (i, value) in values.iter().enumerate() {
+            let value = self.number(&format!("{name}.values[{i}]"), &Number::Literal(*value))?;
+            bounds = Some(bounds.map_or(Bounds::point(value), |b| b.union(Bounds::point(value))));
+        }
+        let first_step = Count(self.constants.len() as u32);
+        self.constants.extend_from_slice(steps);
+        let first_value = Real(self.constants.len() as u32);
+        self.constants.extend(values.iter().map(|value| value.to_bits()));
+        let node = Node::Piecewise { between, steps: first_step, values: first_value, len: steps.len() as u32 };
+        Ok(Part { node, bounds: bounds.expect("at least one value"), len: None })
+    }
+}

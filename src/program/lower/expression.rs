@@ -1,0 +1,170 @@
+//! Lowers operators, and refuses those that some step could take out of their domain.
+
+use super::{Lowering, Part, Reach};
+use crate::error::{Error, Result};
+use crate::program::{Bounds, Node, math};
+use crate::schedule::{Binary, Form, Number, Schedule, Unary};
+
+impl Lowering<'_> {
+    pub fn unary(&mut self, op: Unary, of: &Schedule, reach: Reach) -> Result<Part> {
+        let name = match op {
+            Unary::Neg => "neg",
+            Unary::Abs => "abs",
+            Unary::Floor => "floor",
+            Unary::Sqrt => "sqrt",
+            Unary::Exp => "exp",
+            Unary::Ln => "ln",
+            Unary::Sin => "sin",
+            Unary::Cos => "cos",
+            Unary::Tanh => "tanh",
+        };
+        let of = self.operand(name, of, reach)?;
+        let Bounds { min, max } = of.bounds;
+        let outside = |rule: &str| Err(Error::argument(format!("{name} of"), of.bounds, rule));
+        let bounds = match op {
+            Unary::Neg => Bounds { min: -max, max: -min },
+            Unary::Abs if min >= 0.0 => of.bounds,
+            Unary::Abs => Bounds { min: if max < 0.0 { -max } else { 0.0 }, max: max.max(-min) },
+            Unary::Floor => Bounds { min: min.floor(), max: max.floor() },
+            Unary::Sqrt if min < 0.0 => return outside("no step may give it a negative value"),
+            Unary::Sqrt => Bounds { min: min.sqrt(), max: max.sqrt() },
+            Unary::Exp => Bounds { min: math::exp(min), max: math::exp(max) },
+            Unary::Ln if min <= 0.0 => return outside("every step must give it a value above 0"),
+            Unary::Ln => Bounds { min: math::ln(min), max: math::ln(max) },
+            Unary::Sin | Unary::Cos | Unary::Tanh => Bounds { min: -1.0, max: 1.0 },
+        };
+        Ok(Part { node: Node::Unary { op, of: Box::new(of.node) }, bounds, len: of.len })
+    }
+
+    pub fn pow_int(&mut self, base: &Schedule, exponent: i32, reach: Reach) -> Result<Part> {
+        let base = self.operand("pow_int", base, reach)?;
+        let Bounds { min, max } = base.bounds;
+        if exponent < 0 && min <= 0.0 && max >= 0.0 {
+            let rule = format!("no step may give it the value 0, with exponent {exponent}");
+            return Err(Error::argument("pow_int of", base.bounds, rule));
+        }
+        let ends = Bounds::between(math::pow_int(min, exponent), math::pow_int(max, exponent));
+        let crosses_zero = min < 0.0 && max > 0.0;
+        let bounds = if crosses_zero && exponent > 0 { ends.union(Bounds::point(0.0)) } else { ends };
+        Ok(Part { node: Node::PowInt { base: Box::new(base.node), exponent }, bounds, len: base.len })
+    }
+
+    pub fn binary(&mut self, op: Binary, left: &Schedule, right: &Schedule, reach: Reach) -> Result<Part> {
+        let name = match op {
+            Binary::Add => "add",
+            Binary::Sub => "sub",
+            Binary::Mul => "product",
+            Binary::Div => "div",
+            Binary::FloorDiv => "floor_div",
+            Binary::Mod => "modulo",
+            Binary::Pow => "pow",
+            Binary::Min => "min",
+            Binary::Max => "max",
+            Binary::Less => "less",
+            Binary::LessEqual => "less_equal",
+            Binary::Equal => "equal",
+        };
+        let left = self.operand(&format!("{name}[0]"), left, reach)?;
+        let right = self.operand(&format!("{name}[1]"), right, reach)?;
+        let (a, b) = (left.bounds, right.bounds);
+        let divides = matches!(op, Binary::Div | Binary::FloorDiv | Binary::Mod);
+        if divides && b.min <= 0.0 && b.max >= 0.0 {
+            return Err(Error::argument(format!("{name}[1]"), b, "no step may make the divisor 0"));
+        }
+        let bounds = match op {
+            Binary::Add => Bounds { min: a.min + b.min, max: a.max + b.max },
+            Binary::Sub => Bounds { min: a.min - b.max, max: a.max - b.min },
+            Binary::Mul => a.product(b),
+            Binary::Div => a.product(Bounds::between(1.0 / b.min, 1.0 / b.max)),
+            Binary::FloorDiv => {
+                let quotient = a.product(Bounds::between(1.0 / b.min, 1.0 / b.max));
+                Bounds { min: quotient.min.floor() - 1.0, max: quotient.max.floor() + 1.0 }
+            }
+            Binary::Mod => Bounds { min: b.min.min(0.0), max: b.max.max(0.0) },
+            Binary::Pow => pow_bounds(a, b)?,
+            Binary::Min => Bounds { min: a.min.min(b.min), max: a.max.min(b.max) },
+            Binary::Max => Bounds { min: a.min.max(b.min), max: a.max.max(b.max) },
+            Binary::Less | Binary::LessEqual | Binary::Equal => Bounds { min: 0.0, max: 1.0 },
+        };
+        let len = left.len.zip(right.len).map(|(a, b)| a.max(b));
+        let node = Node::Binary { op, left: Box::new(left.node), right: Box::new(right.node) };
+        Ok(Part { node, bounds, len })
+    }
+
+    pub fn select(
+        &mut self,
+        condition: &Schedule,
+        then: &Schedule,
+        otherwise: &Schedule,
+        reach: Reach,
+    ) -> Result<Part> {
+        let (if_true, if_false) = narrow(condition, reach);
+        let condition = self.operand("select.condition", condition, reach)?;
+        let then = self.operand("select.then", then, if_true)?;
+        let otherwise = self.operand("select.otherwise", otherwise, if_false)?;
+        let len = then.len.zip(otherwise.len).zip(condition.len).map(|((a, b), c)| a.max(b).max(c));
+        let bounds = then.bounds.union(otherwise.bounds);
+        let node = Node::Select {
+            condition: Box::new(condition.node),
+            then: Box::new(then.node),
+            otherwise: Box::new(otherwise.node),
+        };
+        Ok(Part { node, bounds, len })
+    }
+
+    /// An operand: finite, so that no operator sees an infinity.
+    fn operand(&mut self, name: &str, schedule: &Schedule, reach: Reach) -> Result<Part> {
+        let part = self.part(schedule, reach).map_err(|e| e.within(&format!("{name}.")))?;
+        if part.bounds.min.is_finite() && part.bounds.max.is_finite() {
+            return Ok(part);
+        }
+        let rule = "it must be finite at every step; give it an end with .over(steps) or a .clamp(min, max)";
+        Err(Error::argument(name, part.bounds, rule))
+    }
+}
+
+fn pow_bounds(base: Bounds, exponent: Bounds) -> Result<Bounds> {
+    if base.min < 0.0 {
+        return Err(Error::argument("pow[0]", base, "no step may make the base negative; .pow_int(n) takes any base"));
+    }
+    if base.min == 0.0 && exponent.min < 0.0 {
+        return Err(Error::argument("pow[0]", base, format!("must stay above 0 with an exponent of {exponent}")));
+    }
+    // Monotonic in each argument on either side of base 1 and of exponent 0, so corners and those two lines decide.
+    let mut all = Bounds::point(math::pow(base.min, exponent.min));
+    for x in [base.min, base.max] {
+        for y in [exponent.min, exponent.max] {
+            all = all.union(Bounds::point(math::pow(x, y)));
+        }
+    }
+    Ok(all)
+}
+
+/// The steps at which `condition` can hold, and those at which it can fail, where it compares the step with a constant.
+fn narrow(condition: &Schedule, reach: Reach) -> (Reach, Reach) {
+    let Form::Binary { op, left, right } = &condition.0 else { return (reach, reach) };
+    let constant = |schedule: &Schedule| match &schedule.0 {
+        Form::Constant(Number::Literal(value)) => Some(*value),
+        _ => None,
+    };
+    // `below`: the steps t with t < bound. Conversions saturate, as they should.
+    let split = |bound: f64| {
+        let first = bound.ceil().max(0.0) as u64;
+        let below = Reach { from: reach.from, to: reach.to.min(first.saturating_sub(1)).max(reach.from) };
+        let rest = Reach { from: reach.from.max(first).min(reach.to), to: reach.to };
+        (below, rest)
+    };
+    let next = |value: f64| value.floor() + 1.0;
+    match (op, &left.0, &right.0) {
+        (Binary::Less, Form::Step, _) => constant(right).map(split),
+        (Binary::LessEqual, Form::Step, _) => constant(right).map(|value| split(next(value))),
+        (Binary::Less, _, Form::Step) => constant(left).map(|value| swap(split(next(value)))),
+        (Binary::LessEqual, _, Form::Step) => constant(left).map(|value| swap(split(value))),
+        _ => None,
+    }
+    .unwrap_or((reach, reach))
+}
+
+fn swap<T>((a, b): (T, T)) -> (T, T) {
+    (b, a)
+}

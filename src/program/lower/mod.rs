@@ -1,0 +1,168 @@
+//! From the language to the operations: the only place where a schedule's rules are checked.
+//!
+//! Every part is lowered with the steps that its clock can reach, because what is finite over 100 steps may be infinite
+//! over 2^64. `curves` lowers what makes values, `combine` what puts schedules together, `expression` the operators.
+//! A structure never depends on a knob's value, so that an edit changes constants alone.
+
+mod combine;
+mod curves;
+mod expression;
+
+use super::knobs::Knob;
+use super::{Bounds, Clock, Count, Knobs, Node, Program, Real};
+use crate::error::{Error, Result};
+use crate::schedule::{Form, Number, Schedule, Steps};
+
+/// The deepest nesting and the largest number of operations that a schedule may have: bounds the emitted text.
+const MAX_DEPTH: usize = 64;
+const MAX_NODES: usize = 4_096;
+/// The most constants of one schedule, tables included.
+const MAX_CONSTANTS: usize = 1 << 21;
+
+/// A lowered part: its operation, the interval of its values, and its length in steps if it has an end.
+struct Part {
+    node: Node,
+    bounds: Bounds,
+    len: Option<u64>,
+}
+
+/// The steps that a clock can reach, both ends included.
+#[derive(Debug, Clone, Copy)]
+struct Reach {
+    from: u64,
+    to: u64,
+}
+
+const ALL: Reach = Reach { from: 0, to: u64::MAX };
+
+pub(super) fn lower(schedule: &Schedule, knobs: &mut Knobs) -> Result<Program> {
+    let mut lowering = Lowering { constants: Vec::new(), nodes: 0, depth: 0, knobs };
+    let part = lowering.part(schedule, ALL)?;
+    if !part.bounds.fits_f32() {
+        let rule = "every value must be finite in f32; give it an end with .over(steps) or a .clamp(min, max)";
+        return Err(Error::argument("values", part.bounds, rule));
+    }
+    if lowering.constants.len() > MAX_CONSTANTS {
+        let rule = format!("one schedule has at most {MAX_CONSTANTS}");
+        return Err(Error::argument("constants", lowering.constants.len(), rule));
+    }
+    Ok(Program { root: part.node, constants: lowering.constants, bounds: part.bounds, len: part.len })
+}
+
+struct Lowering<'k> {
+    constants: Vec<u64>,
+    nodes: usize,
+    depth: usize,
+    knobs: &'k mut Knobs,
+}
+
+impl Lowering<'_> {
+    fn part(&mut self, schedule: &Schedule, reach: Reach) -> Result<Part> {
+        self.nodes += 1;
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return Err(Error::argument("nesting", self.depth, format!("a schedule nests at most {MAX_DEPTH} levels")));
+        }
+        if self.nodes > MAX_NODES {
+            return Err(Error::argument("pieces", self.nodes, format!("a schedule has at most {MAX_NODES}")));
+        }
+        let part = match &schedule.0 {
+            Form::Constant(value) => {
+                let value = self.number("constant", value)?;
+                Ok(self.constant(value))
+            }
+            Form::Ramp { shape, from, to, over } => self.ramp(shape, from, to, over),
+            Form::Exponential { init, factor } => self.exponential("exponential_decay", init, factor, reach),
+            Form::StepDecay { init, factor, every } => self.step_decay(init, factor, every, reach),
+            Form::MultiStep { init, factor, milestones } => self.multi_step(init, factor, milestones),
+            Form::InverseSqrt { init, timescale } => self.inverse_sqrt(init, timescale),
+            Form::InverseTime { init, rate } => self.inverse_time(init, rate),
+            Form::PowerLaw { factor, exponent, shift } => self.power_law(factor, exponent, shift, reach),
+            Form::Piecewise { between, steps, values } => self.piecewise(*between, steps, values),
+            Form::Over { inner, steps } => self.over(inner, steps, reach),
+            Form::Then(pieces) => self.then(pieces, reach),
+            Form::Join { pieces, boundaries } => self.join(pieces, boundaries, reach),
+            Form::Delay { inner, steps } => self.delay(inner, steps, reach),
+            Form::Every { inner, steps } => self.every(inner, steps, reach),
+            Form::Warmup { inner, form, steps } => self.warmup(inner, *form, steps, reach),
+            Form::Clamp { inner, min, max } => self.clamp(inner, min, max, reach),
+            Form::Repeat { inner, times } => self.repeat(inner, *times, reach),
+            Form::Progress(inner) => {
+                let inner = self.part(inner, ALL).map_err(|e| e.within("on_progress."))?;
+                Ok(clocked(Clock::Progress, inner, None))
+            }
+            Form::Step => {
+                let bounds = Bounds { min: reach.from as f64, max: reach.to as f64 };
+                Ok(Part { node: Node::Step, bounds, len: None })
+            }
+            Form::Unary { op, of } => self.unary(*op, of, reach),
+            Form::PowInt { base, exponent } => self.pow_int(base, *exponent, reach),
+            Form::Binary { op, left, right } => self.binary(*op, left, right, reach),
+            Form::Select { condition, then, otherwise } => self.select(condition, then, otherwise, reach),
+        };
+        self.depth -= 1;
+        part
+    }
+
+    /// The value of a number, which must be finite in f32.
+    fn number(&mut self, argument: &str, number: &Number) -> Result<f64> {
+        let value = match number {
+            Number::Literal(value) => *value,
+            Number::Knob { name, value } => match self.knobs.declare(name, Knob::Real(*value))? {
+                Knob::Real(value) => value,
+                Knob::Count(steps) => unreachable!("{name} was declared as a number, and is {steps} steps"),
+            },
+        };
+        if value.is_finite() && value.abs() <= f64::from(f32::MAX) {
+            return Ok(value);
+        }
+        Err(Error::argument(argument, value, "must be finite in f32, into which every value is rounded"))
+    }
+
+    /// [`Lowering::number`] above 0.
+    fn positive(&mut self, argument: &str, number: &Number) -> Result<f64> {
+        let value = self.number(argument, number)?;
+        if value > 0.0 { Ok(value) } else { Err(Error::argument(argument, value, "must be above 0")) }
+    }
+
+    /// The value of a count of steps.
+    fn steps(&mut self, argument: &str, steps: &Steps) -> Result<u64> {
+        match steps {
+            Steps::Literal(value) => u64::try_from(*value)
+                .map_err(|_| Error::argument(argument, value, "must be a count of steps, from 0 to 2^64 - 1")),
+            Steps::Knob { name, value } => match self.knobs.declare(name, Knob::Count(*value))? {
+                Knob::Count(value) => Ok(value),
+                Knob::Real(value) => unreachable!("{name} was declared as a count, and is {value}"),
+            },
+        }
+    }
+
+    fn real(&mut self, value: f64) -> Real {
+        self.constants.push(value.to_bits());
+        Real(self.constants.len() as u32 - 1)
+    }
+
+    fn count(&mut self, value: u64) -> Count {
+        self.constants.push(value);
+        Count(self.constants.len() as u32 - 1)
+    }
+
+    fn constant(&mut self, value: f64) -> Part {
+        Part { node: Node::Constant(self.real(value)), bounds: Bounds::point(value), len: None }
+    }
+}
+
+fn clocked(clock: Clock, inner: Part, len: Option<u64>) -> Part {
+    Part { node: Node::Clocked { clock, inner: Box::new(inner.node) }, bounds: inner.bounds, len }
+}
+
+/// Steps are in rising order, each above the one before.
+fn expect_rising(argument: &str, steps: &[u64]) -> Result<()> {
+    match steps.windows(2).position(|pair| pair[0] >= pair[1]) {
+        None => Ok(()),
+        Some(i) => {
+            let rule = format!("must exceed the one before, {}", steps[i]);
+            Err(Error::argument(format!("{argument}[{}]", i + 1), steps[i + 1], rule))
+        }
+    }
+}

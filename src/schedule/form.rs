@@ -1,0 +1,93 @@
+//! The ways to form a schedule, as data. Each is lowered in `program::lower`; the match there is exhaustive.
+
+use super::number::{Number, Steps};
+use super::{Schedule, Warmup};
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Form {
+    Constant(Number),
+    Ramp { shape: Shape, from: Number, to: Number, over: Steps },
+    Exponential { init: Number, factor: Number },
+    StepDecay { init: Number, factor: Number, every: Steps },
+    MultiStep { init: Number, factor: Number, milestones: Milestones },
+    InverseSqrt { init: Number, timescale: Number },
+    InverseTime { init: Number, rate: Number },
+    PowerLaw { factor: Number, exponent: Number, shift: Number },
+    Piecewise { between: Between, steps: Vec<u64>, values: Vec<f64> },
+    Over { inner: Box<Schedule>, steps: Steps },
+    Then(Vec<Schedule>),
+    Join { pieces: Vec<Schedule>, boundaries: Vec<Steps> },
+    Delay { inner: Box<Schedule>, steps: Steps },
+    Every { inner: Box<Schedule>, steps: Steps },
+    Warmup { inner: Box<Schedule>, form: Warmup, steps: Steps },
+    Clamp { inner: Box<Schedule>, min: Number, max: Number },
+    Repeat { inner: Box<Schedule>, times: Option<u64> },
+    Progress(Box<Schedule>),
+    Step,
+    Unary { op: Unary, of: Box<Schedule> },
+    PowInt { base: Box<Schedule>, exponent: i32 },
+    Binary { op: Binary, left: Box<Schedule>, right: Box<Schedule> },
+    Select { condition: Box<Schedule>, then: Box<Schedule>, otherwise: Box<Schedule> },
+}
+
+/// How a ramp gets from its first value to its last.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Shape {
+    Linear,
+    Cosine,
+    CosinePower { exponent: Number, k: Number },
+    Polynomial { power: Number },
+    PolynomialK { power: Number, k: Number },
+    PowerRise { power: Number },
+    Exponential,
+    Tanh { start: Number, end: Number },
+    Rex { d: Number },
+    HalfLife,
+    LogRise,
+}
+
+/// Where a multi-step schedule drops.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Milestones {
+    Steps(Vec<u64>),
+    Fractions { of: Steps, at: Vec<f64> },
+}
+
+/// What happens between the steps at which a piecewise schedule is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Between {
+    Constant,
+    Linear,
+    Cosine,
+}
+
+/// An operation on one value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Unary {
+    Neg,
+    Abs,
+    Floor,
+    Sqrt,
+    Exp,
+    Ln,
+    Sin,
+    Cos,
+    Tanh,
+}
+
+/// An operation on two values. Comparisons yield 1 or 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Binary {
+    Add,
+    Sub,
+    Mul,
+    Div,
+    FloorDiv,
+    Mod,
+    Pow,
+    Min,
+    Max,
+    Less,
+    LessEqual,
+    Equal,
+}
