@@ -107,7 +107,8 @@ __device__ __forceinline__ double half_life(double from, double to, u64 t, u64 l
 __device__ __forceinline__ double log_rise(double from, double to, u64 t, u64 len) {
   if (t >= len) return to;
   const double whole = ln_spec((double)len + 1.0);
-  const double gone = ln_spec((double)t + 1.0) / whole, left = -ln_quotient(t + 1, len + 1) / whole;
+  const u64 end = len + 1 == 0 ? len : len + 1;
+  const double gone = ln_spec((double)t + 1.0) / whole, left = -ln_quotient(t + 1, end) / whole;
   return left <= gone ? from_end(from, to, left) : from_start(from, to, gone);
 }
 
@@ -115,6 +116,7 @@ __device__ __forceinline__ double log_rise(double from, double to, u64 t, u64 le
 
 // init * exp(t * (ln_hi + ln_lo)).
 __device__ __forceinline__ double exponential(double init, double ln_hi, double ln_lo, u64 t) {
+  if (init == 0.0) return init;  // where the power is infinite, 0 times it would be a NaN
   const double n = (double)t;
   const double y = n * ln_hi;
   return init * exp_sum(y, fma(n, ln_hi, -y) + n * ln_lo);
@@ -132,5 +134,6 @@ __device__ __forceinline__ double inverse_time(double init, double rate, u64 t) 
 
 // factor * (t + shift)^exponent, with t + shift > 0.
 __device__ __forceinline__ double power_law(double factor, double exponent, double shift, u64 t) {
+  if (factor == 0.0) return factor;  // as in `exponential`
   return factor * pow_spec((double)t + shift, exponent);
 }

@@ -12,6 +12,7 @@ constexpr double HALF_PI = 1.57079632679489661923;
 constexpr double SQRT_2 = 1.41421356237309504880;
 
 __device__ __forceinline__ double bits_to_double(u64 bits) { return __longlong_as_double((long long)bits); }
+__device__ __forceinline__ u64 double_to_bits(double x) { return (u64)__double_as_longlong(x); }
 
 // e^r - 1 for |r| <= ln(2)/2 or a little more: r + r^2/2 + r^3 (1/3! + r/4! + ... ).
 __device__ __forceinline__ double expm1_reduced(double r) {
@@ -55,8 +56,8 @@ __device__ __forceinline__ double expm1_spec(double x) {
   return x > -0.35 && x < 0.35 ? expm1_reduced(x) : exp_spec(x) - 1.0;
 }
 
-// ln((1 + s) / (1 - s)) for |s| <= 0.1716: 2s + 2s^3/3 + 2s^5/5 + ...
-__device__ __forceinline__ double ln_series(double s) {
+// ln((1 + s) / (1 - s)) / 2s - 1 for |s| <= 0.1716: s^2/3 + s^4/5 + ...
+__device__ __forceinline__ double ln_series_rest(double s) {
   const double z = s * s;
   double p = 1.0 / 25.0;
   p = fma(p, z, 1.0 / 23.0);
@@ -70,12 +71,14 @@ __device__ __forceinline__ double ln_series(double s) {
   p = fma(p, z, 1.0 / 7.0);
   p = fma(p, z, 1.0 / 5.0);
   p = fma(p, z, 1.0 / 3.0);
-  return 2.0 * fma(p * z, s, s);
+  return p * z;
 }
 
-// The natural logarithm of a positive, finite x; minus infinity for 0.
-__device__ __forceinline__ double ln_spec(double x) {
-  if (x == 0.0) return bits_to_double(0xfff0000000000000ull);
+// ln((1 + s) / (1 - s)) for |s| <= 0.1716.
+__device__ __forceinline__ double ln_series(double s) { return 2.0 * fma(ln_series_rest(s), s, s); }
+
+// m in (sqrt(1/2), sqrt(2)] and k with x = m * 2^k, for a positive, finite x.
+__device__ __forceinline__ double split(double x, double& exponent) {
   long long bias = 0;
   if (x < 2.2250738585072014e-308) {
     x = x * power_of_two(54);
@@ -88,9 +91,33 @@ __device__ __forceinline__ double ln_spec(double x) {
     m = m * 0.5;
     k += 1;
   }
-  const double n = (double)(k + bias);
+  exponent = (double)(k + bias);
+  return m;
+}
+
+// The natural logarithm of a positive, finite x; minus infinity for 0.
+__device__ __forceinline__ double ln_spec(double x) {
+  if (x == 0.0) return bits_to_double(0xfff0000000000000ull);
+  double k;
+  const double m = split(x, k);
   const double y = ln_series((m - 1.0) / (m + 1.0));
-  return fma(n, LN_2_HI, fma(n, LN_2_LO, y));
+  return fma(k, LN_2_HI, fma(k, LN_2_LO, y));
+}
+
+// ln x as a sum of two, about 60 bits, for a positive, finite x: what a large factor leaves accurate.
+__device__ __forceinline__ double ln_sum(double x, double& rest) {
+  double k;
+  const double m = split(x, k);
+  // s + s_low = (m - 1) / (m + 1), where m - 1 is exact.
+  const double above = m - 1.0, below = m + 1.0;
+  const double s = above / below;
+  const double s_low = fma(-s, m - (below - 1.0), fma(-s, below, above)) / below;
+  const double whole = k * LN_2_HI, part = 2.0 * s;
+  const double sum = whole + part;
+  const double low = (part - (sum - whole)) + fma(k, LN_2_LO, 2.0 * fma(ln_series_rest(s), s, s_low));
+  const double high = sum + low;
+  rest = low - (high - sum);
+  return high;
 }
 
 // ln(part / whole) for 0 < part <= whole, accurate near 1 because the difference is taken in integers.
@@ -141,7 +168,7 @@ __device__ __forceinline__ double cos_reduced(double y) {
   return fma(p, z, 1.0);
 }
 
-// sin x and cos x, with an absolute error near 1e-16 up to 2^26.
+// sin x and cos x, with an absolute error near 1e-16 up to 2^40.
 __device__ __forceinline__ double sin_spec(double x) {
   double r;
   const u32 quadrant = reduce_angle(x, r);
@@ -178,18 +205,34 @@ __device__ __forceinline__ double ln_one_minus(double s) {
 __device__ __forceinline__ double pow_spec(double x, double y) {
   if (y == 0.0) return 1.0;
   if (x == 0.0) return y > 0.0 ? 0.0 : bits_to_double(0x7ff0000000000000ull);
-  return exp_spec(y * ln_spec(x));
+  double low;
+  const double high = ln_sum(x, low);
+  const double product = y * high;
+  return exp_sum(product, fma(y, high, -product) + y * low);
 }
 
-// x^n by repeated squaring, any sign of x.
+struct Sum {
+  double high, low;
+};
+
+// a * b, about 100 bits.
+__device__ __forceinline__ Sum product(Sum a, Sum b) {
+  const double high = a.high * b.high;
+  if (!(fabs(high) <= 1.7976931348623157e308)) return Sum{high, 0.0};
+  const double low = fma(a.high, b.high, -high) + (a.high * b.low + a.low * b.high);
+  const double sum = high + low;
+  return Sum{sum, low - (sum - high)};
+}
+
+// x^n by repeated squaring, any sign of x. In sums of two, or the error would grow with n.
 __device__ __forceinline__ double pow_int(double x, int n) {
-  double base = x, y = 1.0;
+  Sum base{x, 0.0}, y{1.0, 0.0};
 #pragma unroll 1
   for (u32 left = n < 0 ? 0u - (u32)n : (u32)n; left > 0; left >>= 1) {
-    if (left & 1) y = y * base;
-    base = base * base;
+    if (left & 1) y = product(y, base);
+    base = product(base, base);
   }
-  return n < 0 ? 1.0 / y : y;
+  return n < 0 ? 1.0 / y.high : y.high;
 }
 
 // floor(a / b) and a - b floor(a / b), as Python's // and %, for |a / b| below 2^53.

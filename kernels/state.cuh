@@ -1,6 +1,7 @@
 // Layouts shared with the host: src/plan/layout.rs holds the same structs, and both sides assert their sizes.
 //
-// Two kinds of memory. `Control` is durable: only the commit, the last block of an update, writes it. What depends on the
+// Two kinds of memory. `Control` is durable: only the commit, the last block of an update, writes it, and an edit between
+// two updates, as it does the constants. What depends on the
 // step lives in two halves: update `t` reads half `t & 1`, and while it runs, block 0 computes half `(t + 1) & 1` from the
 // constants and the clock alone. A skipped update leaves `t`, so nothing has to be undone.
 #pragma once
@@ -74,12 +75,12 @@ struct alignas(16) Record {
 };
 static_assert(sizeof(Record) == 64, "src/plan/layout.rs: Record");
 
-// The argument of every kernel. All addresses are fixed for the optimizer's life, so a captured launch stays right.
+// The argument of a step. All addresses are fixed for the optimizer's life, so a captured launch stays right.
 struct Step {
   Control* control;
   const Tensor* tensors;
   const Chunk* chunks;
-  const u64* constants;
+  u64* constants;  // written by edits alone
   const u32* scalars;  // per scalar: where its constants begin
   const Bundle* bundles;
   const Group* groups;
@@ -93,3 +94,25 @@ struct Step {
   u32 cohort_count;
 };
 static_assert(sizeof(Step) == 104, "src/plan/layout.rs: Step");
+
+// What an edit writes at one place of the table of constants; edit.cuh has what each kind means.
+struct Write {
+  enum Kind : u32 { set, clock, cut, length, reached };
+  u64 bits;
+  u32 place;
+  u32 kind;
+};
+static_assert(sizeof(Write) == 16, "src/plan/layout.rs: Write");
+
+constexpr u32 MAX_WRITES = 248;  // with all else they fill the 4 KiB that the argument of a kernel may have
+
+// The argument of an edit.
+struct Edit {
+  enum Flags : u32 { take_increment = 1, evaluate_anew = 2 };
+  Step step;
+  u64 increment;  // by how much an applied update advances the progress clock from now on
+  u32 count;
+  u32 flags;
+  Write writes[MAX_WRITES];
+};
+static_assert(sizeof(Edit) == 4088, "src/plan/layout.rs: EditRow");

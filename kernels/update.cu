@@ -1,16 +1,17 @@
-// The two kernels of an optimizer.
+// The three kernels of an optimizer.
 //
 // `update` applies one step to every tensor of every group and computes the next step's scalars, in one launch. Traffic per
 // parameter is the rule's (adam.cuh, sgd.cuh), plus 64 B per chunk of 2,048 elements for the tables.
-// `prime` fills the half that the current step reads; it runs at build.
+// `prime` fills the half that the current step reads; it runs at build. `edit` does so after it wrote constants.
 //
 // found_inf != 0 (or NaN): no parameter and no state is written, and the step is not advanced but counted as skipped.
 #include "adam.cuh"
 #include "program.cuh"
 #include "sgd.cuh"
 #include "walk.cuh"
-// These two use what stands above.
+// These use what stands above.
 #include "generated.cuh"
+#include "edit.cuh"
 #include "evaluate.cuh"
 
 constexpr u32 THREADS = 256;  // not tuned on a GPU yet; src/optimizer/cuda.rs has the same number
@@ -59,4 +60,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR)
 
 extern "C" __global__ void __launch_bounds__(THREADS) prime(const Step step) {
   evaluate<THREADS>(step, load_relaxed(&step.control->t), load_row(&step.control->progress));
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS) edit(const Edit edit) {
+  write_constants<THREADS>(edit);
+  if (edit.flags & Edit::evaluate_anew) {
+    evaluate<THREADS>(edit.step, load_relaxed(&edit.step.control->t), load_row(&edit.step.control->progress));
+  }
 }

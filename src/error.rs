@@ -19,6 +19,14 @@ pub enum Error {
         /// The rule that it breaks, a clause that completes "…, but".
         rule: String,
     },
+    /// A text that was to be read is not in the format that was asked for.
+    #[error("{place}: {detail}")]
+    Format {
+        /// Where in the text, as a path such as `groups[1].lr.then[0]`.
+        place: String,
+        /// What is wrong there, and the line where it is known.
+        detail: String,
+    },
     /// No CUDA driver library could be loaded.
     #[error("no CUDA driver: {detail}; install the NVIDIA driver, or use Device::host()")]
     NoDriver {

@@ -22,12 +22,18 @@ mod program;
 mod schedule;
 
 pub use backend::{Device, Stream};
-pub use device::Source;
+pub use device::{CacheFound, DeviceFound, Doctor, NvrtcFound, Source};
 pub use error::{Error, Result};
 pub use optim::{Adam, AdamRule, AdamW, Coupled, DecayForm, Decoupled, Momentum, Rule, Sgd};
-pub use optimizer::{DeviceView, Optimizer, OptimizerBuilder, Status, TensorView};
+pub use optimizer::{DeviceView, Edit, KnobValue, Optimizer, OptimizerBuilder, Status, TensorView};
 pub use plan::{Buffer, Dtype, Tensor};
-pub use schedule::{Number, Ramp, Schedule, Steps, Warmup, knob, knob_steps, step};
+#[cfg(feature = "serde")]
+pub use schedule::compat;
+pub use schedule::recipes;
+pub use schedule::{Better, Greedy, GreedyState, Improvement, Plateau, PlateauState};
+#[cfg(feature = "serde")]
+pub use schedule::{Config, GroupConfig};
+pub use schedule::{Number, Ramp, Schedule, Steps, Warmup, knob, knob_steps, reached, step};
 
 /// The code of the README compiles.
 #[cfg(doctest)]

@@ -12,6 +12,8 @@
 constexpr u32 THREADS = 256;  // as in update.cu, so that the schedule is all that differs
 constexpr u32 BLOCKS_PER_MULTIPROCESSOR = 4;
 
+static_assert(CHUNK == 2048, "benches/step/case.rs: CHUNK");
+
 struct Tables {
   const Tensor* tensors;
   const Chunk* chunks;

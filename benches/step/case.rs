@@ -7,57 +7,15 @@ use bytemuck::{Pod, Zeroable};
 use instep::{Optimizer, Tensor};
 
 use crate::driver::{Gpu, Graph, Kernel, Memory, Pinned, Result, parameter};
-use crate::rule::{Rates, Record, Rule};
-
-/// Where the step's scalars come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// The library: evaluated on the device, inside the launch.
-    Resident,
-    /// The host computes them and passes them as a kernel argument.
-    ByValue,
-    /// The host computes them and copies them from pinned memory into a place that the kernel reads.
-    Filled,
-    /// As `ByValue`, captured once and replayed without new arguments: the mistake that is easily made.
-    Frozen,
-    /// Literals in the kernel's code: no schedule at all.
-    Literal,
-}
-
-/// How a step gets to the device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    Eager,
-    /// One step a graph, as an engine replays it.
-    Replay,
-    /// [`UNROLLED`] steps a graph: the time of the kernels, with the least between them.
-    Unrolled,
-}
-
-pub const UNROLLED: usize = 32;
-
-/// Every meaningful pair. By value and filled cannot be unrolled: their scalars change between the steps of one graph.
-pub const RUNS: [(Way, Mode); 10] = [
-    (Way::Resident, Mode::Eager),
-    (Way::ByValue, Mode::Eager),
-    (Way::Filled, Mode::Eager),
-    (Way::Literal, Mode::Eager),
-    (Way::Resident, Mode::Replay),
-    (Way::ByValue, Mode::Replay),
-    (Way::Filled, Mode::Replay),
-    (Way::Frozen, Mode::Replay),
-    (Way::Resident, Mode::Unrolled),
-    (Way::Literal, Mode::Unrolled),
-];
+use crate::rule::{self, Rates, Record, Rule};
+use crate::way::{Mode, UNROLLED, Way};
 
 /// Steps between two waits at most: a pinned value is rewritten only after the copy from it is done.
 pub const RING: usize = 512;
 
 const THREADS: u32 = 256; // baseline.cu
 const WARPS: u32 = THREADS / 32;
-const CHUNK: u64 = 2048; // kernels/state.cuh
-/// The step whose scalars are the literal ones: past the warm-up, where no scalar is 0.
-const LITERAL_STEP: u64 = 1_000;
+const CHUNK: u64 = 2048; // kernels/state.cuh; baseline.cu asserts it
 
 /// Layout twin: `Tensor` of `kernels/state.cuh`.
 #[repr(C, align(16))]
@@ -116,7 +74,7 @@ pub struct Case<'g> {
     ring: Pinned<Record>,
     params: Memory,
     grads: Memory,
-    states: Memory,
+    _states: Memory,
     _tables: [Memory; 2],
 }
 
@@ -159,11 +117,11 @@ impl<'g> Case<'g> {
             // SAFETY: both allocations outlive the optimizer in `Case`, and one stream orders everything.
             unsafe { Tensor::f32(place(&params, *offset), place(&grads, *offset), *len) }
         });
-        let builder = rule.group(Optimizer::builder(&gpu.device), &tensors.collect::<Vec<_>>());
+        let builder = rule.group(Optimizer::builder(&gpu.device), rule::schedule(), &tensors.collect::<Vec<_>>());
         gpu.wait()?; // the build works on a stream of its own
         let optimizer = builder.build()?;
 
-        let rows: Vec<_> = offsets.iter().zip(lengths).map(|(offset, len)| TensorRow {
+        let rows = offsets.iter().zip(lengths).map(|(offset, len)| TensorRow {
             param: place(&params, *offset),
             grad: place(&grads, *offset),
             state: [0, span].map(|state| place(&states, if rule.states() == 0 { 0 } else { state + offset })),
@@ -172,16 +130,18 @@ impl<'g> Case<'g> {
             ..TensorRow::zeroed()
         });
         let rows: Vec<_> = rows.collect();
-        let chunks = lengths.iter().enumerate().flat_map(|(tensor, len)| {
-            (0..len.div_ceil(CHUNK) as u32).map(move |index| [tensor as u32, index])
-        });
+        let chunks = lengths
+            .iter()
+            .enumerate()
+            .flat_map(|(tensor, len)| (0..len.div_ceil(CHUNK) as u32).map(move |index| [tensor as u32, index]));
         let chunks: Vec<[u32; 2]> = chunks.collect();
         let tables = [Memory::new(64 * rows.len() as u64)?, Memory::new(8 * chunks.len() as u64)?];
         gpu.upload(tables[0].address(), &rows)?;
         gpu.upload(tables[1].address(), &chunks)?;
 
         let rates = Rates::new()?;
-        let header = rule.header(&rule.record(&rates, LITERAL_STEP));
+        let (lr, updates) = rule::LITERAL;
+        let header = rule.header(&rule.record(lr, updates));
         let names = ["update_by_value", "update_filled", "update_literal"];
         let [by_value, filled, literal] =
             gpu.kernels("baseline.cu", include_str!("baseline.cu"), &[("rule.cuh", &header)], names)?;
@@ -203,7 +163,7 @@ impl<'g> Case<'g> {
             ring: Pinned::new(RING)?,
             params,
             grads,
-            states,
+            _states: states,
             _tables: tables,
         })
     }
@@ -216,6 +176,11 @@ impl<'g> Case<'g> {
     pub fn bytes_per_step(&self) -> u64 {
         let per_param = self.optimizer.tensors().next().map_or(0, |tensor| tensor.bytes_per_param);
         self.elements() * per_param as u64
+    }
+
+    /// Makes the host's ways launch no more than `blocks` blocks, which then walk in several turns.
+    pub fn limit_grid(&mut self, blocks: u32) {
+        self.grid = self.grid.min(blocks);
     }
 
     /// The parameters of all tensors, one after the other.
@@ -251,23 +216,28 @@ impl<'g> Case<'g> {
         let t = run.t;
         run.t += run.kernels() as u64;
         if run.way == Way::Filled {
-            let slot = (t % RING as u64) as usize;
-            self.ring.values_mut()[slot] = self.rule.record(&self.rates, t);
+            let (slot, record) = ((t % RING as u64) as usize, self.scalars(t));
+            self.ring.values_mut()[slot] = record;
             self.gpu.copy_from_pinned(self.record.address(), &self.ring, slot)?;
         }
         let Some(graph) = &run.graph else { return self.launch(run.way, t) };
         if run.way == Way::ByValue {
-            let record = self.rule.record(&self.rates, t);
+            let record = self.scalars(t);
             // SAFETY: the captured kernel is `update_by_value`, which takes these two; the tables outlive the run.
             unsafe { graph.set_parameters(&mut [parameter(&self.tables), parameter(&record)]) }?;
         }
         self.gpu.replay(graph)
     }
 
+    /// What the host computes for update `t`.
+    fn scalars(&self, t: u64) -> Record {
+        self.rule.record(self.rates.at(t), t)
+    }
+
     /// Enqueues the kernel of update `t`.
     fn launch(&mut self, way: Way, t: u64) -> Result<()> {
         let record = match way {
-            Way::ByValue | Way::Frozen => self.rule.record(&self.rates, t),
+            Way::ByValue | Way::Frozen => self.scalars(t),
             Way::Resident | Way::Filled | Way::Literal => Record::zeroed(),
         };
         let address = self.record.address();

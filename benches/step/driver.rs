@@ -89,7 +89,13 @@ impl Gpu {
     }
 
     /// Compiles `text` with the library's compiler settings and headers, and `extra` ones, and loads its kernels `names`.
-    pub fn kernels<const N: usize>(&self, name: &str, text: &str, extra: &[(&str, &str)], names: [&str; N]) -> Result<[Kernel; N]> {
+    pub fn kernels<const N: usize>(
+        &self,
+        name: &str,
+        text: &str,
+        extra: &[(&str, &str)],
+        names: [&str; N],
+    ) -> Result<[Kernel; N]> {
         let headers = KERNEL_FILES.iter().filter(|(name, _)| name.ends_with(".cuh")).copied();
         let headers: Vec<_> = headers.chain(extra.iter().copied()).collect();
         let image = self.device.compile(&Source { name, text, headers: &headers })?;
@@ -99,8 +105,10 @@ impl Gpu {
         for (kernel, name) in kernels.iter_mut().zip(names) {
             // SAFETY: the module is loaded.
             kernel.0 = unsafe { result::module::get_function(module, CString::new(name)?) }?;
-            // A lazily loaded kernel must not be loaded inside a capture: any question about it loads it.
-            kernel.resident_blocks(32)?;
+            // The driver loads lazily, and may not do so inside a capture: a question about a kernel loads it.
+            let attribute = sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_NUM_REGS;
+            // SAFETY: as above.
+            unsafe { result::function::get_function_attribute(kernel.0, attribute) }?;
         }
         Ok(kernels)
     }
@@ -262,7 +270,11 @@ impl Graph {
     /// # Safety
     /// * As for [`Gpu::launch`], until the last replay is done.
     pub unsafe fn set_parameters(&self, parameters: &mut [*mut c_void]) -> Result<()> {
-        let shape = sys::CUDA_KERNEL_NODE_PARAMS { kernelParams: parameters.as_mut_ptr(), extra: std::ptr::null_mut(), ..self.shape };
+        let shape = sys::CUDA_KERNEL_NODE_PARAMS {
+            kernelParams: parameters.as_mut_ptr(),
+            extra: std::ptr::null_mut(),
+            ..self.shape
+        };
         // SAFETY: the node belongs to the graph; the caller vouches for the parameters, which the driver copies.
         Ok(unsafe { sys::cuGraphExecKernelNodeSetParams_v2(self.executable, self.first, &shape) }.result()?)
     }

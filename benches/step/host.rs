@@ -5,7 +5,7 @@ use std::hint::black_box;
 use instep::{Device, Optimizer, Stream, Tensor};
 use rayon::prelude::*;
 
-use crate::rule::Rule;
+use crate::rule::{Rule, schedule};
 use crate::work::Work;
 
 pub const ELEMENTS: u64 = 10_000_000;
@@ -38,7 +38,7 @@ pub fn steps(elements: u64) -> Vec<Work> {
         let grad = noise(elements, 1);
         // SAFETY: the work owns both vectors, which do not move, and the optimizer, which runs while nobody else touches them.
         let tensor = unsafe { Tensor::f32(param.as_mut_ptr() as u64, grad.as_ptr() as u64, elements) };
-        let builder = rule.group(Optimizer::builder(&Device::host()), &[tensor]);
+        let builder = rule.group(Optimizer::builder(&Device::host()), schedule(), &[tensor]);
         let mut optimizer = builder.build().expect("a valid optimizer");
         let bytes = elements * optimizer.tensors().map(|tensor| tensor.bytes_per_param as u64).sum::<u64>();
         let mut before = optimizer.status(&Stream::host()).expect("on the host").t;
@@ -64,7 +64,8 @@ pub fn builds() -> Vec<Work> {
                 // SAFETY: as in `steps`; the optimizer is gone when the run ends.
                 unsafe { Tensor::f32(param.as_mut_ptr() as u64 + offset, grad.as_ptr() as u64 + offset, 64) }
             });
-            let builder = Rule::AdamW.group(Optimizer::builder(&Device::host()), &tensors.collect::<Vec<_>>());
+            let builder =
+                Rule::AdamW.group(Optimizer::builder(&Device::host()), schedule(), &tensors.collect::<Vec<_>>());
             black_box(builder.build().expect("a valid optimizer"));
         })
     };

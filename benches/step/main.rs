@@ -1,2 +1,171 @@
-//! Resident
-fn main() {}
+//! The resident schedule beside scheduling on the host: what a step costs the device and the host, and how many driver
+//! calls it takes. Start at [`bench`].
+//!
+//! `cargo bench --bench step` measures what the machine allows: with a GPU everything (within `INSTEP_BENCH_SECONDS`, 300 by
+//! default), without one the CPU's rows and the counts of driver calls, and says of every other row why it has no number.
+//! The table is written to `target/bench/step.md` and `step.json`, row by row, and printed at the end. A word on the command line
+//! selects the sections whose name contains it: `device`, `builds`, `counts`, `host`, `curves`.
+//!
+//! `cargo test` runs the same program without `--bench`: it then checks that every way gives the same parameters, and runs
+//! each row once at a small size, on a GPU or on the stand-in for CUDA.
+
+mod answers;
+mod bandwidth;
+mod builds;
+mod case;
+mod counts;
+mod curves;
+mod driver;
+mod gpu;
+mod host;
+mod place;
+mod report;
+mod rule;
+mod sections;
+mod timing;
+mod way;
+mod work;
+
+use std::io::Write;
+use std::process::{ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use criterion::Criterion;
+
+use driver::{Gpu, Result};
+use place::Job;
+use report::{Report, Row};
+use rule::Rule;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let given = |flag: &str| arguments.iter().any(|argument| argument == flag);
+    let done = match Job::of_process() {
+        Some(job) => work_for_another(job),
+        None if given("--list") => Ok(()),
+        None if given("--bench") && !given("--test") => bench(&Wanted::of(&arguments)),
+        None => test(&Wanted::of(&arguments)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("step: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The words of the command line that are no flags.
+struct Wanted(Vec<String>);
+
+impl Wanted {
+    fn of(arguments: &[String]) -> Wanted {
+        Wanted(arguments.iter().filter(|argument| !argument.starts_with('-')).cloned().collect())
+    }
+
+    fn has(&self, section: &str) -> bool {
+        self.0.is_empty() || self.0.iter().any(|word| section.contains(word.as_str()))
+    }
+}
+
+/// Measures everything that is wanted, the rows that need a GPU first.
+fn bench(wanted: &Wanted) -> Result<()> {
+    let seconds = match std::env::var("INSTEP_BENCH_SECONDS") {
+        Ok(text) => {
+            text.parse().map_err(|_| format!("INSTEP_BENCH_SECONDS is {text:?}, but must be a whole number"))?
+        }
+        Err(_) => 300,
+    };
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let mut report = Report::new(place::results_folder(), place::head())?;
+    let gpu = place::gpu();
+    let mut failed = Vec::new();
+    for (name, section) in
+        [("device", sections::device as sections::Section), ("builds", sections::builds), ("counts", sections::counts)]
+    {
+        if wanted.has(name)
+            && let Err(why) = section(&mut report, &gpu, end)
+        {
+            // What fails on the device leaves the host's rows to be measured.
+            report.add(Row::not_measured(format!("the other rows of {name}"), "", &why.to_string()))?;
+            failed.push(name);
+        }
+    }
+    let mut criterion = Criterion::default().without_plots();
+    if wanted.has("host") {
+        sections::steps_on_host(&mut report, &mut criterion, end)?;
+    }
+    if wanted.has("curves") {
+        sections::curves_on_host(&mut report, &mut criterion, end)?;
+    }
+    println!("\n{}\nwritten to {}", report.markdown(), report.folder().join("step.md").display());
+    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", ")).into()) }
+}
+
+fn print(row: Row) -> Result<()> {
+    Ok(writeln!(std::io::stdout().lock(), "{}{}", sections::ROW, row.to_json())?)
+}
+
+fn work_for_another(job: Job) -> Result<()> {
+    let standin = place::standin_of_process()?;
+    let argument = || std::env::args().nth(1).ok_or("the job needs an argument");
+    match job {
+        Job::Probe => place::probe(),
+        Job::Counts => {
+            let standin = standin.ok_or("driver calls are counted on the stand-in")?;
+            counts::rows(standin, argument()?.parse()?, print)?;
+        }
+        Job::Builds => builds::rows(&Gpu::open()?, &argument()?)?.into_iter().try_for_each(print)?,
+        Job::Answers => {
+            let gpu = Gpu::open()?;
+            bandwidth::check(&gpu)?;
+            answers::check(&gpu)?;
+            builds::rows(&gpu, "the first")?;
+            gpu::rows(&gpu, Rule::AdamW, "small", &[64, 2_049], 1e9, Duration::ZERO)?;
+            if let Some(report) = standin.and_then(|standin| standin.take_report()) {
+                return Err(format!("the stand-in reports: {report}").into());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Checks answers; measures nothing.
+fn test(wanted: &Wanted) -> Result<()> {
+    if !wanted.has("step") {
+        return Ok(());
+    }
+    for mut work in
+        curves::rows().into_iter().chain(host::references(4_096)).chain(host::steps(4_096)).chain(host::builds())
+    {
+        (work.run)();
+    }
+    println!("step: the rows of the CPU ran once each");
+    let required = std::env::var("INSTEP_REQUIRE").unwrap_or_default();
+    let only_gpu = std::env::var_os("INSTEP_TEST_DEVICE").is_some_and(|wish| wish == "gpu");
+    let standin = |job: Job, argument: &str| match only_gpu {
+        true => Err("INSTEP_TEST_DEVICE=gpu".to_owned()),
+        false => job.command_on_standin(argument),
+    };
+    let (place, jobs) = match place::gpu() {
+        Ok(()) => ("the GPU", vec![Job::Answers.command("")?]),
+        Err(gpu) => match (standin(Job::Answers, ""), standin(Job::Counts, "148")) {
+            (Ok(answers), Ok(counts)) => ("the stand-in, CUDA on the CPU", vec![answers, counts]),
+            (Err(standin), _) | (_, Err(standin)) if required.is_empty() => {
+                println!("step: skipped: no GPU ({gpu}), no stand-in for CUDA ({standin})");
+                return Ok(());
+            }
+            (Err(standin), _) | (_, Err(standin)) => {
+                return Err(format!("INSTEP_REQUIRE={required}, but no GPU ({gpu}), no stand-in ({standin})").into());
+            }
+        },
+    };
+    for mut job in jobs {
+        let output = job.stderr(Stdio::inherit()).output()?;
+        if !output.status.success() {
+            return Err(format!("on {place}: {}", output.status).into());
+        }
+    }
+    println!("step: every way gave the CPU backend's bits on {place}, and every row ran once");
+    Ok(())
+}

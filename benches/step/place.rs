@@ -14,9 +14,9 @@ const JOB: &str = "INSTEP_BENCH_JOB";
 pub enum Job {
     /// Says whether a driver with a device is here.
     Probe,
-    /// Counts driver calls, on the stand-in.
+    /// Counts driver calls, on the stand-in, for at most as many tensors as its argument says.
     Counts,
-    /// Builds optimizers on the GPU and times that.
+    /// Builds optimizers on the GPU and times that; its argument says where the first one's kernels come from.
     Builds,
     /// Checks answers, on the stand-in or on the GPU.
     Answers,
@@ -41,16 +41,16 @@ impl Job {
     }
 
     /// A process for this job, on a real driver.
-    pub fn command(self) -> Result<Command, String> {
+    pub fn command(self, argument: &str) -> Result<Command, String> {
         let mut command = Command::new(std::env::current_exe().map_err(|e| e.to_string())?);
-        command.env(JOB, self.name()).stdin(Stdio::null());
+        command.env(JOB, self.name()).arg(argument).stdin(Stdio::null());
         Ok(command)
     }
 
     /// A process for this job, in which the stand-in is loaded.
-    pub fn command_on_standin(self) -> Result<Command, String> {
+    pub fn command_on_standin(self, argument: &str) -> Result<Command, String> {
         cuda_on_cpu::build()?;
-        let mut command = self.command()?;
+        let mut command = self.command(argument)?;
         // A real NVRTC beside the stand-in driver, or cached images of one, would be taken for its own.
         command.env(STANDIN, "1").env("INSTEP_CACHE_DIR", "0").env_remove("INSTEP_NVRTC");
         Ok(command)
@@ -69,7 +69,7 @@ pub fn gpu() -> Result<(), String> {
     if std::env::var_os("INSTEP_TEST_DEVICE").is_some_and(|wish| wish == "standin") {
         return Err("INSTEP_TEST_DEVICE=standin".to_owned());
     }
-    let output = Job::Probe.command()?.output().map_err(|e| e.to_string())?;
+    let output = Job::Probe.command("")?.output().map_err(|e| e.to_string())?;
     let text = String::from_utf8_lossy(&output.stdout);
     match text.lines().find_map(|line| line.strip_prefix("probe: ")) {
         Some("found") => Ok(()),
@@ -81,6 +81,10 @@ pub fn gpu() -> Result<(), String> {
 /// The probe's own half of [`gpu`].
 pub fn probe() {
     match Device::cuda(0) {
+        // Found through the loader's path, it would be timed as if it were a GPU.
+        Ok(device) if device.name() == "CUDA on the CPU" => {
+            println!("probe: the driver is a stand-in, CUDA on the CPU")
+        }
         Ok(_) => println!("probe: found"),
         Err(why) => println!("probe: {}", why.to_string().replace('\n', " ")),
     }
@@ -115,13 +119,25 @@ fn date() -> String {
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * day_of_year + 2) / 153; // months since March
-    let (day, month) = (day_of_year - (153 * shifted + 2) / 5 + 1, if shifted < 10 { shifted + 3 } else { shifted - 9 });
+    let (day, month) =
+        (day_of_year - (153 * shifted + 2) / 5 + 1, if shifted < 10 { shifted + 3 } else { shifted - 9 });
     format!("{:04}-{month:02}-{day:02}", year_of_era + era * 400 + i64::from(month <= 2))
 }
 
-/// `target/bench`, beside the running program; in the current folder for a program from elsewhere.
+/// The folder that `INSTEP_BENCH_RESULTS` names; else `target/bench`, beside the running program; in the current folder for
+/// a program from elsewhere.
 pub fn results_folder() -> PathBuf {
+    if let Some(folder) = std::env::var_os("INSTEP_BENCH_RESULTS").filter(|folder| !folder.is_empty()) {
+        return folder.into();
+    }
     let program = std::env::current_exe().unwrap_or_default();
     let target = program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists());
     target.map_or_else(|| PathBuf::from("target"), PathBuf::from).join("bench")
+}
+
+/// The release of the GPU's kernel driver, where the system tells it.
+pub fn driver_release() -> String {
+    let text = std::fs::read_to_string("/proc/driver/nvidia/version").unwrap_or_default();
+    let number = |word: &&str| word.contains('.') && word.split('.').all(|part| part.parse::<u32>().is_ok());
+    text.split_whitespace().find(number).unwrap_or("unknown release").to_owned()
 }

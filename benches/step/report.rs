@@ -1,5 +1,4 @@
-//! The one table of results: printed row by row, and written as Markdown and JSON after every row, so that a run that is
-//! killed keeps what it had. What was not measured says so, with the reason, and has no number.
+//! The one table of results, written as Markdown and JSON after every row, so that a run that is killed keeps what it had. What was not measured says so, with the reason, and has no number.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -132,7 +131,6 @@ impl Report {
     pub fn new(folder: PathBuf, head: Vec<(String, String)>) -> std::io::Result<Report> {
         std::fs::create_dir_all(&folder)?;
         let report = Report { folder, head, rows: Vec::new() };
-        print!("{}", report.markdown());
         report.write()?;
         Ok(report)
     }
@@ -140,14 +138,14 @@ impl Report {
     /// Adds a line to the head of the files.
     pub fn describe(&mut self, name: &str, value: impl Into<String>) -> std::io::Result<()> {
         let value = value.into();
-        println!("{name}: {value}");
+        eprintln!("{name}: {value}");
         self.head.push((name.to_owned(), value));
         self.write()
     }
 
-    /// Prints a row and puts it into the files.
+    /// Shows a row on stderr and puts it into the files.
     pub fn add(&mut self, row: Row) -> std::io::Result<()> {
-        println!("{}", line(&row.cells()));
+        eprintln!("{}", line(&row.cells()));
         self.rows.push(row);
         self.write()
     }

@@ -1,7 +1,7 @@
 //! The two update rules that are measured, their schedule, and the scalars of one step as a host computes them.
 //!
-//! The rates come from a table that is filled at the start: a host-side schedule is charged for the rule's scalars alone,
-//! never for evaluating its curve. The rows of `curves` say what that would add.
+//! The rates come from a table that is filled at the start: scheduling on the host is charged for the rule's scalars alone,
+//! never for evaluating a curve. The rows of `curves` say what that would add.
 
 use bytemuck::{Pod, Zeroable};
 use instep::{AdamW, OptimizerBuilder, Schedule, Sgd, Tensor};
@@ -14,9 +14,9 @@ const BETA2: f64 = 0.999;
 const EPS: f64 = 1e-8;
 const TOTAL_STEPS: u64 = 2_000;
 
-/// Warm-up and cosine, as language models are trained.
+/// Warm-up and cosine, as language models are trained; never 0, so that every step moves the parameters.
 pub fn schedule() -> Schedule {
-    Schedule::linear(0.0, 3e-4).over(200).then(Schedule::cosine(3e-4, 3e-5).over(TOTAL_STEPS - 200))
+    Schedule::linear(3e-5, 3e-4).over(200).then(Schedule::cosine(3e-4, 3e-5).over(TOTAL_STEPS - 200))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,25 +52,24 @@ impl Rule {
         }
     }
 
-    /// Adds `tensors` as a group of this rule, on [`schedule`].
-    pub fn group(self, builder: OptimizerBuilder, tensors: &[Tensor]) -> OptimizerBuilder {
+    /// Adds `tensors` as a group of this rule with the rate `lr`.
+    pub fn group(self, builder: OptimizerBuilder, lr: Schedule, tensors: &[Tensor]) -> OptimizerBuilder {
         match self {
-            Rule::Sgd => builder.group(Sgd::new(schedule()), tensors),
+            Rule::Sgd => builder.group(Sgd::new(lr), tensors),
             Rule::AdamW => {
-                let rule = AdamW::new(schedule()).weight_decay(WEIGHT_DECAY).beta1(BETA1).beta2(BETA2).eps(EPS);
+                let rule = AdamW::new(lr).weight_decay(WEIGHT_DECAY).beta1(BETA1).beta2(BETA2).eps(EPS);
                 builder.group(rule, tensors)
             }
         }
     }
 
-    /// The scalars of update `t`: all in f64, each rounded once.
-    pub fn record(self, rates: &Rates, t: u64) -> Record {
-        let lr = rates.at(t);
+    /// The scalars of the update after `updates` others: all in f64, each rounded once.
+    pub fn record(self, lr: f64, updates: u64) -> Record {
         let mut value = [0.0; 16];
         match self {
             Rule::Sgd => value[0] = lr as f32,
             Rule::AdamW => {
-                let correction = |beta: f64| -((t + 1) as f64 * beta.ln()).exp_m1();
+                let correction = |beta: f64| -((updates + 1) as f64 * beta.ln()).exp_m1();
                 let scalars = [
                     lr,
                     WEIGHT_DECAY,
@@ -104,6 +103,9 @@ impl Rule {
     }
 }
 
+/// The rate and the number of earlier updates that the literal scalars are computed for: past all bias correction.
+pub const LITERAL: (f64, u64) = (2e-4, 1 << 40);
+
 /// The values of [`schedule`], in a table.
 pub struct Rates(Vec<f64>);
 
@@ -112,7 +114,7 @@ impl Rates {
         Ok(Rates(schedule().trace(0..=TOTAL_STEPS)?))
     }
 
-    fn at(&self, t: u64) -> f64 {
+    pub fn at(&self, t: u64) -> f64 {
         self.0[t.min(TOTAL_STEPS) as usize]
     }
 }

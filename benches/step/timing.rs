@@ -15,6 +15,11 @@ pub struct Spread {
 }
 
 impl Spread {
+    /// A value that was measured once.
+    pub fn single(value: f64) -> Spread {
+        Spread { median: value, low: value, high: value, samples: 1 }
+    }
+
     /// None without samples.
     pub fn of(mut samples: Vec<f64>) -> Option<Spread> {
         samples.sort_by(f64::total_cmp);
@@ -33,9 +38,9 @@ pub struct Timing {
 
 /// A burst fills this much device time, if the bounds on its length allow it.
 const BURST: Duration = Duration::from_millis(10);
-/// Calls of the shortest burst.
-const MIN_CALLS: usize = 4;
-const MIN_SAMPLES: usize = 7;
+/// Steps of the shortest burst.
+const MIN_STEPS: usize = 4;
+const MIN_SAMPLES: usize = 5;
 const MAX_SAMPLES: usize = 50;
 
 /// Times several contestants in turn, a burst of each, over and over within `budget`: what drifts, drifts for all of them.
@@ -65,10 +70,11 @@ pub fn time(
     let mut calls = Vec::new();
     for (i, per_call) in per_call.iter().enumerate() {
         // The first calls load and warm; the next show how long a burst has to be.
-        burst(i, MIN_CALLS)?;
-        let (device, host) = burst(i, MIN_CALLS)?;
+        let least = MIN_STEPS.div_ceil(*per_call);
+        burst(i, least)?;
+        let (device, host) = burst(i, least)?;
         let call = device.max(host) * *per_call as f64;
-        calls.push(((BURST.as_nanos() as f64 / call) as usize).clamp(MIN_CALLS, max_calls));
+        calls.push(((BURST.as_nanos() as f64 / call) as usize).clamp(least, max_calls));
     }
     let mut samples = vec![(Vec::new(), Vec::new()); per_call.len()];
     let start = Instant::now();

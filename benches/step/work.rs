@@ -28,7 +28,10 @@ impl Work {
 
     /// Times it in `group`. None if the command line filters it out.
     pub fn measure(&mut self, group: &mut BenchmarkGroup<'_, WallTime>) -> Option<Spread> {
-        group.sample_size(SAMPLES).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_millis(1_200));
+        group
+            .sample_size(SAMPLES)
+            .warm_up_time(Duration::from_millis(300))
+            .measurement_time(Duration::from_millis(1_200));
         group.throughput(if self.bytes > 0 { Throughput::Bytes(self.bytes) } else { Throughput::Elements(self.items) });
         let mut samples = Vec::new();
         group.bench_function(format!("{}, {}", self.name, self.size), |bencher| {

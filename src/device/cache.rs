@@ -67,6 +67,11 @@ impl Cache {
         Self { folder, limit, slots: Mutex::default() }
     }
 
+    /// Where the images are kept; None where they are not.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
     /// The image of `key`: from memory, else from disk, else from `compile`. A failure is not remembered.
     pub(super) fn image(&self, key: Key, compile: impl FnOnce() -> Result<Compiled>) -> Result<Arc<[u8]>> {
         let slot = self.slots.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone();

@@ -9,7 +9,8 @@ use super::nvrtc::{ENVIRONMENT, Nvrtc};
 use crate::error::Result;
 
 /// Float arithmetic exactly as written: no contraction, no flushed subnormals, IEEE division and square root.
-const OPTIONS: &[&str] = &["--std=c++17", "--fmad=false", "--ftz=false", "--prec-div=true", "--prec-sqrt=true"];
+pub(super) const OPTIONS: &[&str] =
+    &["--std=c++17", "--fmad=false", "--ftz=false", "--prec-div=true", "--prec-sqrt=true"];
 
 /// CUDA text to compile: one unit and the headers that it includes by name. No other header is found.
 #[derive(Debug, Clone, Copy)]

@@ -126,6 +126,21 @@ impl Nvrtc {
         Ok(Self { functions, error_string, version, architectures, path, _libraries: libraries })
     }
 
+    /// The version, major and minor.
+    pub(super) fn version(&self) -> (u32, u32) {
+        self.version
+    }
+
+    /// The library's file, where the system tells which one it is.
+    pub(super) fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// The newest architecture that it compiles for.
+    pub(super) fn newest(&self) -> Option<u32> {
+        self.architectures.last().copied()
+    }
+
     /// The library's file as it is now, where the system tells which one it is.
     pub(super) fn stamp(&self) -> Option<Stamp> {
         Stamp::of(self.path.as_deref()?, self.version)

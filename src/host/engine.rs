@@ -12,10 +12,10 @@ use crate::program::{Clocks, Constants};
 type Window = Record;
 
 pub(crate) struct Engine {
-    plan: Plan,
-    control: Box<Control>,
+    pub(super) plan: Plan,
+    pub(super) control: Box<Control>,
     /// Two halves of one value per scalar, as on the device.
-    values: Vec<f64>,
+    pub(super) values: Vec<f64>,
     /// Two halves of one record per cohort.
     records: Vec<Record>,
     found_inf: Option<FoundInf>,
@@ -60,7 +60,7 @@ impl Engine {
     }
 
     /// Fills half `t & 1` with what update `t` needs: `evaluate` of `kernels/evaluate.cuh`.
-    fn evaluate(&mut self, clocks: Clocks) {
+    pub(super) fn evaluate(&mut self, clocks: Clocks) {
         let (plan, t) = (&self.plan, clocks.t);
         let half = (t & 1) as usize;
         let values = &mut self.values[half * plan.scalars.len()..][..plan.scalars.len()];

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use super::sealed::Sealed;
-use super::{Decay, Description, Direction, Range, Variant, hyperparameter, is_zero};
+use super::{Decay, Description, Direction, Hyperparameter, Range, Variant, is_zero};
 use crate::error::Result;
 use crate::program::math::bias_correction;
 use crate::schedule::Schedule;
@@ -120,11 +120,11 @@ impl<D: DecayForm> Sealed for AdamRule<D> {
         Ok(Description {
             variant: Variant::Adam { decay, direction: self.direction },
             hyperparameters: vec![
-                hyperparameter("lr", &self.lr, Range::NotNegative)?,
-                hyperparameter("weight_decay", &self.weight_decay, Range::NotNegative)?,
-                hyperparameter("beta1", &self.beta1, Range::BelowOne)?,
-                hyperparameter("beta2", &self.beta2, Range::BelowOne)?,
-                hyperparameter("eps", &self.eps, Range::NotNegative)?,
+                Hyperparameter::new("lr", &self.lr, Range::NotNegative),
+                Hyperparameter::new("weight_decay", &self.weight_decay, Range::NotNegative),
+                Hyperparameter::new("beta1", &self.beta1, Range::BelowOne),
+                Hyperparameter::new("beta2", &self.beta2, Range::BelowOne),
+                Hyperparameter::new("eps", &self.eps, Range::NotNegative),
             ],
         })
     }

@@ -10,7 +10,7 @@ pub(crate) use sgd::record as sgd_record;
 pub use sgd::{Momentum, Sgd};
 
 use crate::error::{Error, Result};
-use crate::program::{Bounds, Program};
+use crate::program::{Bounds, Knobs, Program};
 use crate::schedule::{Form, Number, Schedule};
 
 /// An update rule with its hyperparameters: [`AdamW`], [`Adam`], [`Sgd`].
@@ -29,32 +29,47 @@ pub(crate) mod sealed {
 #[derive(Debug)]
 pub struct Description {
     pub(crate) variant: Variant,
-    /// The hyperparameters' schedules, in the order of [`Variant::hyperparameters`].
-    pub(crate) hyperparameters: Vec<Program>,
+    /// In the order of [`Variant::hyperparameters`].
+    pub(crate) hyperparameters: Vec<Hyperparameter>,
 }
 
-/// Lowers the schedule of hyperparameter `name` and checks that all of its values lie where `range` says.
-fn hyperparameter(name: &str, schedule: &Schedule, range: Range) -> Result<Program> {
-    let program = Program::new(schedule).map_err(|e| match &schedule.0 {
-        // The hyperparameter itself is what the user calls a plain number.
-        Form::Constant(_) => e.renamed("constant", name),
-        _ => e.within(&format!("{name}.")),
-    })?;
-    let Bounds { min, max } = program.bounds;
-    let (holds, rule) = match range {
-        Range::NotNegative => (min >= 0.0, "must not be negative at any step"),
-        Range::BelowOne => (min >= 0.0 && max < 1.0, "must lie in [0, 1) at every step"),
-    };
-    if holds {
-        return Ok(program);
+/// A hyperparameter as a rule gives it: to be lowered when the optimizer is built, and anew when a knob is edited.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hyperparameter {
+    name: &'static str,
+    pub(crate) schedule: Schedule,
+    range: Range,
+}
+
+impl Hyperparameter {
+    fn new(name: &'static str, schedule: &Schedule, range: Range) -> Hyperparameter {
+        Hyperparameter { name, schedule: schedule.clone(), range }
     }
-    let value = if min == max { min.to_string() } else { format!("{min} to {max}") };
-    Err(Error::argument(name, value, rule))
+
+    /// Lowers the schedule with the values of `knobs` and checks that all of its values lie in the range.
+    pub(crate) fn lower(&self, knobs: &mut Knobs) -> Result<Program> {
+        let name = self.name;
+        let program = Program::with_knobs(&self.schedule, knobs).map_err(|e| match &self.schedule.0 {
+            // The hyperparameter itself is what the user calls a plain number.
+            Form::Constant(_) => e.renamed("constant", name),
+            _ => e.within(&format!("{name}.")),
+        })?;
+        let Bounds { min, max } = program.bounds;
+        let (holds, rule) = match self.range {
+            Range::NotNegative => (min >= 0.0, "must not be negative at any step"),
+            Range::BelowOne => (min >= 0.0 && max < 1.0, "must lie in [0, 1) at every step"),
+        };
+        if holds {
+            return Ok(program);
+        }
+        let value = if min == max { min.to_string() } else { format!("{min} to {max}") };
+        Err(Error::argument(name, value, rule))
+    }
 }
 
 /// The values that a hyperparameter may take.
-#[derive(Debug, Clone, Copy)]
-enum Range {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Range {
     NotNegative,
     BelowOne,
 }

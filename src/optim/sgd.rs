@@ -1,7 +1,7 @@
 //! SGD. Element arithmetic: `kernels/sgd.cuh`.
 
 use super::sealed::Sealed;
-use super::{Decay, Description, Direction, Range, Variant, hyperparameter, is_zero};
+use super::{Decay, Description, Direction, Hyperparameter, Range, Variant, is_zero};
 use crate::error::{Error, Result};
 use crate::schedule::Schedule;
 
@@ -104,10 +104,10 @@ impl Sealed for Sgd {
         Ok(Description {
             variant: Variant::Sgd { momentum: self.form, decay, direction: self.direction },
             hyperparameters: vec![
-                hyperparameter("lr", &self.lr, Range::NotNegative)?,
-                hyperparameter("weight_decay", &self.weight_decay, Range::NotNegative)?,
-                hyperparameter("momentum", &self.momentum, Range::BelowOne)?,
-                hyperparameter("dampening", &self.dampening, Range::NotNegative)?,
+                Hyperparameter::new("lr", &self.lr, Range::NotNegative),
+                Hyperparameter::new("weight_decay", &self.weight_decay, Range::NotNegative),
+                Hyperparameter::new("momentum", &self.momentum, Range::BelowOne),
+                Hyperparameter::new("dampening", &self.dampening, Range::NotNegative),
             ],
         })
     }

@@ -6,10 +6,10 @@ use bytemuck::{NoUninit, Zeroable};
 
 use super::view::{DeviceView, Status};
 use crate::device::{self, Context, Function, Memory, Module, Setup, Source, Stream};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::{UNIT, Unit};
-use crate::plan::layout::{Control, Record, Step};
-use crate::plan::{FoundInf, Plan};
+use crate::plan::layout::{Control, EditRow, Record, Step};
+use crate::plan::{FoundInf, Plan, Request};
 
 /// Threads of a block; `kernels/update.cu` has the same number.
 const THREADS: u32 = 256;
@@ -20,9 +20,10 @@ const WARPS: u32 = THREADS / 32;
 pub(super) struct Engine {
     context: Arc<Context>,
     update: Function<Step>,
+    edit: Function<EditRow>,
     step: Step,
     grid: u32,
-    /// Without its chunks, which only the device needs.
+    /// Without its chunks and constants, which only the device needs.
     plan: Plan,
     /// Holds the memory that `step` and the tensor table point to.
     _memory: [Memory; 2],
@@ -34,6 +35,7 @@ impl Engine {
         let source = Source { name: UNIT, text: unit.text, headers: &unit.headers() };
         let module = Module::load(context, &device::compile(context, &source)?)?;
         let (prime, update) = (module.function::<Step>("prime")?, module.function::<Step>("update")?);
+        let edit = module.function::<EditRow>("edit")?;
 
         let mut setup = Setup::new(context)?;
         let state = Memory::new(context, plan.state_bytes as usize)?;
@@ -64,13 +66,28 @@ impl Engine {
         let resident = context.multiprocessors() * update.blocks_per_multiprocessor(THREADS)?;
         let grid = grid(step.chunk_count, resident);
         setup.finish()?;
-        plan.chunks = Vec::new();
-        Ok(Engine { context: context.clone(), update, step, grid, plan, _memory: [state, memory] })
+        (plan.chunks, plan.constants) = (Vec::new(), Vec::new());
+        Ok(Engine { context: context.clone(), update, edit, step, grid, plan, _memory: [state, memory] })
     }
 
     /// Enqueues one update.
     pub fn step(&self, stream: &Stream) -> Result<()> {
         self.update.launch(stream, self.grid, THREADS, &self.step)
+    }
+
+    /// Checks an edit, then enqueues it.
+    pub fn edit(&mut self, stream: &Stream, request: &Request) -> Result<()> {
+        stream.expect_context(&self.context)?;
+        let prepared = self.plan.editable.prepare(request)?;
+        if stream.is_capturing()? {
+            let rule = "every replay of the graph would make the edit again; make it on a stream that runs";
+            return Err(Error::argument("stream", "capturing a graph", rule));
+        }
+        for row in prepared.launches(self.step) {
+            self.edit.launch(stream, 1, THREADS, &row)?;
+        }
+        self.plan.editable = prepared.after;
+        Ok(())
     }
 
     /// Waits for `stream`, then reads counters and scalars.

@@ -2,9 +2,11 @@
 
 mod builder;
 mod cuda;
+mod edit;
 mod view;
 
 pub use builder::OptimizerBuilder;
+pub use edit::{Edit, KnobValue};
 pub use view::{DeviceView, Status, TensorView};
 
 use crate::backend::{Device, Queue, Stream};
@@ -62,6 +64,18 @@ impl Optimizer {
                 engine.step()
             }
         }
+    }
+
+    /// Starts an edit: new values for the [`knob`](crate::knob)s of the schedules, while the optimizer lives and between
+    /// replays of a captured step.
+    pub fn edit(&mut self) -> Edit<'_> {
+        Edit::new(self)
+    }
+
+    /// Names of the knobs in all groups' schedules, in alphabetical order, with the values that they have for the next
+    /// work put on a stream.
+    pub fn knobs(&self) -> impl Iterator<Item = (&str, KnobValue)> {
+        self.plan().editable.knobs().map(|(name, value)| (name, value.into()))
     }
 
     /// Reads the counters and the scalars of the next update. Waits for `stream`: for reports, not for every step.

@@ -95,9 +95,9 @@ pub(crate) struct Record {
 }
 const _: () = assert!(size_of::<Record>() == 64);
 
-/// The argument of every kernel: addresses in device memory, and counts.
+/// The argument of a step: addresses in device memory, and counts.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[derive(Debug, Clone, Copy, Default, Pod, Zeroable)]
 pub(crate) struct Step {
     pub control: u64,
     pub tensors: u64,
@@ -116,3 +116,49 @@ pub(crate) struct Step {
     pub cohort_count: u32,
 }
 const _: () = assert!(size_of::<Step>() == 104);
+
+/// What an edit writes at one place of the table of constants.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub(crate) struct Write {
+    pub bits: u64,
+    pub place: u32,
+    pub kind: u32,
+}
+const _: () = assert!(size_of::<Write>() == 16);
+
+impl Write {
+    /// `bits` go to `place`.
+    pub const SET: u32 = 0;
+    /// The following are resolved against clock `bits`: 0 the step, 1 progress. That is what remains.
+    pub const CLOCK: u32 = 1;
+    /// The length at `place` is cut to what remains, and what remains becomes less by it.
+    pub const CUT: u32 = 2;
+    /// What remains goes to `place`.
+    pub const LENGTH: u32 = 3;
+    /// The value in force of scalar `bits` goes to `place`.
+    pub const REACHED: u32 = 4;
+}
+
+/// The most writes of one launch: with all else they fill the 4 KiB that the argument of a kernel may have.
+pub(crate) const MAX_WRITES: usize = 248;
+
+/// The argument of an edit.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+pub(crate) struct EditRow {
+    pub step: Step,
+    /// By how much an applied update advances the progress clock from now on.
+    pub increment: u64,
+    pub count: u32,
+    pub flags: u32,
+    pub writes: [Write; MAX_WRITES],
+}
+const _: () = assert!(size_of::<EditRow>() == 4088);
+
+impl EditRow {
+    /// Take `increment`.
+    pub const INCREMENT: u32 = 1;
+    /// Evaluate the step in force anew.
+    pub const EVALUATE: u32 = 2;
+}

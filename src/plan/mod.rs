@@ -1,23 +1,25 @@
 //! From parameter groups to tables: which tensor, which chunk, which scalar, which variant. Knows rules and addresses, no
 //! device: the same tables drive the kernels and the CPU backend. Start at [`Plan::new`].
 //!
-//! Scalars (hyperparameters of groups) are sorted by the structure of their schedules, equal ones are merged, and each
-//! structure's scalars are bundled by 32: one warp evaluates a bundle.
+//! `check` holds the rules about tensors, `scalars` lays out schedules, `edit` and `now` turn a change of knobs into writes
+//! to the table of constants, `emit` writes the CUDA text.
 
 mod check;
+mod edit;
 pub(crate) mod emit;
 pub(crate) mod layout;
+mod now;
+mod scalars;
 mod tensor;
 
+pub(crate) use edit::{Editable, Request};
 pub(crate) use tensor::FoundInf;
 pub use tensor::{Buffer, Dtype, Tensor};
 
-use std::collections::HashMap;
-
 use crate::error::{Error, Result};
 use crate::optim::{Description, Variant};
-use crate::program::{Node, Program};
-use layout::{BundleRow, CHUNK, ChunkRow, CohortRow, GroupRow, MAX_HYPERPARAMETERS, TensorRow, VECTOR, WARP};
+use crate::program::Node;
+use layout::{BundleRow, CHUNK, ChunkRow, CohortRow, GroupRow, TensorRow, VECTOR};
 
 /// The tables of one optimizer, and the names that go with them.
 #[derive(Debug)]
@@ -31,6 +33,8 @@ pub(crate) struct Plan {
     /// Per scalar: where its constants begin.
     pub scalars: Vec<u32>,
     pub constants: Vec<u64>,
+    /// The schedules with knobs in them.
+    pub editable: Editable,
     /// The distinct structures; a bundle's `program` is a place here.
     pub programs: Vec<Node>,
     pub variants: Vec<Variant>,
@@ -44,6 +48,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// Checks the groups and lays them out. Errors name the group and the tensor.
     pub fn new(groups: &[(Description, Vec<Tensor>)], increment: u64) -> Result<Plan> {
+        let (lowered, knobs) = scalars::lower(groups)?;
         let names = check::check(groups)?;
         let mut plan = Plan {
             tensors: Vec::new(),
@@ -53,13 +58,14 @@ impl Plan {
             bundles: Vec::new(),
             scalars: Vec::new(),
             constants: Vec::new(),
+            editable: Editable::new(knobs),
             programs: Vec::new(),
             variants: Vec::new(),
             names,
             increment,
             state_bytes: 0,
         };
-        plan.lay_out_scalars(groups);
+        plan.lay_out_scalars(groups, lowered);
         for (index, (rule, tensors)) in groups.iter().enumerate() {
             plan.lay_out_group(index as u32, rule, tensors);
         }
@@ -74,50 +80,6 @@ impl Plan {
             for address in &mut tensor.state[..states] {
                 *address += base;
             }
-        }
-    }
-
-    fn lay_out_scalars(&mut self, groups: &[(Description, Vec<Tensor>)]) {
-        // Distinct scalars, each with the place of its structure.
-        let mut scalars: Vec<(u32, &Program)> = Vec::new();
-        let (mut structures, mut known) = (HashMap::new(), HashMap::new());
-        let mut places = Vec::new();
-        for program in groups.iter().flat_map(|(rule, _)| &rule.hyperparameters) {
-            let structure = *structures.entry(&program.root).or_insert_with(|| {
-                self.programs.push(program.root.clone());
-                self.programs.len() as u32 - 1
-            });
-            places.push(*known.entry((structure, &program.constants)).or_insert_with(|| {
-                scalars.push((structure, program));
-                scalars.len() - 1
-            }));
-        }
-        let mut order: Vec<usize> = (0..scalars.len()).collect();
-        order.sort_by_key(|place| scalars[*place].0);
-
-        let mut sorted = vec![0; scalars.len()];
-        for (new, old) in order.into_iter().enumerate() {
-            let (structure, program) = scalars[old];
-            sorted[old] = new as u32;
-            self.scalars.push(self.constants.len() as u32);
-            self.constants.extend_from_slice(&program.constants);
-            match self.bundles.last_mut() {
-                Some(bundle) if bundle.program == structure && (bundle.count as usize) < WARP => bundle.count += 1,
-                _ => self.bundles.push(BundleRow { program: structure, first: new as u32, count: 1, reserved: 0 }),
-            }
-        }
-
-        let mut places = places.into_iter().map(|old| sorted[old]);
-        for (rule, _) in groups {
-            let mut scalar = [0; MAX_HYPERPARAMETERS];
-            for (place, index) in scalar.iter_mut().zip(places.by_ref().take(rule.hyperparameters.len())) {
-                *place = index;
-            }
-            let variant = self.variants.iter().position(|known| *known == rule.variant).unwrap_or_else(|| {
-                self.variants.push(rule.variant);
-                self.variants.len() - 1
-            }) as u32;
-            self.groups.push(GroupRow { scalar, variant, reserved: 0 });
         }
     }
 

@@ -168,7 +168,7 @@ pub(crate) fn log_rise(from: f64, to: f64, t: u64, len: u64) -> f64 {
         return to;
     }
     let whole = ln(len as f64 + 1.0);
-    let (gone, left) = (ln(t as f64 + 1.0) / whole, -ln_quotient(t + 1, len + 1) / whole);
+    let (gone, left) = (ln(t as f64 + 1.0) / whole, -ln_quotient(t + 1, len.saturating_add(1)) / whole);
     blend(from, to, if left <= gone { Weight::FromEnd(left) } else { Weight::FromStart(gone) })
 }
 
@@ -176,6 +176,9 @@ pub(crate) fn log_rise(from: f64, to: f64, t: u64, len: u64) -> f64 {
 
 /// `init · exp(t · (ln_hi + ln_lo))`; exactly `init` at `t = 0`.
 pub(crate) fn exponential(init: f64, ln_hi: f64, ln_lo: f64, t: u64) -> f64 {
+    if init == 0.0 {
+        return init; // where the power is infinite, 0 times it would be a NaN
+    }
     let n = t as f64;
     let y = n * ln_hi;
     init * exp_sum(y, n.mul_add(ln_hi, -y) + n * ln_lo)
@@ -193,6 +196,9 @@ pub(crate) fn inverse_time(init: f64, rate: f64, t: u64) -> f64 {
 
 /// `factor · (t + shift)^exponent`, with t + shift > 0.
 pub(crate) fn power_law(factor: f64, exponent: f64, shift: f64, t: u64) -> f64 {
+    if factor == 0.0 {
+        return factor; // as in `exponential`
+    }
     factor * pow(t as f64 + shift, exponent)
 }
 

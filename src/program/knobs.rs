@@ -34,21 +34,34 @@ impl Knobs {
         Ok(known.value)
     }
 
+    /// The value in force of the knob `name`. If there is none, the error lists those that there are.
+    pub fn get(&self, name: &str) -> Result<Knob> {
+        match self.0.get(name) {
+            Some(known) => Ok(known.value),
+            None => {
+                let names: Vec<&String> = self.0.keys().collect();
+                Err(Error::argument(format!("knob {name:?}"), "not there", format!("the knobs are {names:?}")))
+            }
+        }
+    }
+
     /// Gives the knob `name` another value, of the kind that it was declared with.
     pub fn set(&mut self, name: &str, value: Knob) -> Result<()> {
-        let argument = || format!("knob {name:?}");
-        let Some(known) = self.0.get_mut(name) else {
-            let names: Vec<&String> = self.0.keys().collect();
-            return Err(Error::argument(argument(), "not there", format!("the knobs are {names:?}")));
+        let rule = match (self.get(name)?, value) {
+            (Knob::Real(_), Knob::Real(_)) | (Knob::Count(_), Knob::Count(_)) => None,
+            (Knob::Real(_), Knob::Count(_)) => Some("it is a number: use `set`"),
+            (Knob::Count(_), Knob::Real(_)) => Some("it is a count of steps: use `set_steps`"),
         };
-        if std::mem::discriminant(&known.value) != std::mem::discriminant(&value) {
-            return Err(Error::argument(argument(), value, format!("its kind is that of {}", known.value)));
+        if let Some(rule) = rule {
+            return Err(Error::argument(format!("knob {name:?}"), value, rule));
         }
-        known.value = value;
+        if let Some(known) = self.0.get_mut(name) {
+            known.value = value;
+        }
         Ok(())
     }
 
-    /// Names and present values.
+    /// Names and values in force.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Knob)> {
         self.0.iter().map(|(name, declared)| (name.as_str(), declared.value))
     }

@@ -69,8 +69,8 @@ pub(crate) fn expm1(x: f64) -> f64 {
     if x > -0.35 && x < 0.35 { expm1_reduced(x) } else { exp(x) - 1.0 }
 }
 
-/// `ln((1 + s) / (1 - s))` for |s| ≤ 0.1716: `2s + 2s³/3 + 2s⁵/5 + …`.
-fn ln_series(s: f64) -> f64 {
+/// `ln((1 + s) / (1 - s)) / 2s - 1` for |s| ≤ 0.1716: `s²/3 + s⁴/5 + …`.
+fn ln_series_rest(s: f64) -> f64 {
     let z = s * s;
     let mut p: f64 = 1.0 / 25.0;
     let mut odd = 23.0;
@@ -78,14 +78,16 @@ fn ln_series(s: f64) -> f64 {
         p = p.mul_add(z, 1.0 / odd);
         odd -= 2.0;
     }
-    2.0 * (p * z).mul_add(s, s)
+    p * z
 }
 
-/// The natural logarithm of a positive, finite `x`; minus infinity for 0.
-pub(crate) fn ln(x: f64) -> f64 {
-    if x == 0.0 {
-        return f64::NEG_INFINITY;
-    }
+/// `ln((1 + s) / (1 - s))` for |s| ≤ 0.1716.
+fn ln_series(s: f64) -> f64 {
+    2.0 * ln_series_rest(s).mul_add(s, s)
+}
+
+/// `m` in (√½, √2] and `k` with `x = m · 2^k`, for a positive, finite `x`.
+fn split(x: f64) -> (f64, f64) {
     let (x, bias) = if x < f64::MIN_POSITIVE { (x * power_of_two(54), -54) } else { (x, 0) };
     let bits = x.to_bits();
     let mut k = ((bits >> 52) & 0x7ff) as i64 - 1023;
@@ -94,9 +96,31 @@ pub(crate) fn ln(x: f64) -> f64 {
         m *= 0.5;
         k += 1;
     }
-    let k = (k + bias) as f64;
+    (m, (k + bias) as f64)
+}
+
+/// The natural logarithm of a positive, finite `x`; minus infinity for 0.
+pub(crate) fn ln(x: f64) -> f64 {
+    if x == 0.0 {
+        return f64::NEG_INFINITY;
+    }
+    let (m, k) = split(x);
     let y = ln_series((m - 1.0) / (m + 1.0));
     k.mul_add(LN_2_HI, k.mul_add(LN_2_LO, y))
+}
+
+/// `ln x` as a sum of two, about 60 bits, for a positive, finite `x`: what a large factor leaves accurate.
+fn ln_sum(x: f64) -> (f64, f64) {
+    let (m, k) = split(x);
+    // s + s_low = (m - 1) / (m + 1), where m - 1 is exact.
+    let (above, below) = (m - 1.0, m + 1.0);
+    let s = above / below;
+    let s_low = (-s).mul_add(m - (below - 1.0), (-s).mul_add(below, above)) / below;
+    let (whole, part) = (k * LN_2_HI, 2.0 * s);
+    let sum = whole + part;
+    let low = (part - (sum - whole)) + k.mul_add(LN_2_LO, 2.0 * ln_series_rest(s).mul_add(s, s_low));
+    let high = sum + low;
+    (high, low - (high - sum))
 }
 
 /// `ln(part / whole)` for 0 < part ≤ whole, accurate near 1 because the difference is taken in integers.
@@ -151,7 +175,7 @@ fn cos_reduced(y: f64) -> f64 {
     p.mul_add(z, 1.0)
 }
 
-/// sin `x`, with an absolute error near 1e-16 up to 2^26.
+/// sin `x`, with an absolute error near 1e-16 up to 2^40.
 pub(crate) fn sin(x: f64) -> f64 {
     match reduce_angle(x) {
         (0, r) => sin_reduced(r),
@@ -161,7 +185,7 @@ pub(crate) fn sin(x: f64) -> f64 {
     }
 }
 
-/// cos `x`, with an absolute error near 1e-16 up to 2^26.
+/// cos `x`, with an absolute error near 1e-16 up to 2^40.
 pub(crate) fn cos(x: f64) -> f64 {
     match reduce_angle(x) {
         (0, r) => cos_reduced(r),
@@ -202,20 +226,33 @@ pub(crate) fn pow(x: f64, y: f64) -> f64 {
     if x == 0.0 {
         return if y > 0.0 { 0.0 } else { f64::INFINITY };
     }
-    exp(y * ln(x))
+    let (high, low) = ln_sum(x);
+    let product = y * high;
+    exp_sum(product, y.mul_add(high, -product) + y * low)
 }
 
-/// `x^n` by repeated squaring, any sign of x.
+/// `(a + a_low) · (b + b_low)` as a sum of two, about 100 bits.
+fn product((a, a_low): (f64, f64), (b, b_low): (f64, f64)) -> (f64, f64) {
+    let high = a * b;
+    if !high.is_finite() {
+        return (high, 0.0);
+    }
+    let low = a.mul_add(b, -high) + (a * b_low + a_low * b);
+    let sum = high + low;
+    (sum, low - (sum - high))
+}
+
+/// `x^n` by repeated squaring, any sign of x. In sums of two, or the error would grow with n.
 pub(crate) fn pow_int(x: f64, n: i32) -> f64 {
-    let (mut base, mut left, mut y) = (x, n.unsigned_abs(), 1.0);
+    let (mut base, mut left, mut y) = ((x, 0.0), n.unsigned_abs(), (1.0, 0.0));
     while left > 0 {
         if left & 1 == 1 {
-            y *= base;
+            y = product(y, base);
         }
-        base *= base;
+        base = product(base, base);
         left >>= 1;
     }
-    if n < 0 { 1.0 / y } else { y }
+    if n < 0 { 1.0 / y.0 } else { y.0 }
 }
 
 /// `⌊a / b⌋` and `a - b ⌊a / b⌋`, as Python's `//` and `%`, for |a / b| below 2^53.

@@ -9,6 +9,7 @@
 //! groups that differ in their peak rate are one function run by 64 lanes, and a changed constant recompiles nothing.
 
 mod bounds;
+mod chain;
 mod curves;
 pub(crate) mod emit;
 mod eval;
@@ -19,7 +20,9 @@ pub(crate) mod math;
 
 pub(crate) use bounds::Bounds;
 pub(crate) use eval::{Clocks, Constants};
-pub(crate) use knobs::Knobs;
+pub(crate) use knobs::{Knob, Knobs};
+
+use std::collections::BTreeSet;
 
 use crate::error::Result;
 use crate::schedule::{Between, Binary, Schedule, Unary};
@@ -34,6 +37,10 @@ pub(crate) struct Program {
     pub bounds: Bounds,
     /// The length in steps, if there is an end.
     pub len: Option<u64>,
+    /// First values of ramps that are the value reached, so that an edit may replace them.
+    pub reached: Vec<Real>,
+    /// The names of the knobs in it.
+    pub knobs: BTreeSet<String>,
 }
 
 /// The place of an f64 in the table of constants.

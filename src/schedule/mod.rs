@@ -8,16 +8,30 @@
 //! its boundary. Past its end a schedule holds its last value, unless it repeats. A piece of length 0 takes no time.
 
 mod combine;
+#[cfg(feature = "serde")]
+pub mod compat;
 mod curves;
+mod explain;
 mod expression;
 mod form;
+#[cfg(feature = "serde")]
+mod format;
+mod greedy;
+mod improvement;
 mod number;
+mod plateau;
 mod ramp;
+pub mod recipes;
 mod warmup;
 
 pub use expression::step;
 pub(crate) use form::{Between, Binary, Form, Milestones, Shape, Unary};
-pub use number::{Number, Steps, knob, knob_steps};
+#[cfg(feature = "serde")]
+pub use format::{Config, GroupConfig};
+pub use greedy::{Greedy, GreedyState};
+pub use improvement::{Better, Improvement};
+pub use number::{Number, Steps, knob, knob_steps, reached};
+pub use plateau::{Plateau, PlateauState};
 pub use ramp::Ramp;
 pub use warmup::Warmup;
 

@@ -12,6 +12,8 @@ pub enum Number {
         /// Its value until it is edited.
         value: f64,
     },
+    /// The value that the piece before ends with: see [`reached`].
+    Reached,
 }
 
 /// A count of steps in a schedule: a number, or a [`knob_steps`].
@@ -31,6 +33,21 @@ pub enum Steps {
 /// A real constant with a name, which can be edited while the optimizer lives, between replays of a captured graph too.
 pub fn knob(name: impl Into<String>, value: f64) -> Number {
     Number::Knob { name: name.into(), value }
+}
+
+/// The value that the piece before ends with, for the first value of a ramp that follows another piece of
+/// [`Schedule::then`](crate::Schedule::then) or [`Schedule::join`](crate::Schedule::join). Any other place is refused when
+/// the schedule is checked, and so is [`Schedule::exponential`](crate::Schedule::exponential), which needs the number itself.
+///
+/// ```
+/// use instep::{Schedule, knob_steps, reached};
+/// let stable = Schedule::constant(3e-4).over(knob_steps("stable_steps", 10_000));
+/// let lr = stable.then(Schedule::linear(reached(), 0.0).over(1_000));
+/// assert_eq!(lr.at(10_500)?, 1.5e-4);
+/// # Ok::<(), instep::Error>(())
+/// ```
+pub fn reached() -> Number {
+    Number::Reached
 }
 
 /// A count of steps with a name, which can be edited while the optimizer lives.

@@ -2,6 +2,7 @@
 
 /// Which of the conventions in use a warm-up over `n` steps to `peak` follows. They differ in what the first updates get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Warmup {
     /// `peak · t / n`: the first update gets 0, and `peak` comes at `t = n`. Peers: transformers, optax, Composer.

@@ -1,29 +1,22 @@
 //! The compile tier: every kernel of a few optimizers, for every architecture, through the real compiler; no GPU needed.
 //! `INSTEP_NVRTC` is the folder of libnvrtc, `INSTEP_CUDA_TOOLS` that of `bin/nvdisasm`; `cargo xtask tools` fetches both.
 
-mod nvrtc;
-mod sass;
-mod units;
-mod usage;
-
+use std::env;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::Once;
-use std::{env, fs};
 
-use nvrtc::Nvrtc;
-use sass::{Access, Direction, Listing, Space};
-use units::Unit;
+use machine_code::nvrtc::{self, Nvrtc};
+use machine_code::sass::{Direction, Space};
+use machine_code::units::{self, Unit};
+use machine_code::{ARCHITECTURES, Compiled, multiprocessor};
 
-const ARCHITECTURES: [u32; 7] = [75, 80, 86, 89, 90, 100, 120];
+const MIN_RESIDENT_THREADS: u32 = 1_024;
 
-/// 65,536 registers of a multiprocessor for 1,024 resident threads.
-const MAX_REGISTERS: u32 = 64;
-
-/// Bytes that ptxas may park outside the loops over elements, once a launch or a chunk.
-const fn parked(architecture: u32) -> u32 {
-    if architecture <= 90 { 0 } else { 16 }
+/// Bytes of stack that ptxas may use outside the loops over elements: on the newest architectures once a launch or a chunk,
+/// and on all in the kernels that do not walk over elements.
+fn parked(kernel: &str, architecture: u32) -> u32 {
+    if kernel == "update" && architecture <= 90 { 0 } else { 16 }
 }
 
 /// The value of `variable`; without it the test is skipped and says so, or fails where the tier is required.
@@ -50,23 +43,23 @@ fn nvrtc() -> Option<Nvrtc> {
     folder("INSTEP_NVRTC").map(|folder| Nvrtc::load(&folder).expect("INSTEP_NVRTC is a folder with NVRTC"))
 }
 
-/// What the compiler said besides ptxas' report.
-fn complaints(log: &str) -> Vec<&str> {
-    log.lines()
-        .filter(|line| !line.trim().is_empty() && !line.starts_with("ptxas info") && !line.starts_with("ptxas  "))
-        .collect()
+/// The first bar that a kernel of `unit` does not reach.
+fn shortfall(unit: &Unit, compiled: &Compiled, architecture: u32) -> Option<String> {
+    let threads = unit.threads().expect("kernels/update.cu states THREADS");
+    unit.kernels().into_iter().find_map(|kernel| {
+        let usage = compiled.usage(kernel).unwrap();
+        let resident = multiprocessor::resident_threads(architecture, threads, usage.registers).unwrap();
+        let holds = resident >= MIN_RESIDENT_THREADS && usage.stack <= parked(kernel, architecture);
+        (!holds).then(|| format!("{kernel}, sm_{architecture}: {resident} resident threads, {usage:?}"))
+    })
 }
 
 fn compiles_for_every_architecture(unit: &Unit) {
     let Some(nvrtc) = nvrtc() else { return };
     for architecture in ARCHITECTURES {
-        let compiled = nvrtc.compile(unit, architecture).unwrap_or_else(|log| panic!("sm_{architecture}:\n{log}"));
-        assert_eq!(complaints(&compiled.log), [""; 0], "sm_{architecture}");
-        for kernel in ["update", "prime"] {
-            let usage = usage::of(&compiled.log, kernel).unwrap();
-            assert!(usage.registers <= MAX_REGISTERS, "{kernel}, sm_{architecture}: {usage:?}");
-            assert!(usage.stack <= parked(architecture), "{kernel}, sm_{architecture}: {usage:?}");
-        }
+        let compiled = Compiled::of(unit, architecture, &nvrtc).unwrap_or_else(|log| panic!("{log}"));
+        assert_eq!(compiled.complaints(), [""; 0], "sm_{architecture}");
+        assert_eq!(shortfall(unit, &compiled, architecture), None);
     }
 }
 
@@ -81,8 +74,13 @@ fn a_constant_rate_compiles_for_every_architecture() {
 }
 
 #[test]
-fn sgd_compiles_for_every_architecture() {
-    compiles_for_every_architecture(&units::sgd());
+fn adam_compiles_for_every_architecture() {
+    compiles_for_every_architecture(&units::adam());
+}
+
+#[test]
+fn every_form_of_sgd_compiles_for_every_architecture() {
+    compiles_for_every_architecture(&units::every_sgd());
 }
 
 #[test]
@@ -93,9 +91,12 @@ fn many_rules_and_operations_in_one_launch_compile_for_every_architecture() {
 #[test]
 fn a_warning_is_noticed() {
     let Some(nvrtc) = nvrtc() else { return };
-    let text = "extern \"C\" __global__ void update(int n) { int unused; }".to_string();
-    let compiled = nvrtc.compile(&Unit { text, headers: Vec::new() }, 90).unwrap();
-    assert!(complaints(&compiled.log)[0].contains("never referenced"), "{}", compiled.log);
+    let unused = units::adamw().patch("extern \"C\" __global__ void __launch_bounds__(THREADS) prime", {
+        "extern \"C\" __global__ void idle() { int unused; }\n\
+         extern \"C\" __global__ void __launch_bounds__(THREADS) prime"
+    });
+    let compiled = Compiled::of(&unused, 90, &nvrtc).unwrap();
+    assert!(compiled.complaints()[0].contains("never referenced"), "{}", compiled.log);
 }
 
 #[test]
@@ -107,35 +108,49 @@ fn the_options_are_those_of_the_crate() {
     assert_eq!(theirs, nvrtc::OPTIONS);
 }
 
-/// Accesses of the loops that move elements in vectors of 16 bytes; the record loop of `evaluate` only stores such.
-fn vector_loops(unit: &Unit, architecture: u32) -> Option<Vec<Vec<Access>>> {
-    let (nvrtc, tools) = (nvrtc()?, folder("INSTEP_CUDA_TOOLS")?);
-    let compiled = nvrtc.compile(unit, architecture).unwrap_or_else(|log| panic!("sm_{architecture}:\n{log}"));
-    let file =
-        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-sm_{architecture}.cubin", std::process::id()));
-    fs::write(&file, &compiled.cubin).unwrap();
-    let output = Command::new(tools.join("bin/nvdisasm")).arg("-c").arg(&file).output().expect("nvdisasm starts");
-    fs::remove_file(&file).unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-
-    let disassembly = String::from_utf8_lossy(&output.stdout);
-    let mut loops = Listing::of(&disassembly, "update").unwrap().innermost_loops();
-    let wide = |accesses: &[Access], direction| accesses.iter().any(|a| a.direction == direction && a.bits >= 128);
-    loops.retain(|accesses| wide(accesses, Direction::Load) && wide(accesses, Direction::Store));
-    Some(loops)
+/// What keeps the main path of a one-rule `unit` from being 16-byte global accesses alone, `states` of them beside the
+/// parameter going out. None without the tools.
+fn narrow(unit: &Unit, architecture: u32, states: usize) -> Option<Result<(), String>> {
+    let (nvrtc, programs) = (nvrtc()?, folder("INSTEP_CUDA_TOOLS")?);
+    let compiled = Compiled::of(unit, architecture, &nvrtc).unwrap_or_else(|log| panic!("{log}"));
+    let loops = compiled.vector_loops("update", &programs).unwrap();
+    if loops.is_empty() {
+        return Some(Err(format!("sm_{architecture}: no loop over vectors")));
+    }
+    let wrong = loops.iter().find(|l| {
+        let count = |direction| l.accesses.iter().filter(|access| access.direction == direction).count();
+        // Parameter, gradient and states come in; all but the gradient go out.
+        let balanced = (states + 1) * count(Direction::Load) == (states + 2) * count(Direction::Store);
+        !balanced || l.accesses.iter().any(|access| access.space != Space::Global || access.bits != 128)
+    });
+    Some(wrong.map_or(Ok(()), |l| Err(format!("sm_{architecture}: {l:?}"))))
 }
 
 #[test]
-fn adamw_moves_elements_by_16_byte_global_accesses_alone() {
-    for architecture in ARCHITECTURES {
-        let Some(loops) = vector_loops(&units::adamw(), architecture) else { return };
-        assert!(!loops.is_empty(), "sm_{architecture}: no loop over vectors");
-        for accesses in loops {
-            let other = accesses.iter().find(|access| access.space != Space::Global || access.bits != 128);
-            assert_eq!(other, None, "sm_{architecture}: among {accesses:?}");
-            let count = |direction| accesses.iter().filter(|access| access.direction == direction).count();
-            // param, grad, exp_avg, exp_avg_sq come in; all but grad go out.
-            assert_eq!(3 * count(Direction::Load), 4 * count(Direction::Store), "sm_{architecture}: {accesses:?}");
+fn elements_move_by_16_byte_global_accesses_alone() {
+    for (unit, states) in [(units::adamw(), 2), (units::adam(), 2), (units::sgd(), 0), (units::momentum(), 1)] {
+        for architecture in ARCHITECTURES {
+            let Some(outcome) = narrow(&unit, architecture, states) else { return };
+            assert_eq!(outcome, Ok(()), "{}", unit.name);
         }
     }
+}
+
+/// The bars must be able to fail: each of these is a change that someone could make.
+#[test]
+fn a_narrow_access_a_spill_and_too_many_registers_are_noticed() {
+    let Some(nvrtc) = nvrtc() else { return };
+    let shortfall_of = |unit: Unit| shortfall(&unit, &Compiled::of(&unit, 90, &nvrtc).unwrap(), 90);
+
+    let bound = "BLOCKS_PER_MULTIPROCESSOR = 4";
+    let spilling = shortfall_of(units::adamw().patch(bound, "BLOCKS_PER_MULTIPROCESSOR = 8")).unwrap();
+    assert!(spilling.contains("stack") && !spilling.contains("stack: 0"), "{spilling}");
+    let greedy =
+        shortfall_of(units::adamw().patch(bound, "BLOCKS_PER_MULTIPROCESSOR = 1").patch("UNROLL = 2", "UNROLL = 8"));
+    assert!(greedy.unwrap().contains("update"));
+
+    let whole = "store_element((float4*)place.param + n * WARP, param[n]);";
+    let first = "store_element(place.param + n * WARP * VECTOR, param[n].x);";
+    let outcome = narrow(&units::adamw().patch(whole, &format!("{whole} {first}")), 90, 2);
+    assert!(outcome.is_none_or(|found| found.unwrap_err().contains("bits: 32")));
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use cudarc::driver::sys::CUgraphInstantiate_flags;
 use cudarc::driver::sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_GLOBAL;
-use instep::{AdamW, Device, Momentum, Optimizer, Schedule, Sgd, Stream};
+use instep::{AdamW, Device, Edit, Momentum, Optimizer, Schedule, Sgd, Stream, knob, knob_steps, reached};
 
 use crate::rig::{Pair, Rig};
 use crate::values::{Random, assert_same_bits};
@@ -43,10 +43,36 @@ const FAULTS: &[(&str, &str, &str)] = &[
     ("the progress clock stands still", "load_relaxed(&control->increment)", "0"),
     ("the next step sees the progress of this one", "+ load_row(&step.control->increment)", ""),
     ("a cohort's past is ignored", "h, t + cohort.base", "h, t"),
+    (
+        "an edit evaluates the other half",
+        "evaluate<THREADS>(edit.step, load_relaxed(&edit.step.control->t),",
+        "evaluate<THREADS>(edit.step, load_relaxed(&edit.step.control->t) + 1,",
+    ),
+    ("an edit evaluates nothing", "if (edit.flags & Edit::evaluate_anew) {", "if (false) {"),
+    ("an edit leaves the increment", "if (edit.flags & Edit::take_increment) store", "if (false) store"),
+    ("now is the step after", "write.bits == 0 ? t :", "write.bits == 0 ? t + 1 :"),
+    ("now forgets the pieces before", "      remaining -= length;", ""),
+    (
+        "a length is not cut",
+        "const u64 length = until(load_row(place), remaining);",
+        "const u64 length = load_row(place);",
+    ),
+    (
+        "the value reached is that of the last step",
+        "step.values + (t & 1) * step.scalar_count + write.bits",
+        "step.values + (~t & 1) * step.scalar_count + write.bits",
+    ),
+    ("no barrier before lengths are cut", "__syncthreads();  // thread 0 cuts", "// thread 0 cuts"),
+    (
+        "no barrier before the evaluation of an edit",
+        "__syncthreads();  // all threads evaluate",
+        "// all threads evaluate",
+    ),
     ("products are contracted", "__fmul_rn(s.one_minus_beta2, __fmul_rn(g, g))", "s.one_minus_beta2 * g * g"),
 ];
 
-/// Twelve updates of many tensors in two groups, some captured and replayed, some skipped, against the CPU backend.
+/// Twelve updates of many tensors in two groups, some captured and replayed, some skipped, edits between them, against
+/// the CPU backend.
 #[test]
 #[ignore = "a process of its own, for the tests below"]
 fn scenario() {
@@ -66,10 +92,19 @@ fn run(rig: &Rig) {
     let shapes = [(5, 0, 0), (2_050, 1, 1), (130, 0, 1), (6_000, 0, 0), (64, 2, 2), (40_000, 0, 0)];
     let mut pairs: Vec<Pair> =
         shapes.into_iter().map(|(len, p, g)| Pair::new(rig, random.units(len), random.units(len), (p, g))).collect();
-    let lr = Schedule::linear(1e-3, 1e-1).over(5).then(Schedule::cosine(1e-1, 1e-3).over(9));
+    let peak = || knob("peak", 1e-1);
+    let stable = || knob_steps("stable", 1_000);
+    let warm = Schedule::linear(1e-3, peak()).over(knob_steps("warmup", 5));
+    let lr =
+        warm.clone().then(Schedule::constant(peak()).over(stable())).then(Schedule::cosine(reached(), 1e-3).over(9));
     let adamw = || AdamW::new(lr.clone()).weight_decay(Schedule::linear(0.1, 0.2).over(7));
     let tokens = Schedule::cosine(1.0, 0.5).over(900).on_progress();
-    let sgd = || Sgd::new(lr.clone() * tokens.clone()).momentum(Momentum::Heavy, 0.9);
+    let momentum = Schedule::linear(0.8, 0.9).over(3).then(Schedule::constant(0.9).over(stable()));
+    let momentum = momentum.then(Schedule::linear(0.6, 0.5).over(6));
+    let sgd = || {
+        let lr = warm.clone().then(Schedule::cosine(peak(), 1e-3).over(9)) * tokens.clone();
+        Sgd::new(lr).momentum(Momentum::Heavy, momentum.clone())
+    };
     let mut found = rig.array(&[0.0], 0);
     let mut host_found = Box::new(0.0f32);
 
@@ -96,6 +131,10 @@ fn run(rig: &Rig) {
         let flag = if call % 5 == 3 { 1.0 } else { 0.0 };
         found.write(rig, &[flag]);
         *host_found = flag;
+        if let Some(change) = edit(call) {
+            change(opt.edit()).apply(&rig.stream).unwrap();
+            change(host.edit()).apply(&Stream::host()).unwrap();
+        }
         match call % 2 {
             0 => graph.launch().unwrap(),
             _ => opt.step(&rig.stream).unwrap(),
@@ -106,6 +145,17 @@ fn run(rig: &Rig) {
             assert_same_bits(&pair.param.read(rig), &pair.host_param, &format!("call {call}, tensor {i}"));
         }
         assert_eq!(opt.status(&rig.stream).unwrap(), host.status(&Stream::host()).unwrap(), "call {call}");
+    }
+}
+
+/// What is edited before call `call`.
+fn edit(call: usize) -> Option<fn(Edit<'_>) -> Edit<'_>> {
+    match call {
+        1 => Some(|edit| edit.now("stable")), // in the warm-up, which is cut
+        3 => Some(|edit| edit.set("peak", 2e-1).set_steps("stable", 1_000).progress_increment(40)),
+        8 => Some(|edit| edit.set("peak", 3e-1).set_steps("warmup", 3).now("stable")),
+        10 => Some(|edit| edit.set("peak", 1e-1)),
+        _ => None,
     }
 }
 

@@ -1,8 +1,17 @@
 //! The device tests: the whole path from schedule to launch, on a GPU or on the stand-in. See `rig`.
 
 mod bits;
+mod edits;
 mod faults;
+#[cfg(feature = "serde")]
+mod golden;
+#[cfg(feature = "serde")]
+#[path = "../golden/cases.rs"]
+mod golden_cases;
+mod lowest_bits;
 mod protocol;
+mod refusals;
 mod rig;
 mod schedules;
+mod twins;
 mod values;

@@ -25,7 +25,7 @@ fn a_ramp_is_its_first_value_at_0_and_exactly_its_last_at_its_end_and_after() {
     for (from, to) in ENDS {
         for ramp in ramps(from, to) {
             for n in [1, 2, 3, 7, 1_000, 1 << 24, (1 << 53) + 1, u64::MAX] {
-                let schedule = ramp.over(n);
+                let schedule = ramp.clone().over(n);
                 assert_eq!(
                     values(&schedule, [0, n, n.saturating_add(1), u64::MAX]),
                     [from, to, to, to],
@@ -39,8 +39,8 @@ fn a_ramp_is_its_first_value_at_0_and_exactly_its_last_at_its_end_and_after() {
 #[test]
 fn a_last_piece_of_length_zero_holds_its_end_value() {
     for ramp in ramps(0.1, 0.3) {
-        assert_eq!(values(&ramp.over(0), [0, 1, u64::MAX]), [0.3; 3], "{ramp:?}");
-        let after = Schedule::constant(7.0).over(2).then(ramp.over(0));
+        assert_eq!(values(&ramp.clone().over(0), [0, 1, u64::MAX]), [0.3; 3], "{ramp:?}");
+        let after = Schedule::constant(7.0).over(2).then(ramp.clone().over(0));
         assert_eq!(values(&after, [0, 1, 2, 3, u64::MAX]), [7.0, 7.0, 0.3, 0.3, 0.3], "{after:?}");
     }
 }
@@ -50,8 +50,8 @@ fn a_piece_of_length_zero_takes_no_time() {
     let next = Schedule::linear(2.0, 1.0).over(4);
     let plain = next.trace(0..8).unwrap();
     for ramp in ramps(8.0, 9.0) {
-        assert_eq!(ramp.over(0).then(next.clone()).trace(0..8).unwrap(), plain, "{ramp:?}");
-        let among = Schedule::constant(5.0).over(1).then(ramp.over(0)).then(next.clone());
+        assert_eq!(ramp.clone().over(0).then(next.clone()).trace(0..8).unwrap(), plain, "{ramp:?}");
+        let among = Schedule::constant(5.0).over(1).then(ramp.clone().over(0)).then(next.clone());
         assert_eq!(among.trace(1..9).unwrap(), plain, "{ramp:?}");
     }
     assert_eq!(Schedule::constant(5.0).over(0).then(next).trace(0..8).unwrap(), plain);
@@ -212,7 +212,7 @@ fn a_schedule_is_as_exact_after_2_53_steps_as_at_its_start() {
     assert_eq!(values(&cycle, [far, far + 1, far + 2]), [phase, (phase + 1) % 3, (phase + 2) % 3].map(|t| t as f64));
     let near_its_end = Schedule::linear(1.0, 0.0).over(far + 2);
     assert_eq!(near_its_end.at(far + 1).unwrap(), 1.0 / (far + 2) as f64);
-    assert_eq!(Schedule::linear(0.0, 1.0).over(1 << 63).at(1 << 62).unwrap(), 0.5);
+    assert_eq!(Schedule::linear(0.0, 1.0).over(1u64 << 63).at(1 << 62).unwrap(), 0.5);
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn ramps_never_turn_back() {
     for (from, to) in ENDS {
         for ramp in ramps(from, to) {
             for n in [10u64, 1_001, 1 << 40] {
-                let schedule = ramp.over(n);
+                let schedule = ramp.clone().over(n);
                 let steps = (0..=1_000).map(|i| (u128::from(n) * i / 1_000) as u64);
                 let trace = schedule.trace(steps).unwrap();
                 // Neighbours may differ by rounding, in the last digits of the larger end.

@@ -27,7 +27,7 @@ fn step() -> impl Strategy<Value = u64> {
 }
 
 fn leaf() -> impl Strategy<Value = Schedule> {
-    let ramp = (0..4, value(), value(), prop_oneof![0.0..4.0f64, value()], length());
+    let ramp = (0..11, value(), value(), prop_oneof![0.0..4.0f64, value()], length());
     let milestones = prop::collection::btree_set(length(), 0..5);
     prop_oneof![
         value().prop_map(Schedule::constant),
@@ -35,8 +35,19 @@ fn leaf() -> impl Strategy<Value = Schedule> {
             0 => Schedule::linear(from, to).over(n),
             1 => Schedule::cosine(from, to).over(n),
             2 => Schedule::polynomial(from, to, power).over(n),
-            _ => Schedule::exponential(from, to).over(n),
+            3 => Schedule::exponential(from, to).over(n),
+            4 => Schedule::cosine_power(from, to, power, 1.5).over(n),
+            5 => Schedule::polynomial_k(from, to, 0.9, power).over(n),
+            6 => Schedule::power_rise(from, to, power).over(n),
+            7 => Schedule::tanh_ramp(from, to, -power, power).over(n),
+            8 => Schedule::rex(from, to, power.fract()).over(n),
+            9 => Schedule::half_life(from, to).over(n),
+            _ => Schedule::log_rise(from, to).over(n),
         }),
+        (value(), value()).prop_map(|(init, timescale)| Schedule::inverse_sqrt(init, timescale)),
+        (value(), value()).prop_map(|(init, rate)| Schedule::inverse_time(init, rate.abs())),
+        (value(), -3.0..3.0f64, value()).prop_map(|(factor, power, shift)| Schedule::power_law(factor, power, shift)),
+        (value(), value(), length()).prop_map(|(a, b, n)| Schedule::piecewise_linear([n, n.saturating_add(7)], [a, b])),
         (value(), factor()).prop_map(|(init, factor)| Schedule::exponential_decay(init, factor)),
         (value(), factor(), length()).prop_map(|(init, factor, every)| Schedule::step_decay(init, factor, every)),
         (value(), factor(), milestones).prop_map(|(init, factor, at)| Schedule::multi_step(

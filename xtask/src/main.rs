@@ -1,18 +1,23 @@
 //! `cargo xtask`: the repository's chores. Here is the command line alone; every subcommand has a file of its own.
-//! Start at [`test`] for the tiers, at [`tools`] for NVIDIA's run-time compiler and disassembler.
+//! Start at [`test`] for the tiers, at [`tools`] for NVIDIA's run-time compiler and disassembler, at [`bundle`] for what goes
+//! to a machine with a GPU.
 
+mod bundle;
+mod kernels;
 mod machine;
 mod test;
 mod tiers;
 mod tools;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 const USAGE: &str = "\
 usage: cargo xtask <command>
 
   test [--offline] [TIER...]   run the test tiers that this machine allows; all of them unless some are named
+  kernels [--offline]          print registers, local memory and access widths of every kernel, and write kernels.md
+  gpu-bundle [--out DIR]       make a folder that tests and measures on a machine with a GPU and no Rust
   tools [--offline]            fetch NVRTC and nvdisasm, and print the variables by which the tests find them
 
 tiers: pure, standin, compile, device
@@ -34,6 +39,8 @@ fn main() -> ExitCode {
 
     let outcome = match words.split_first() {
         Some((command, tiers)) if command == "test" => test::run(root(), network, tiers),
+        Some((command, [])) if command == "kernels" => kernels::run(root(), network),
+        Some((command, words)) if command == "gpu-bundle" => bundle::run(root(), network, words),
         Some((command, [])) if command == "tools" => tools::print(root(), network),
         Some((command, [])) if matches!(command.as_str(), "help" | "--help" | "-h") => {
             println!("{USAGE}");
@@ -56,4 +63,14 @@ fn root() -> &'static Path {
 /// Where build products go, the fetched tools too.
 fn target_folder() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |folder| root().join(folder))
+}
+
+/// Cargo, in the repository.
+fn cargo(root: &Path, network: Network) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root);
+    if network == Network::Forbidden {
+        command.env("CARGO_NET_OFFLINE", "true");
+    }
+    command
 }

@@ -6,7 +6,7 @@ use crate::tools::{NVRTC_VARIABLE, PROGRAMS_VARIABLE, Unavailable};
 use crate::{Network, machine, tools};
 use std::ffi::OsString;
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 const REQUIRE_VARIABLE: &str = "INSTEP_REQUIRE";
 const DEVICE_VARIABLE: &str = "INSTEP_TEST_DEVICE";
@@ -108,12 +108,8 @@ fn run_tests(root: &Path, network: Network, tier: Tier, environment: &Environmen
 
 /// `cargo test` over the workspace: always all members, so that every call resolves to the same features.
 fn cargo(root: &Path, network: Network, selection: &[&str], environment: &[(&str, OsString)]) -> Result<(), String> {
-    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(program);
-    command.current_dir(root).args(["test", "--workspace", "--no-fail-fast"]).args(selection);
-    if network == Network::Forbidden {
-        command.arg("--offline");
-    }
+    let mut command = crate::cargo(root, network);
+    command.args(["test", "--workspace", "--features", "instep/cli", "--no-fail-fast"]).args(selection);
     command.env_remove(DEVICE_VARIABLE).env_remove(REQUIRE_VARIABLE);
     command.envs(environment.iter().map(|(name, value)| (name, value)));
     let status = command.status().map_err(|problem| format!("cargo does not start: {problem}"))?;

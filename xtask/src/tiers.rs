@@ -19,6 +19,7 @@ pub enum Tier {
 /// Integration tests that need something. A file of `tests/` without a row is pure.
 const NEEDS: &[(&str, &[Tier])] = &[
     ("absent", &[Tier::Standin]),
+    ("bundle", &[Tier::Standin]),
     ("compile", &[Tier::Compile]),
     ("device", &[Tier::Standin, Tier::Device]),
     ("digits", &[Tier::Standin, Tier::Device]),

@@ -25,12 +25,20 @@ pub enum Unavailable {
     Wrong(String),
 }
 
+impl Unavailable {
+    /// The reason, in words.
+    pub fn into_reason(self) -> String {
+        let (Self::Here(why) | Self::Wrong(why)) = self;
+        why
+    }
+}
+
 pub const NVRTC_VARIABLE: &str = "INSTEP_NVRTC";
 pub const PROGRAMS_VARIABLE: &str = "INSTEP_CUDA_TOOLS";
 
 /// `cargo xtask tools`: prints `NAME=folder` lines that `env` takes.
 pub fn print(root: &Path, network: Network) -> Result<ExitCode, String> {
-    let tools = find(root, network).map_err(|(Unavailable::Here(why) | Unavailable::Wrong(why))| why)?;
+    let tools = find(root, network).map_err(Unavailable::into_reason)?;
     println!("{NVRTC_VARIABLE}={}", tools.nvrtc.display());
     println!("{PROGRAMS_VARIABLE}={}", tools.programs.display());
     Ok(ExitCode::SUCCESS)

@@ -1,12 +1,14 @@
 //! Lowers what puts schedules together: sequences, other clocks, warm-up, repetition.
 
-use super::{Lowering, Part, Reach, clocked};
+use super::{Before, Lowering, Part, Reach, clocked};
 use crate::error::{Error, Result};
 use crate::program::eval::{Clocks, Constants};
 use crate::program::{Bounds, Clock, Node};
 use crate::schedule::{Number, Schedule, Shape, Steps, Warmup};
 
 const BELOW_END_OF_TIME: &str = "all boundaries must stay below 2^64";
+/// No schedule reaches it: values are finite in f32.
+const FAR_OFF: f64 = 1e60;
 
 /// Pieces that were lowered in their order, and what is known of them together.
 #[derive(Default)]
@@ -27,6 +29,14 @@ impl Sequence {
         }
         self.pieces.push((len, part.node));
         Ok(())
+    }
+
+    /// What the next piece may start from; `first` is what the first one may.
+    fn before(&self, lowering: &mut Lowering<'_>, first: Before) -> Before {
+        match self.pieces.last() {
+            None => first,
+            Some((len, node)) => lowering.end_of(node, *len),
+        }
     }
 
     fn widen(&mut self, bounds: Bounds) {
@@ -70,11 +80,34 @@ impl Lowering<'_> {
         Ok(clocked(clock, inner, Some(steps)))
     }
 
-    pub fn then(&mut self, pieces: &[Schedule], reach: Reach) -> Result<Part> {
+    /// The value that a piece of `len` steps ends with.
+    fn end_of(&mut self, piece: &Node, len: u64) -> Before {
+        if piece.sees_progress() {
+            return Before::Unknown("the piece before is on the progress clock, so its end is not known ahead");
+        }
+        let end = Clocks { t: len, progress: 0 };
+        let value = Constants(&self.constants).value(piece, end);
+        // What a piece started from can change while the optimizer lives; its end must not change with it.
+        let starts: Vec<_> = self.reached.iter().map(|at| (at.0 as usize, self.constants[at.0 as usize])).collect();
+        for (place, _) in &starts {
+            self.constants[*place] = FAR_OFF.to_bits();
+        }
+        let other = Constants(&self.constants).value(piece, end);
+        for (place, bits) in starts {
+            self.constants[place] = bits;
+        }
+        if value.to_bits() != other.to_bits() {
+            return Before::Unknown("the piece before starts from the value reached too, and its end depends on that");
+        }
+        Before::Reaches(value)
+    }
+
+    pub fn then(&mut self, pieces: &[Schedule], reach: Reach, before: Before) -> Result<Part> {
         let (last, firsts) = pieces.split_last().expect("`then` has at least two pieces");
         let mut sequence = Sequence::default();
         for (i, piece) in firsts.iter().enumerate() {
             let path = format!("then[{i}]");
+            self.before = sequence.before(self, before);
             // What the piece can reach is known only with its length, and a piece with an end stops there by itself.
             let part = self.part(piece, Reach { from: 0, to: reach.to }).map_err(|e| e.within(&format!("{path}.")))?;
             let Some(len) = part.len else {
@@ -83,11 +116,12 @@ impl Lowering<'_> {
             sequence.push(&path, part, len)?;
         }
         let path = format!("then[{}].", firsts.len());
+        self.before = sequence.before(self, before);
         let end = self.part(last, reach.after(sequence.total)).map_err(|e| e.within(&path))?;
         sequence.end(self, "then", end)
     }
 
-    pub fn join(&mut self, pieces: &[Schedule], boundaries: &[Steps], reach: Reach) -> Result<Part> {
+    pub fn join(&mut self, pieces: &[Schedule], boundaries: &[Steps], reach: Reach, before: Before) -> Result<Part> {
         if pieces.len() != boundaries.len() + 1 {
             let rule = format!("{} boundaries need {} pieces", boundaries.len(), boundaries.len() + 1);
             return Err(Error::argument("join.pieces", format!("{} pieces", pieces.len()), rule));
@@ -105,10 +139,12 @@ impl Lowering<'_> {
                 )
             })?;
             let reach = reach.after(sequence.total).until(len.saturating_sub(1));
-            let part = self.part(piece, reach).map_err(|e| e.within(&format!("join[{i}].")))?;
+            self.before = sequence.before(self, before);
+            let part = self.part(piece, reach).map_err(|e| e.within(&format!("join.pieces[{i}].")))?;
             sequence.push(&argument, part, len)?;
         }
-        let path = format!("join[{}].", firsts.len());
+        let path = format!("join.pieces[{}].", firsts.len());
+        self.before = sequence.before(self, before);
         let end = self.part(last, reach.after(sequence.total)).map_err(|e| e.within(&path))?;
         sequence.end(self, "join", end)
     }
@@ -150,7 +186,7 @@ impl Lowering<'_> {
         let start = Clocks { t: 0, progress: 0 };
         let peak = Constants(&self.constants).value(&after.node, start);
         let ramp = |lowering: &mut Self, from: f64, over: u64| {
-            lowering.ramp(&Shape::Linear, &Number::Literal(from), &Number::Literal(peak), &over.into())
+            lowering.ramp(&Shape::Linear, &Number::Literal(from), &Number::Literal(peak), &over.into(), Before::Nothing)
         };
         let (share, mut sequence) = (n.max(1) as f64, Sequence::default());
         match form {

@@ -1,6 +1,6 @@
 //! Lowers what makes values by itself: ramps, decays without an end, values given at steps.
 
-use super::{Lowering, MAX_NODES, Part, Reach, clocked, expect_rising};
+use super::{Before, Lowering, MAX_NODES, Part, Reach, clocked, expect_rising};
 use crate::error::{Error, Result};
 use crate::program::ln::ln_pair;
 use crate::program::{Bounds, Clock, Count, Curve, Node, Real, curves};
@@ -10,7 +10,7 @@ use crate::schedule::{Between, Milestones, Number, Shape, Steps};
 const MAX_TABLE: usize = 1 << 20;
 
 impl Lowering<'_> {
-    pub fn ramp(&mut self, shape: &Shape, from: &Number, to: &Number, over: &Steps) -> Result<Part> {
+    pub fn ramp(&mut self, shape: &Shape, from: &Number, to: &Number, over: &Steps, before: Before) -> Result<Part> {
         let name = match shape {
             Shape::Linear => "linear",
             Shape::Cosine => "cosine",
@@ -25,7 +25,19 @@ impl Lowering<'_> {
             Shape::LogRise => "log_rise",
         };
         let place = |argument: &str| format!("{name}.{argument}");
-        let (from, to) = (self.number(&place("from"), from)?, self.number(&place("to"), to)?);
+        let starts_reached = *from == Number::Reached;
+        let from = match (from, before) {
+            (Number::Reached, _) if *shape == Shape::Exponential => {
+                let rule = "a geometric ramp needs a number: what it computes from it is computed ahead";
+                return Err(Error::argument(place("from"), "reached()", rule));
+            }
+            (Number::Reached, Before::Reaches(value)) => value,
+            (Number::Reached, Before::Unknown(why)) => {
+                return Err(Error::argument(place("from"), "reached()", why));
+            }
+            (from, _) => self.number(&place("from"), from)?,
+        };
+        let to = self.number(&place("to"), to)?;
         let len = self.steps(&place("over"), over)?;
         let curve = match shape {
             Shape::Linear => Curve::Linear,
@@ -69,7 +81,11 @@ impl Lowering<'_> {
             Shape::HalfLife => Curve::HalfLife,
             Shape::LogRise => Curve::LogRise,
         };
-        let node = Node::Ramp { curve, from: self.real(from), to: self.real(to), len: self.count(len) };
+        let start = self.real(from);
+        if starts_reached {
+            self.reached.push(start);
+        }
+        let node = Node::Ramp { curve, from: start, to: self.real(to), len: self.count(len) };
         Ok(Part { node, bounds: Bounds::between(from, to), len: Some(len) })
     }
 

@@ -7,9 +7,12 @@
 mod combine;
 mod curves;
 mod expression;
+#[cfg(test)]
+mod tests;
 
-use super::knobs::Knob;
-use super::{Bounds, Clock, Count, Knobs, Node, Program, Real};
+use std::collections::BTreeSet;
+
+use super::{Bounds, Clock, Count, Knob, Knobs, Node, Program, Real};
 use crate::error::{Error, Result};
 use crate::schedule::{Form, Number, Schedule, Steps};
 
@@ -36,7 +39,9 @@ struct Reach {
 const ALL: Reach = Reach { from: 0, to: u64::MAX };
 
 pub(super) fn lower(schedule: &Schedule, knobs: &mut Knobs) -> Result<Program> {
-    let mut lowering = Lowering { constants: Vec::new(), nodes: 0, depth: 0, knobs };
+    let (reached, used) = (Vec::new(), BTreeSet::new());
+    let mut lowering =
+        Lowering { constants: Vec::new(), nodes: 0, depth: 0, before: Before::Nothing, reached, used, knobs };
     let part = lowering.part(schedule, ALL)?;
     if !part.bounds.fits_f32() {
         let rule = "every value must be finite in f32; give it an end with .over(steps) or a .clamp(min, max)";
@@ -46,13 +51,35 @@ pub(super) fn lower(schedule: &Schedule, knobs: &mut Knobs) -> Result<Program> {
         let rule = format!("one schedule has at most {MAX_CONSTANTS}");
         return Err(Error::argument("constants", lowering.constants.len(), rule));
     }
-    Ok(Program { root: part.node, constants: lowering.constants, bounds: part.bounds, len: part.len })
+    Ok(Program {
+        root: part.node,
+        constants: lowering.constants,
+        bounds: part.bounds,
+        len: part.len,
+        reached: lowering.reached,
+        knobs: lowering.used,
+    })
+}
+
+/// What is known of the piece before the one that is lowered next.
+#[derive(Debug, Clone, Copy)]
+enum Before {
+    Nothing,
+    /// The value that it ends with.
+    Reaches(f64),
+    /// Its end is not known before it comes, and why.
+    Unknown(&'static str),
 }
 
 struct Lowering<'k> {
     constants: Vec<u64>,
     nodes: usize,
     depth: usize,
+    before: Before,
+    /// Places of first values that are [`Number::Reached`].
+    reached: Vec<Real>,
+    /// The names of all knobs seen.
+    used: BTreeSet<String>,
     knobs: &'k mut Knobs,
 }
 
@@ -66,12 +93,14 @@ impl Lowering<'_> {
         if self.nodes > MAX_NODES {
             return Err(Error::argument("pieces", self.nodes, format!("a schedule has at most {MAX_NODES}")));
         }
+        // Only a ramp starts from it, and the first piece of a sequence inside a sequence.
+        let before = std::mem::replace(&mut self.before, Before::Nothing);
         let part = match &schedule.0 {
             Form::Constant(value) => {
                 let value = self.number("constant", value)?;
                 Ok(self.constant(value))
             }
-            Form::Ramp { shape, from, to, over } => self.ramp(shape, from, to, over),
+            Form::Ramp { shape, from, to, over } => self.ramp(shape, from, to, over, before),
             Form::Exponential { init, factor } => self.exponential("exponential_decay", init, factor, reach),
             Form::StepDecay { init, factor, every } => self.step_decay(init, factor, every, reach),
             Form::MultiStep { init, factor, milestones } => self.multi_step(init, factor, milestones),
@@ -80,8 +109,8 @@ impl Lowering<'_> {
             Form::PowerLaw { factor, exponent, shift } => self.power_law(factor, exponent, shift, reach),
             Form::Piecewise { between, steps, values } => self.piecewise(*between, steps, values),
             Form::Over { inner, steps } => self.over(inner, steps, reach),
-            Form::Then(pieces) => self.then(pieces, reach),
-            Form::Join { pieces, boundaries } => self.join(pieces, boundaries, reach),
+            Form::Then(pieces) => self.then(pieces, reach, before),
+            Form::Join { pieces, boundaries } => self.join(pieces, boundaries, reach, before),
             Form::Delay { inner, steps } => self.delay(inner, steps, reach),
             Form::Every { inner, steps } => self.every(inner, steps, reach),
             Form::Warmup { inner, form, steps } => self.warmup(inner, *form, steps, reach),
@@ -108,15 +137,24 @@ impl Lowering<'_> {
     fn number(&mut self, argument: &str, number: &Number) -> Result<f64> {
         let value = match number {
             Number::Literal(value) => *value,
-            Number::Knob { name, value } => match self.knobs.declare(name, Knob::Real(*value))? {
+            Number::Knob { name, value } => match self.declare(name, Knob::Real(*value))? {
                 Knob::Real(value) => value,
                 Knob::Count(steps) => unreachable!("{name} was declared as a number, and is {steps} steps"),
             },
+            Number::Reached => {
+                let rule = "only a ramp that follows another piece of `then` or `join` may start from it";
+                return Err(Error::argument(argument, "reached()", rule));
+            }
         };
         if value.is_finite() && value.abs() <= f64::from(f32::MAX) {
             return Ok(value);
         }
         Err(Error::argument(argument, value, "must be finite in f32, into which every value is rounded"))
+    }
+
+    fn declare(&mut self, name: &str, default: Knob) -> Result<Knob> {
+        self.used.insert(name.to_owned());
+        self.knobs.declare(name, default)
     }
 
     /// [`Lowering::number`] above 0.
@@ -130,7 +168,7 @@ impl Lowering<'_> {
         match steps {
             Steps::Literal(value) => u64::try_from(*value)
                 .map_err(|_| Error::argument(argument, value, "must be a count of steps, from 0 to 2^64 - 1")),
-            Steps::Knob { name, value } => match self.knobs.declare(name, Knob::Count(*value))? {
+            Steps::Knob { name, value } => match self.declare(name, Knob::Count(*value))? {
                 Knob::Count(value) => Ok(value),
                 Knob::Real(value) => unreachable!("{name} was declared as a count, and is {value}"),
             },

@@ -1,0 +1,64 @@
+//! The ways to schedule a step and the modes to launch it, and what their rows are called.
+
+use crate::rule::Rule;
+
+/// Where the step's scalars come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// The library: evaluated on the device, inside the launch.
+    Resident,
+    /// The host computes them and passes them as a kernel argument.
+    ByValue,
+    /// The host computes them and copies them from pinned memory into a place that the kernel reads.
+    Filled,
+    /// As `ByValue`, captured once and replayed without new arguments: the mistake that is easily made.
+    Frozen,
+    /// Literals in the kernel's code: no schedule at all.
+    Literal,
+}
+
+/// How a step gets to the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Eager,
+    /// One step a graph, as an engine replays it.
+    Replay,
+    /// [`UNROLLED`] steps a graph: the time of the kernels, with the least between them.
+    Unrolled,
+}
+
+pub const UNROLLED: usize = 32;
+
+/// Every meaningful pair. By value and filled cannot be unrolled: their scalars change between the steps of one graph.
+pub const RUNS: [(Way, Mode); 10] = [
+    (Way::Resident, Mode::Eager),
+    (Way::ByValue, Mode::Eager),
+    (Way::Filled, Mode::Eager),
+    (Way::Literal, Mode::Eager),
+    (Way::Resident, Mode::Replay),
+    (Way::ByValue, Mode::Replay),
+    (Way::Filled, Mode::Replay),
+    (Way::Frozen, Mode::Replay),
+    (Way::Resident, Mode::Unrolled),
+    (Way::Literal, Mode::Unrolled),
+];
+
+/// What stands beside the numbers of [`Way::Frozen`].
+pub const WRONG: &str = "WRONG RESULT: every replay uses the rate of the capture";
+
+/// The name of a row.
+pub fn name(rule: Rule, way: Way, mode: Mode) -> String {
+    let way = match way {
+        Way::Resident => "resident",
+        Way::ByValue => "rate by value",
+        Way::Filled => "rate filled",
+        Way::Frozen => "rate by value, frozen",
+        Way::Literal => "constant, literal",
+    };
+    let mode = match mode {
+        Mode::Eager => "eager".to_owned(),
+        Mode::Replay => "replay".to_owned(),
+        Mode::Unrolled => format!("replay of {UNROLLED} steps"),
+    };
+    format!("{}: {way}, {mode}", rule.name())
+}

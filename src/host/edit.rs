@@ -1,0 +1,50 @@
+//! An edit on the CPU: `kernels/edit.cuh`, write for write.
+
+use super::Engine;
+use crate::error::Result;
+use crate::plan::Request;
+use crate::plan::layout::{EditRow, Step, Write};
+use crate::program::Clocks;
+
+impl Engine {
+    /// Checks the edit, then writes its constants and evaluates the step in force anew.
+    pub fn edit(&mut self, request: &Request) -> Result<()> {
+        let prepared = self.plan.editable.prepare(request)?;
+        // The tables are at hand here, so no address is needed.
+        for row in prepared.launches(Step::default()) {
+            self.run(&row);
+        }
+        self.plan.editable = prepared.after;
+        Ok(())
+    }
+
+    fn run(&mut self, row: &EditRow) {
+        let clocks = Clocks { t: self.control.t, progress: self.control.progress };
+        let writes = &row.writes[..row.count as usize];
+        let constants = &mut self.plan.constants;
+        for write in writes.iter().filter(|write| write.kind == Write::SET) {
+            constants[write.place as usize] = write.bits;
+        }
+        let half = (clocks.t & 1) as usize * self.plan.scalars.len();
+        let mut remaining = 0;
+        for Write { bits, place, kind } in writes {
+            let place = *place as usize;
+            match *kind {
+                Write::CLOCK => remaining = if *bits == 0 { clocks.t } else { clocks.progress },
+                Write::CUT => {
+                    constants[place] = constants[place].min(remaining);
+                    remaining -= constants[place];
+                }
+                Write::LENGTH => constants[place] = remaining,
+                Write::REACHED => constants[place] = self.values[half + *bits as usize].to_bits(),
+                _ => {} // SET, which is done
+            }
+        }
+        if row.flags & EditRow::INCREMENT != 0 {
+            self.control.increment = row.increment;
+        }
+        if row.flags & EditRow::EVALUATE != 0 {
+            self.evaluate(clocks);
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! An edit: new values of knobs become writes to the table of constants, or an error if any of them breaks a rule.
+//!
+//! Every schedule in which a knob of the edit occurs is lowered anew, under the rules that held when the optimizer was built;
+//! structures cannot change, so the difference is constants. What only the device knows, because a boundary was set to its
+//! clock, belongs to the device until that knob is set again. Start at [`Editable::prepare`].
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use bytemuck::Zeroable;
+
+use super::layout::{EditRow, MAX_WRITES, Step, Write};
+use super::now;
+use crate::error::{Error, Result};
+use crate::optim::Hyperparameter;
+use crate::program::{Knob, Knobs, Program, Real};
+
+/// What is asked for, unchecked.
+#[derive(Debug, Default)]
+pub(crate) struct Request {
+    pub values: Vec<(String, Knob)>,
+    /// Knobs that become the clock of the device.
+    pub now: Vec<String>,
+    pub increment: Option<u64>,
+}
+
+/// The knobs, and the schedules in which they occur.
+#[derive(Debug, Clone)]
+pub(crate) struct Editable {
+    knobs: Knobs,
+    sources: Vec<Source>,
+    /// Places that the device wrote for itself, with the knob whose `now` it was.
+    owned: BTreeMap<u32, String>,
+}
+
+/// A hyperparameter with knobs, as it was lowered last.
+#[derive(Debug, Clone)]
+pub(super) struct Source {
+    group: usize,
+    hyperparameter: Hyperparameter,
+    pub program: Program,
+    pub scalar: u32,
+    /// Where its constants begin.
+    pub first: u32,
+}
+
+/// A checked edit.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// What is to be written, in this order; a unit is not split between launches.
+    units: Vec<Vec<Write>>,
+    increment: Option<u64>,
+    /// What is known once it is written.
+    pub after: Editable,
+}
+
+impl Source {
+    /// Lowers the schedule anew; the errors are those of a build.
+    pub fn lower(&self, knobs: &mut Knobs) -> Result<Program> {
+        let path = |e: Error| e.within(&format!("groups[{}].", self.group));
+        let program = self.hyperparameter.lower(knobs).map_err(path)?;
+        match program.root == self.program.root {
+            true => Ok(program),
+            false => Err(path(Error::argument("schedule", "of another structure", "an edit changes constants alone"))),
+        }
+    }
+}
+
+impl Editable {
+    pub fn new(knobs: Knobs) -> Editable {
+        Editable { knobs, sources: Vec::new(), owned: BTreeMap::new() }
+    }
+
+    /// Adds a hyperparameter of `group`, whose `scalar` has its constants from `first` on.
+    pub fn add(&mut self, group: usize, hyperparameter: Hyperparameter, program: Program, scalar: u32, first: u32) {
+        self.sources.push(Source { group, hyperparameter, program, scalar, first });
+    }
+
+    /// Names and values of all knobs; None for one that the device resolved.
+    pub fn knobs(&self) -> impl Iterator<Item = (&str, Option<Knob>)> {
+        let resolved: HashSet<&str> = self.owned.values().map(String::as_str).collect();
+        self.knobs.iter().map(move |(name, value)| (name, (!resolved.contains(name)).then_some(value)))
+    }
+
+    /// Checks all of `request` and says what it takes. Nothing is changed by that.
+    pub fn prepare(&self, request: &Request) -> Result<Prepared> {
+        request.expect_distinct()?;
+        let mut after = self.clone();
+        for (name, value) in &request.values {
+            after.knobs.set(name, *value)?;
+        }
+        let mut units: Vec<Vec<Write>> = after.lower(request)?.into_iter().map(|write| vec![write]).collect();
+        for name in &request.now {
+            let resolved = now::resolve(name, &after.knobs, &after.sources)?;
+            for (place, device) in resolved.iter().flatten().filter_map(|write| Some((write.place, owner(write)?))) {
+                match device {
+                    Owner::New => drop(after.owned.insert(place, name.clone())),
+                    Owner::UnlessOwned => drop(after.owned.entry(place).or_insert_with(|| name.clone())),
+                }
+            }
+            units.extend(resolved);
+        }
+        Ok(Prepared { units, increment: request.increment, after })
+    }
+
+    /// Lowers anew where a value of `request` occurs, and returns what differs.
+    fn lower(&mut self, request: &Request) -> Result<Vec<Write>> {
+        let set: BTreeSet<&str> = request.values.iter().map(|(name, _)| name.as_str()).collect();
+        let released: BTreeSet<u32> =
+            self.owned.iter().filter(|(_, name)| set.contains(name.as_str())).map(|(place, _)| *place).collect();
+        self.owned.retain(|place, _| !released.contains(place));
+
+        let mut writes = BTreeMap::new();
+        for source in &mut self.sources {
+            if !source.program.knobs.iter().any(|name| set.contains(name.as_str())) {
+                continue;
+            }
+            let lowered = source.lower(&mut self.knobs).map_err(|e| e.within(&request.to_string()))?;
+            for (i, (bits, before)) in lowered.constants.iter().zip(&source.program.constants).enumerate() {
+                let place = source.first + i as u32;
+                match self.owned.get(&place) {
+                    // The piece goes on from the value that it did start from.
+                    Some(_) if lowered.reached.contains(&Real(i as u32)) => {}
+                    Some(owner) if bits != before => {
+                        let rule =
+                            format!("the device resolved it when knob {owner:?} was set to now; set that knob too");
+                        let argument = format!("{request}groups[{}], a length", source.group);
+                        return Err(Error::argument(argument, format!("{bits} steps"), rule));
+                    }
+                    None if bits != before || released.contains(&place) => drop(writes.insert(place, *bits)),
+                    _ => {}
+                }
+            }
+            source.program = lowered;
+        }
+        Ok(writes.into_iter().map(|(place, bits)| Write { bits, place, kind: Write::SET }).collect())
+    }
+}
+
+/// Whether a write hands its place to the device.
+enum Owner {
+    New,
+    UnlessOwned,
+}
+
+fn owner(write: &Write) -> Option<Owner> {
+    match write.kind {
+        Write::LENGTH | Write::REACHED => Some(Owner::New),
+        Write::CUT => Some(Owner::UnlessOwned),
+        _ => None,
+    }
+}
+
+impl Request {
+    fn expect_distinct(&self) -> Result<()> {
+        let mut seen = HashSet::new();
+        match self.values.iter().map(|(name, _)| name).chain(&self.now).find(|name| !seen.insert(*name)) {
+            None => Ok(()),
+            Some(name) => Err(Error::argument(format!("knob {name:?}"), "given twice", "an edit sets a knob once")),
+        }
+    }
+}
+
+/// The values as the head of an error's path, e.g. `edit(peak_lr: -1).`.
+impl std::fmt::Display for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let values: Vec<String> = self.values.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+        write!(f, "edit({}).", values.join(", "))
+    }
+}
+
+impl Prepared {
+    /// The arguments of the launches that the edit takes, in their order; none if it changes nothing. `step` is that of the
+    /// optimizer.
+    pub fn launches(&self, step: Step) -> Vec<EditRow> {
+        let empty = || EditRow { step, ..EditRow::zeroed() };
+        let mut launches = Vec::new();
+        if self.increment.is_some() || !self.units.is_empty() {
+            launches.push(empty());
+        }
+        for unit in &self.units {
+            if launches.last().is_none_or(|last| last.count as usize + unit.len() > MAX_WRITES) {
+                launches.push(empty());
+            }
+            let row = launches.last_mut().expect("just pushed");
+            row.writes[row.count as usize..][..unit.len()].copy_from_slice(unit);
+            row.count += unit.len() as u32;
+        }
+        if let Some(last) = launches.last_mut() {
+            last.flags = EditRow::EVALUATE;
+            if let Some(increment) = self.increment {
+                (last.increment, last.flags) = (increment, last.flags | EditRow::INCREMENT);
+            }
+        }
+        launches
+    }
+}

@@ -1,0 +1,259 @@
+//! `transformers.get_scheduler`: multipliers of each group's rate, by name, with the arguments of the call and its
+//! `scheduler_specific_kwargs` in one object.
+//!
+//! A warm-up is `t / max(1, num_warmup_steps)`, so that the first update gets 0. After the end `cosine` rises again where
+//! `linear` and `polynomial` hold. Start at [`recipes`].
+
+use std::f64::consts::FRAC_PI_2;
+
+use super::shapes::{not_negative, wave};
+use super::transformers_wsd::StableDecay;
+use super::{Arguments, Group, Metric, Recipe, torch, unknown};
+use crate::error::Result;
+use crate::schedule::{Better, Greedy, Improvement, Schedule, step};
+
+/// One recipe for each group of the optimizer.
+pub(super) fn recipes(
+    api: &str,
+    mut arguments: Arguments,
+    groups: &[Group],
+    horizon: Option<u64>,
+) -> Result<Vec<Recipe>> {
+    if !api.contains("get_scheduler") {
+        return Err(unknown(api));
+    }
+    let read = &mut arguments;
+    let name = read.text("name")?;
+    match name.as_str() {
+        "reduce_lr_on_plateau" => torch::plateau(arguments, groups),
+        "greedy" => greedy(arguments, groups, horizon),
+        _ => {
+            let scheduler = Scheduler::read(&name, read)?;
+            let recipe = |group: &Group| Ok(Recipe::new(scheduler.schedule(read, group)?));
+            let recipes = groups.iter().map(recipe).collect::<Result<_>>()?;
+            arguments.finish()?;
+            Ok(recipes)
+        }
+    }
+}
+
+/// What multiplies a group's rate.
+enum Scheduler {
+    Constant,
+    WarmConstant { warmup: u64 },
+    Linear { warmup: u64, total: u64 },
+    Cosine { warmup: u64, total: u64, waves: f64, min: Minimum },
+    CosineRestarts { warmup: u64, total: u64, cycles: f64 },
+    CosineFromFirst { warmup: u64, total: u64, waves: f64, min: Minimum, first: Option<f64> },
+    Polynomial { warmup: u64, total: u64, end: f64, power: f64 },
+    InverseSqrt { warmup: u64, timescale: f64 },
+    StableDecay(StableDecay),
+}
+
+/// The lowest rate of a cosine, of which exactly one form must be given.
+#[derive(Clone, Copy)]
+enum Minimum {
+    Rate(f64),
+    /// Divided by the optimizer's own rate and multiplied by the group's: other groups end elsewhere.
+    Absolute(f64),
+}
+
+impl Minimum {
+    fn read(read: &mut Arguments) -> Result<Minimum> {
+        match (read.optional_f64("min_lr")?, read.optional_f64("min_lr_rate")?) {
+            (Some(lr), None) => Ok(Minimum::Absolute(lr)),
+            (None, Some(rate)) => Ok(Minimum::Rate(rate)),
+            (Some(lr), Some(_)) => Err(read.error("min_lr", lr, "must not be given together with min_lr_rate")),
+            (None, None) => Err(read.error("min_lr", "missing", "must be given, or else min_lr_rate")),
+        }
+    }
+
+    fn of(self, group: &Group) -> f64 {
+        match self {
+            Minimum::Rate(rate) => group.lr * rate,
+            Minimum::Absolute(lr) if group.lr == group.default_lr => lr,
+            Minimum::Absolute(lr) => group.lr * (lr / group.default_lr),
+        }
+    }
+}
+
+impl Scheduler {
+    fn read(name: &str, read: &mut Arguments) -> Result<Scheduler> {
+        if name == "constant" {
+            // get_scheduler takes both counts for it too, and passes none on.
+            read.optional_steps("num_warmup_steps")?;
+            read.optional_steps("num_training_steps")?;
+            return Ok(Scheduler::Constant);
+        }
+        let warmup = read.steps("num_warmup_steps")?;
+        match name {
+            "constant_with_warmup" => {
+                read.optional_steps("num_training_steps")?;
+                return Ok(Scheduler::WarmConstant { warmup });
+            }
+            "inverse_sqrt" => {
+                read.optional_steps("num_training_steps")?;
+                let default = if warmup == 0 { 10_000.0 } else { warmup as f64 };
+                let timescale = read.f64_or("timescale", default)?;
+                if timescale <= 0.0 {
+                    return Err(read.error("timescale", timescale, "must be above 0: transformers divides by it"));
+                }
+                return Ok(Scheduler::InverseSqrt { warmup, timescale });
+            }
+            "warmup_stable_decay" => return Ok(Scheduler::StableDecay(StableDecay::read(read, warmup)?)),
+            _ => {}
+        }
+        let total = read.steps("num_training_steps")?;
+        Ok(match name {
+            "linear" => Scheduler::Linear { warmup, total },
+            "cosine" => {
+                let waves = read.f64_or("num_cycles", 0.5)?;
+                Scheduler::Cosine { warmup, total, waves, min: Minimum::Rate(0.0) }
+            }
+            "cosine_with_restarts" => {
+                let cycles = read.f64_or("num_cycles", 1.0)?;
+                if cycles < 0.0 {
+                    return Err(read.error("num_cycles", cycles, "must not be negative"));
+                }
+                Scheduler::CosineRestarts { warmup, total, cycles }
+            }
+            "cosine_with_min_lr" => {
+                let waves = read.f64_or("num_cycles", 0.5)?;
+                Scheduler::Cosine { warmup, total, waves, min: Minimum::read(read)? }
+            }
+            "cosine_warmup_with_min_lr" => {
+                let (waves, min) = (read.f64_or("num_cycles", 0.5)?, Minimum::read(read)?);
+                let first = read.optional_f64("warmup_lr_rate")?;
+                Scheduler::CosineFromFirst { warmup, total, waves, min, first }
+            }
+            "polynomial" => {
+                let (end, power) = (read.f64_or("lr_end", 1e-7)?, read.f64_or("power", 1.0)?);
+                if warmup == total {
+                    let rule = "must not equal num_warmup_steps: transformers divides by their difference";
+                    return Err(read.error("num_training_steps", total, rule));
+                }
+                if power <= 0.0 {
+                    return Err(read.error("power", power, "must be above 0"));
+                }
+                Scheduler::Polynomial { warmup, total, end, power }
+            }
+            other => return Err(read.error("name", other, "is not the name of a scheduler")),
+        })
+    }
+
+    fn schedule(&self, read: &Arguments, group: &Group) -> Result<Schedule> {
+        let lr = group.lr;
+        let warm =
+            |warmup: u64, after: Schedule| Schedule::join([Schedule::linear(0.0, lr).over(warmup), after], [warmup]);
+        Ok(match self {
+            Scheduler::Constant => Schedule::constant(lr),
+            Scheduler::WarmConstant { warmup } => Schedule::linear(0.0, lr).over(*warmup),
+            Scheduler::Linear { warmup, total } => {
+                warm(*warmup, Schedule::linear(lr, 0.0).over(total.saturating_sub(*warmup)))
+            }
+            // With num_training_steps at or below num_warmup_steps it flips between its extremes every step.
+            Scheduler::Cosine { warmup, total, waves, min } => {
+                let low = min.of(group);
+                let steps = total.saturating_sub(*warmup).max(1);
+                warm(*warmup, not_negative(wave(lr, low, *waves, steps, 0), low))
+            }
+            Scheduler::CosineRestarts { warmup, total, cycles } => {
+                warm(*warmup, restarts(lr, *cycles, total.saturating_sub(*warmup).max(1)))
+            }
+            Scheduler::CosineFromFirst { warmup, total, waves, min, first } => {
+                let low = min.of(group);
+                let steps = total.saturating_sub(*warmup).max(1);
+                let after = not_negative(wave(lr, low, *waves, steps, 1), low);
+                Schedule::join([warmup_from_first(lr, *warmup, *first), after], [*warmup])
+            }
+            Scheduler::Polynomial { warmup, total, end, power } => {
+                let default = group.default_lr;
+                if default <= *end {
+                    let rule = format!("must be below the optimizer's lr, {default}");
+                    return Err(read.error("lr_end", end, rule));
+                }
+                // As for `Minimum::Absolute`: the end is the optimizer's, scaled to the group.
+                let end = if lr == default { *end } else { lr * (end / default) };
+                let ramp = Schedule::polynomial(lr, end, *power);
+                warm(*warmup, ramp.over(total.saturating_sub(*warmup)))
+            }
+            Scheduler::InverseSqrt { warmup, timescale } => warm(*warmup, Schedule::inverse_sqrt(lr, *timescale)),
+            Scheduler::StableDecay(stable_decay) => stable_decay.schedule(lr),
+        })
+    }
+}
+
+/// `(t + 1) / warmup` of `lr`, or a line from the fraction `first` that reaches `lr` at the last warm-up step. A warm-up of
+/// a single step with `first` is that fraction alone: the peak is skipped.
+fn warmup_from_first(lr: f64, warmup: u64, first: Option<f64>) -> Schedule {
+    match first {
+        Some(first) if warmup <= 1 => Schedule::constant(lr * first),
+        Some(first) => Schedule::linear(lr * first, lr).over(warmup - 1),
+        None => Schedule::linear(lr / warmup.max(1) as f64, lr).over(warmup.saturating_sub(1)),
+    }
+}
+
+/// `cycles` half cosines in `steps` steps, each from `lr` to 0, and 0 after. The cycle follows from integers: transformers'
+/// float remainder can end a cycle one step late, as for 49 cycles in 49 steps.
+fn restarts(lr: f64, cycles: f64, steps: u64) -> Schedule {
+    let (length, total) = (steps as f64 / cycles, steps as f64);
+    let falls = if length.fract() == 0.0 {
+        Schedule::cosine(lr, 0.0).over(length as u64).repeat()
+    } else {
+        let left = total - (step() * cycles).modulo(total);
+        lr * (left * (FRAC_PI_2 / total)).sin().pow_int(2)
+    };
+    Schedule::join([falls, Schedule::constant(0.0)], [steps])
+}
+
+/// `GreedyLR`, whose bounds are rates: with a base below the default `min_lr` of 1e-3 it never reduces.
+/// It starts anew only when all groups are at their lowest: groups that get there at different times are refused, unless
+/// `horizon` ends before any could.
+fn greedy(mut read: Arguments, groups: &[Group], horizon: Option<u64>) -> Result<Vec<Recipe>> {
+    let better = match read.text_or("mode", "min")?.as_str() {
+        "min" => Better::Lower,
+        "max" => Better::Higher,
+        other => return Err(read.error("mode", other, "must be min or max")),
+    };
+    let threshold = read.f64_or("threshold", 1e-6)?;
+    let improvement = match read.text_or("threshold_mode", "abs")?.as_str() {
+        "rel" => Improvement::signed(better, threshold, 0.0),
+        "abs" => Improvement::signed(better, 0.0, threshold),
+        other => return Err(read.error("threshold_mode", other, "must be rel or abs")),
+    };
+    let (factor, eps) = (read.f64_or("factor", 0.95)?, read.f64_or("eps", 1e-8)?);
+    let min = read.numbers_per_group("min_lr", groups.len())?.unwrap_or_else(|| vec![1e-3; groups.len()]);
+    let max = read.numbers_per_group("max_lr", groups.len())?.unwrap_or_else(|| vec![1.0; groups.len()]);
+    let window = read.steps_or("window_size", 50)?;
+    let window = if read.bool_or("smooth", false)? { window } else { 1 };
+    let (patience, reset_start) = (read.steps_or("patience", 10)?, read.steps_or("reset_start", 500)?);
+    let share = |i: usize| [min[i], max[i], eps].map(|bound| bound / groups[i].lr);
+    let first_reset = reset_start.max(1).saturating_mul(patience.saturating_add(1));
+    if (1..groups.len()).any(|i| share(i) != share(0)) && horizon.is_none_or(|steps| steps > first_reset) {
+        let rule = "may be reached, and groups with other bounds, relative to their rates, are reset only together";
+        return Err(read.error("reset_start", reset_start, rule));
+    }
+    let rule = Greedy::new()
+        .factor(factor)
+        .patience(patience)
+        .improvement(improvement)
+        .pauses(read.steps_or("cooldown", 0)?, read.steps_or("warmup", 0)?)
+        .smooth(window as usize)
+        .reset_after(reset_start);
+    read.bool_or("verbose", false)?;
+    let recipe = |(group, (min, max)): (&Group, (&f64, &f64))| {
+        if group.lr <= 0.0 {
+            return Err(read.error(
+                "min_lr",
+                min,
+                format!("is a fraction of the rate, {}, which must be above 0", group.lr),
+            ));
+        }
+        let greedy = rule.bounds(min / group.lr, max / group.lr).min_change(eps / group.lr);
+        greedy.check()?;
+        Ok(Recipe { metric: Some(Metric::Greedy(greedy)), ..Recipe::new(group.lr) })
+    };
+    let recipes = groups.iter().zip(min.iter().zip(&max)).map(recipe).collect::<Result<_>>()?;
+    read.finish()?;
+    Ok(recipes)
+}

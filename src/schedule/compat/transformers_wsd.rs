@@ -1,0 +1,83 @@
+//! transformers' `warmup_stable_decay`: three phases, each between a fraction of the rate and the rate.
+
+use super::Arguments;
+use super::shapes::{not_negative, wave};
+use crate::error::Result;
+use crate::schedule::{Schedule, step};
+
+/// The lengths and shapes of the three phases.
+pub(super) struct StableDecay {
+    warmup: u64,
+    /// Negative if the phases overlap, which transformers does not check: the decay then begins in its midst.
+    stable: i64,
+    decay: u64,
+    rise: Shape,
+    fall: Shape,
+    min_ratio: f64,
+    waves: f64,
+}
+
+/// How a phase gets from one of its ends to the other.
+#[derive(Clone, Copy)]
+enum Shape {
+    Linear,
+    Cosine,
+    OneMinusSqrt,
+}
+
+impl StableDecay {
+    pub fn read(read: &mut Arguments, warmup: u64) -> Result<StableDecay> {
+        let decay = read.steps("num_decay_steps")?;
+        let total = read.optional_steps("num_training_steps")?;
+        let stable = match (read.optional_int("num_stable_steps")?, total) {
+            (Some(stable), _) => stable,
+            (None, Some(total)) => total as i64 - warmup as i64 - decay as i64,
+            (None, None) => {
+                return Err(read.error("num_stable_steps", "missing", "must be given, or else num_training_steps"));
+            }
+        };
+        let (rise, fall) = (shape(read, "warmup_type", "linear")?, shape(read, "decay_type", "cosine")?);
+        let (min_ratio, waves) = (read.f64_or("min_lr_ratio", 0.0)?, read.f64_or("num_cycles", 0.5)?);
+        Ok(StableDecay { warmup, stable, decay, rise, fall, min_ratio, waves })
+    }
+
+    /// The three phases at a rate of `lr`, and then `min_lr_ratio` of it.
+    pub fn schedule(&self, lr: f64) -> Schedule {
+        let min = lr * self.min_ratio;
+        let rise = match self.rise {
+            Shape::Linear => Schedule::linear(min, lr).over(self.warmup),
+            Shape::Cosine => Schedule::cosine(min, lr).over(self.warmup),
+            Shape::OneMinusSqrt => Schedule::polynomial(min, lr, 0.5).over(self.warmup),
+        };
+        let stable = self.stable.max(0) as u64;
+        let skipped = (-self.stable).max(0) as u64;
+        let fall = self.fall(lr, min, skipped).over(self.decay.saturating_sub(skipped));
+        let start = self.warmup.saturating_add(stable);
+        let end = start.saturating_add(self.decay.saturating_sub(skipped));
+        let pieces = [not_negative(rise, min), lr.into(), not_negative(fall, min), min.into()];
+        Schedule::join(pieces, [self.warmup, start, end])
+    }
+
+    /// The decay from its step `skipped` on. With more than half a wave it oscillates.
+    fn fall(&self, lr: f64, min: f64, skipped: u64) -> Schedule {
+        let steps = self.decay.max(1);
+        let progress = || (step() + skipped as f64) / steps as f64;
+        match self.fall {
+            Shape::Cosine if self.waves == 0.5 && skipped == 0 => Schedule::cosine(lr, min).over(steps),
+            Shape::Cosine => wave(lr, min, self.waves, steps, skipped),
+            Shape::Linear if skipped == 0 => Schedule::linear(lr, min).over(steps),
+            Shape::Linear => lr + (min - lr) * progress(),
+            Shape::OneMinusSqrt if skipped == 0 => Schedule::one_minus_sqrt(lr, min).over(steps),
+            Shape::OneMinusSqrt => lr + (min - lr) * progress().sqrt(),
+        }
+    }
+}
+
+fn shape(read: &mut Arguments, name: &str, default: &str) -> Result<Shape> {
+    match read.text_or(name, default)?.as_str() {
+        "linear" => Ok(Shape::Linear),
+        "cosine" => Ok(Shape::Cosine),
+        "1-sqrt" => Ok(Shape::OneMinusSqrt),
+        other => Err(read.error(name, other, "must be linear, cosine or 1-sqrt")),
+    }
+}

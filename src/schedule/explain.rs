@@ -1,0 +1,265 @@
+//! A schedule in words: what happens from which step to which, with the values at both. For people; the wording may change.
+
+use super::form::{Between, Binary, Form, Milestones, Shape, Unary};
+use super::number::{Number, Steps};
+use super::{Schedule, Warmup};
+use crate::error::Result;
+
+/// A stretch of steps with one description. `len` is None for what has no end. A start past u64 never comes.
+struct Piece {
+    start: u128,
+    len: Option<u64>,
+    words: String,
+}
+
+impl Schedule {
+    /// The schedule in words, a line for each piece with its steps and the values at both ends, and one for what comes
+    /// after the last. Errors as when an optimizer is built.
+    ///
+    /// ```
+    /// let lr = instep::Schedule::cosine(3e-4, 3e-5).over(1_800).warmup(200);
+    /// assert_eq!(
+    ///     lr.explain()?,
+    ///     "steps 0 to 199: linear warm-up from 0 (0 to 0.0002985)\n\
+    ///      steps 200 to 1999: half a cosine from 0.0003 to 0.00003 (0.0003 to 0.00003000021)\n\
+    ///      from step 2000 on: 0.00003\n"
+    /// );
+    /// # Ok::<(), instep::Error>(())
+    /// ```
+    pub fn explain(&self) -> Result<String> {
+        let total = self.len()?;
+        let mut pieces = Vec::new();
+        self.pieces(0, &mut pieces);
+        let mut text = String::new();
+        for Piece { start, len, words } in pieces {
+            let Ok(start) = u64::try_from(start) else { break };
+            let (steps, last) = match len {
+                Some(0) => continue,
+                Some(1) => (format!("step {start}"), start),
+                Some(len) => {
+                    let last = start.saturating_add(len - 1);
+                    (format!("steps {start} to {last}"), last)
+                }
+                None => (format!("from step {start} on"), start),
+            };
+            let (from, to) = (short(self.at(start)?), short(self.at(last)?));
+            let values = match len {
+                _ if words == constant(&from) => String::new(),
+                None => format!(" (starts at {from})"),
+                Some(_) if from == to => format!(" ({from})"),
+                Some(_) => format!(" ({from} to {to})"),
+            };
+            text += &format!("{steps}: {words}{values}\n");
+        }
+        if let Some(end) = total {
+            text += &format!("from step {end} on: {}\n", short(self.at(end)?));
+        }
+        Ok(text)
+    }
+
+    /// Adds the pieces of this schedule, which starts at `start`, and returns where it ends.
+    fn pieces(&self, start: u128, pieces: &mut Vec<Piece>) -> Option<u128> {
+        match &self.0 {
+            Form::Then(parts) => {
+                let mut at = Some(start);
+                for part in parts {
+                    // All but the last have an end, or the schedule would have been refused.
+                    at = part.pieces(at.unwrap_or(start), pieces);
+                }
+                at
+            }
+            Form::Join { pieces: parts, boundaries } => {
+                let mut from = start;
+                for (part, boundary) in parts.iter().zip(boundaries) {
+                    let to = start + u128::from(count(boundary));
+                    pieces.push(Piece { start: from, len: Some((to - from) as u64), words: part.words() });
+                    from = to;
+                }
+                parts.last().map_or(Some(from), |last| last.pieces(from, pieces))
+            }
+            Form::Warmup { inner, form, steps } => {
+                let len = warmup_len(*form, steps);
+                let words = match form {
+                    Warmup::FromZero => "linear warm-up from 0",
+                    Warmup::FromFirst => "linear warm-up from the first share to the full value",
+                    Warmup::Between => "linear warm-up between 0 and the full value",
+                    Warmup::ZeroTwice => "0 twice, then linear warm-up",
+                };
+                pieces.push(Piece { start, len: Some(len), words: words.to_owned() });
+                inner.pieces(start + u128::from(len), pieces)
+            }
+            _ => {
+                let len = self.duration();
+                pieces.push(Piece { start, len, words: self.words() });
+                len.map(|len| start + u128::from(len))
+            }
+        }
+    }
+
+    /// The length. A part cannot be asked for its own: by itself it may break a rule that it keeps where it stands.
+    fn duration(&self) -> Option<u64> {
+        let longest = |parts: &[&Schedule]| parts.iter().try_fold(0, |all: u64, part| Some(all.max(part.duration()?)));
+        match &self.0 {
+            Form::Ramp { over, .. } => Some(count(over)),
+            Form::Over { steps, .. } => Some(count(steps)),
+            Form::Then(parts) => parts.iter().try_fold(0, |all: u64, part| Some(all.saturating_add(part.duration()?))),
+            Form::Join { pieces, boundaries } => {
+                Some(boundaries.last().map_or(0, count).saturating_add(pieces.last()?.duration()?))
+            }
+            Form::Delay { inner, steps } => Some(inner.duration()?.saturating_add(count(steps))),
+            Form::Every { inner, steps } => Some(inner.duration()?.saturating_mul(count(steps))),
+            Form::Warmup { inner, form, steps } => Some(inner.duration()?.saturating_add(warmup_len(*form, steps))),
+            Form::Clamp { inner, .. } => inner.duration(),
+            Form::Repeat { inner, times } => Some(inner.duration()?.saturating_mul((*times)?)),
+            Form::Unary { of, .. } => of.duration(),
+            Form::PowInt { base, .. } => base.duration(),
+            Form::Binary { left, right, .. } => longest(&[left, right]),
+            Form::Select { condition, then, otherwise } => longest(&[condition, then, otherwise]),
+            Form::Constant(_)
+            | Form::Step
+            | Form::Exponential { .. }
+            | Form::StepDecay { .. }
+            | Form::MultiStep { .. }
+            | Form::InverseSqrt { .. }
+            | Form::InverseTime { .. }
+            | Form::PowerLaw { .. }
+            | Form::Piecewise { .. }
+            | Form::Progress(_) => None,
+        }
+    }
+
+    fn words(&self) -> String {
+        match &self.0 {
+            Form::Constant(value) => constant(&real(value)),
+            Form::Step => "the step".to_owned(),
+            Form::Ramp { shape, from, to, .. } => format!("{} from {} to {}", curve(shape), real(from), real(to)),
+            Form::Exponential { init, factor } => format!("{}, times {} with each step", real(init), real(factor)),
+            Form::StepDecay { init, factor, every } => {
+                format!("{}, times {} every {} steps", real(init), real(factor), count(every))
+            }
+            Form::MultiStep { init, factor, milestones } => {
+                let at = match milestones {
+                    Milestones::Steps(steps) => format!("{steps:?}"),
+                    Milestones::Fractions { of, at } => format!("{at:?} of {} steps", count(of)),
+                };
+                format!("{}, times {} at each of {at}", real(init), real(factor))
+            }
+            Form::InverseSqrt { init, timescale } => format!("{0} · √({1} / ({1} + t))", real(init), real(timescale)),
+            Form::InverseTime { init, rate } => format!("{} / (1 + {} t)", real(init), real(rate)),
+            Form::PowerLaw { factor, exponent, shift } => {
+                format!("{} · (t + {})^{}", real(factor), real(shift), real(exponent))
+            }
+            Form::Piecewise { between, steps, values } => {
+                let how = match between {
+                    Between::Constant => "constant between",
+                    Between::Linear => "straight lines between",
+                    Between::Cosine => "half cosines between",
+                };
+                let last = steps.last().map_or(String::new(), |last| format!(", the last at {last}"));
+                format!("{} given values{last}, {how}", values.len())
+            }
+            Form::Over { inner, .. } => inner.words(),
+            Form::Then(parts) => parts.iter().map(Schedule::words).collect::<Vec<_>>().join(", then "),
+            Form::Join { pieces, boundaries } => {
+                let at: Vec<u64> = boundaries.iter().map(count).collect();
+                let parts: Vec<String> = pieces.iter().map(Schedule::words).collect();
+                format!("{}, changing at {at:?}", parts.join(", then "))
+            }
+            Form::Delay { inner, steps } => format!("{}, {} steps later", inner.words(), count(steps)),
+            Form::Every { inner, steps } => format!("once every {} steps: {}", count(steps), inner.words()),
+            Form::Warmup { inner, steps, .. } => format!("{} after {} steps of warm-up", inner.words(), count(steps)),
+            Form::Clamp { inner, min, max } => format!("{}, kept in [{}, {}]", inner.words(), real(min), real(max)),
+            Form::Repeat { inner, times: None } => format!("for ever: {}", inner.words()),
+            Form::Repeat { inner, times: Some(times) } => format!("{times} times: {}", inner.words()),
+            Form::Progress(inner) => format!("on the progress clock: {}", inner.words()),
+            Form::Unary { op, of } => format!("{}({})", unary(*op), of.words()),
+            Form::PowInt { base, exponent } => format!("({})^{exponent}", base.words()),
+            Form::Binary { op, left, right } => format!("({}) {} ({})", left.words(), binary(*op), right.words()),
+            Form::Select { condition, then, otherwise } => {
+                format!("if {}: {}; else {}", condition.words(), then.words(), otherwise.words())
+            }
+        }
+    }
+}
+
+fn warmup_len(form: Warmup, steps: &Steps) -> u64 {
+    let late = u64::from(form == Warmup::ZeroTwice && count(steps) > 0);
+    count(steps).saturating_add(late)
+}
+
+fn constant(value: &str) -> String {
+    format!("constant {value}")
+}
+
+fn curve(shape: &Shape) -> String {
+    match shape {
+        Shape::Linear => "linear".to_owned(),
+        Shape::Cosine => "half a cosine".to_owned(),
+        Shape::CosinePower { exponent, k } => {
+            format!("half a cosine (exponent {}, k {})", real(exponent), real(k))
+        }
+        Shape::Polynomial { power } => format!("polynomial of power {}", real(power)),
+        Shape::PolynomialK { power, k } => format!("polynomial of power {} (k {})", real(power), real(k)),
+        Shape::PowerRise { power: Number::Literal(0.5) } => "1 - √".to_owned(),
+        Shape::PowerRise { power } => format!("the {} power of the time", real(power)),
+        Shape::Exponential => "exponential".to_owned(),
+        Shape::Tanh { start, end } => format!("tanh({} to {})", real(start), real(end)),
+        Shape::Rex { d } => format!("reflected exponential ({})", real(d)),
+        Shape::HalfLife => "half-life".to_owned(),
+        Shape::LogRise => "logarithmic".to_owned(),
+    }
+}
+
+fn unary(op: Unary) -> &'static str {
+    match op {
+        Unary::Neg => "-",
+        Unary::Abs => "abs",
+        Unary::Floor => "floor",
+        Unary::Sqrt => "sqrt",
+        Unary::Exp => "exp",
+        Unary::Ln => "ln",
+        Unary::Sin => "sin",
+        Unary::Cos => "cos",
+        Unary::Tanh => "tanh",
+    }
+}
+
+fn binary(op: Binary) -> &'static str {
+    match op {
+        Binary::Add => "+",
+        Binary::Sub => "-",
+        Binary::Mul => "·",
+        Binary::Div => "/",
+        Binary::FloorDiv => "//",
+        Binary::Mod => "mod",
+        Binary::Pow => "^",
+        Binary::Min => "or, if smaller,",
+        Binary::Max => "or, if larger,",
+        Binary::Less => "<",
+        Binary::LessEqual => "<=",
+        Binary::Equal => "=",
+    }
+}
+
+fn real(number: &Number) -> String {
+    match number {
+        Number::Literal(value) => short(*value),
+        Number::Knob { name, value } => format!("{name} (now {})", short(*value)),
+        Number::Reached => "the value reached".to_owned(),
+    }
+}
+
+/// The count as it is written; a negative one never gets past the check.
+fn count(steps: &Steps) -> u64 {
+    match steps {
+        Steps::Literal(value) => u64::try_from(*value).unwrap_or(0),
+        Steps::Knob { value, .. } => *value,
+    }
+}
+
+/// A value with seven digits.
+fn short(value: f64) -> String {
+    let rounded: f64 = format!("{value:.6e}").parse().unwrap_or(value);
+    let plain = rounded == 0.0 || (1e-5..1e16).contains(&rounded.abs());
+    if plain { format!("{rounded}") } else { format!("{rounded:e}") }
+}

@@ -1,0 +1,242 @@
+//! The rate goes down when a metric stops getting better: a state machine fed by observed metrics.
+//!
+//! A [`Plateau`] is plain data, its state is another; [`Plateau::observe`] is the one function from the state and a metric
+//! to the next state, pure, in f64, without allocation. What multiplies the learning rate is [`PlateauState::scale`].
+
+use bytemuck::{Pod, Zeroable};
+
+use super::{Better, Improvement};
+use crate::error::{Error, Result};
+
+/// Multiplies the rate by `factor` whenever more than `patience` observations in a row were not better than the best.
+///
+/// Defaults: factor 0.1, patience 10, better means lower by a fraction of 1e-4 of the best's magnitude, no cool-down, no
+/// lower bound. Peers: torch `ReduceLROnPlateau`, optax `reduce_on_plateau` (whose patience is one more).
+///
+/// ```
+/// use instep::Plateau;
+/// let plateau = Plateau::new().factor(0.5).patience(0);
+/// let mut state = plateau.start();
+/// for loss in [1.0, 0.9, 0.95] {
+///     state = plateau.observe(state, loss);
+/// }
+/// assert_eq!(state.scale, 0.5);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
+pub struct Plateau {
+    factor: f64,
+    patience: u64,
+    improvement: Improvement,
+    cooldown: u64,
+    min_scale: f64,
+    min_change: f64,
+    average: u64,
+    ignore: u64,
+}
+
+/// What a [`Plateau`] remembers between observations.
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub struct PlateauState {
+    /// Multiplies the learning rate.
+    pub scale: f64,
+    /// The best metric so far; infinite before the first.
+    pub best: f64,
+    /// The mean of the metrics observed since the last decision.
+    pub mean: f64,
+    /// How many metrics that mean is of.
+    pub count: u64,
+    /// How many decisions in a row saw nothing better.
+    pub bad: u64,
+    /// How many decisions of the cool-down are left.
+    pub cooldown: u64,
+    /// How many of the first metrics are still to be ignored.
+    pub ignore: u64,
+}
+
+const _: () = assert!(size_of::<PlateauState>() == 56 && align_of::<PlateauState>() == 8);
+
+impl Default for Plateau {
+    fn default() -> Plateau {
+        Plateau::new()
+    }
+}
+
+impl Plateau {
+    /// A plateau rule with the defaults above.
+    pub fn new() -> Plateau {
+        Plateau {
+            factor: 0.1,
+            patience: 10,
+            improvement: Improvement::relative(Better::Lower, 1e-4),
+            cooldown: 0,
+            min_scale: 0.0,
+            min_change: 0.0,
+            average: 1,
+            ignore: 0,
+        }
+    }
+
+    /// What a reduction multiplies the scale by: at least 0, below 1.
+    pub fn factor(self, factor: f64) -> Plateau {
+        Plateau { factor, ..self }
+    }
+
+    /// How many observations in a row may fail to be better without consequence.
+    pub fn patience(self, observations: u64) -> Plateau {
+        Plateau { patience: observations, ..self }
+    }
+
+    /// What counts as better.
+    pub fn improvement(self, improvement: Improvement) -> Plateau {
+        Plateau { improvement, ..self }
+    }
+
+    /// How many observations after a reduction do not count as bad. The best still moves with them.
+    pub fn cooldown(self, observations: u64) -> Plateau {
+        Plateau { cooldown: observations, ..self }
+    }
+
+    /// The scale below which no reduction leads.
+    pub fn min_scale(self, scale: f64) -> Plateau {
+        Plateau { min_scale: scale, ..self }
+    }
+
+    /// Reductions of at most this much are not made. Peer: torch's `eps`, which is in units of the rate.
+    pub fn min_change(self, scale: f64) -> Plateau {
+        Plateau { min_change: scale, ..self }
+    }
+
+    /// Decides on the mean of this many metrics at a time. Peer: optax's `accumulation_size`.
+    pub fn average(self, observations: u64) -> Plateau {
+        Plateau { average: observations, ..self }
+    }
+
+    /// Ignores this many metrics at the start, those of the warm-up.
+    pub fn ignore_first(self, observations: u64) -> Plateau {
+        Plateau { ignore: observations, ..self }
+    }
+
+    /// Checks every constant.
+    ///
+    /// # Errors
+    /// Names the constant that breaks its rule.
+    pub fn check(&self) -> Result<()> {
+        // Not below 0 alone: torch accepts negative factors, whose first reduction leads to the lower bound.
+        if !self.factor.is_finite() || self.factor >= 1.0 {
+            return Err(Error::argument("plateau.factor", self.factor, "must be below 1"));
+        }
+        let bounds = [("plateau.min_scale", self.min_scale), ("plateau.min_change", self.min_change)];
+        if let Some((name, value)) = bounds.into_iter().find(|(_, value)| !value.is_finite() || *value < 0.0) {
+            return Err(Error::argument(name, value, "must be finite and not negative"));
+        }
+        if self.average == 0 {
+            return Err(Error::argument("plateau.average", 0, "must be at least 1 observation"));
+        }
+        self.improvement.check("plateau.improvement")
+    }
+
+    /// The state before the first observation.
+    pub fn start(&self) -> PlateauState {
+        let best = self.improvement.worst();
+        PlateauState { scale: 1.0, best, mean: 0.0, count: 0, bad: 0, cooldown: 0, ignore: self.ignore }
+    }
+
+    /// The state after `metric` was observed. NaN is not better, and so counts as bad.
+    pub fn observe(&self, mut state: PlateauState, metric: f64) -> PlateauState {
+        if state.ignore > 0 {
+            state.ignore -= 1;
+            return state;
+        }
+        let count = state.count as f64;
+        state.mean = (count * state.mean + metric) / (count + 1.0);
+        state.count += 1;
+        if state.count < self.average {
+            return state;
+        }
+        let seen = state.mean;
+        (state.mean, state.count) = (0.0, 0);
+        if self.improvement.is_better(seen, state.best) {
+            state.best = seen;
+            state.bad = 0;
+        } else {
+            state.bad += 1;
+        }
+        if state.cooldown > 0 {
+            state.cooldown -= 1;
+            state.bad = 0;
+        }
+        if state.bad > self.patience {
+            let lower = (state.scale * self.factor).max(self.min_scale);
+            if state.scale - lower > self.min_change {
+                state.scale = lower;
+            }
+            state.cooldown = self.cooldown;
+            state.bad = 0;
+        }
+        state
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scales(plateau: Plateau, metrics: &[f64]) -> Vec<f64> {
+        plateau.check().unwrap();
+        let mut state = plateau.start();
+        let mut observe = |metric: &f64| {
+            state = plateau.observe(state, *metric);
+            state.scale
+        };
+        metrics.iter().map(&mut observe).collect()
+    }
+
+    #[test]
+    fn a_reduction_comes_after_more_than_patience_bad_observations() {
+        let plateau = Plateau::new().factor(0.5).patience(2);
+        assert_eq!(scales(plateau, &[1.0, 1.0, 1.0, 1.0, 1.0]), [1.0, 1.0, 1.0, 0.5, 0.5]);
+    }
+
+    #[test]
+    fn the_best_moves_during_the_cooldown() {
+        let plateau = Plateau::new().factor(0.5).patience(0).cooldown(2);
+        assert_eq!(scales(plateau, &[1.0, 2.0, 0.5, 0.6, 0.7]), [1.0, 0.5, 0.5, 0.5, 0.25]);
+    }
+
+    #[test]
+    fn means_are_decided_on_and_the_first_metrics_ignored() {
+        let plateau = Plateau::new().factor(0.5).patience(0).average(2).ignore_first(1);
+        // 0 is ignored; the means are 2, 1.5 and 3.
+        assert_eq!(scales(plateau, &[0.0, 1.0, 3.0, 1.0, 2.0, 0.0, 6.0]), [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5]);
+    }
+
+    #[test]
+    fn no_reduction_leads_below_the_bound_or_is_smaller_than_the_smallest_change() {
+        let plateau = Plateau::new().factor(0.1).patience(0).min_scale(0.05);
+        assert_eq!(scales(plateau, &[1.0, 1.0, 1.0, 1.0]), [1.0, 0.1, 0.05, 0.05]);
+        let plateau = Plateau::new().factor(0.5).patience(0).min_change(0.25);
+        assert_eq!(scales(plateau, &[1.0, 1.0, 1.0, 1.0]), [1.0, 0.5, 0.5, 0.5]);
+    }
+
+    #[test]
+    fn nan_counts_as_bad() {
+        let plateau = Plateau::new().factor(0.5).patience(1);
+        assert_eq!(scales(plateau, &[1.0, f64::NAN, f64::NAN, 0.5]), [1.0, 1.0, 0.5, 0.5]);
+    }
+
+    #[test]
+    fn constants_out_of_their_range_are_refused() {
+        let broken = [
+            Plateau::new().factor(1.0),
+            Plateau::new().factor(f64::NAN),
+            Plateau::new().min_scale(-1.0),
+            Plateau::new().min_change(f64::INFINITY),
+            Plateau::new().average(0),
+        ];
+        for plateau in broken {
+            assert!(matches!(plateau.check(), Err(Error::Argument { .. })), "{plateau:?}");
+        }
+    }
+}

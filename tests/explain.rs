@@ -1,0 +1,54 @@
+//! Schedules in words: every accepted schedule has some, and their steps follow each other without a gap.
+
+#[path = "serde/any_schedule.rs"]
+mod any_schedule;
+
+use instep::{Schedule, Warmup, reached};
+use proptest::prelude::*;
+
+/// The steps that a line is about: the first, and the last if there is one.
+fn span(line: &str) -> (u64, Option<u64>) {
+    let words: Vec<&str> = line.split(':').next().unwrap().split(' ').collect();
+    match words[..] {
+        ["step", at] => (at.parse().unwrap(), Some(at.parse().unwrap())),
+        ["steps", from, "to", to] => (from.parse().unwrap(), Some(to.parse().unwrap())),
+        ["from", "step", at, "on"] => (at.parse().unwrap(), None),
+        _ => panic!("{line}"),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4_000, max_global_rejects: 400_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_accepted_schedule_is_explained_from_its_first_step_to_for_ever(schedule in any_schedule::schedule()) {
+        prop_assume!(schedule.len().is_ok());
+        let text = schedule.explain().unwrap();
+        let spans: Vec<_> = text.lines().map(span).collect();
+        prop_assert_eq!(spans[0].0, 0, "{}", text);
+        for pair in spans.windows(2) {
+            prop_assert_eq!(pair[0].1.and_then(|last| last.checked_add(1)), Some(pair[1].0), "{}", text);
+        }
+        prop_assert!([None, Some(u64::MAX)].contains(&spans.last().unwrap().1), "{}", text);
+    }
+}
+
+#[test]
+fn each_piece_has_its_steps_its_words_and_its_values() {
+    let lr = Schedule::linear(0.0, 1.0)
+        .over(4)
+        .then(Schedule::constant(1.0).over(1))
+        .then(Schedule::cosine(reached(), 0.0).over(0))
+        .then(Schedule::step_decay(1.0, 0.5, 2));
+    let text = "steps 0 to 3: linear from 0 to 1 (0 to 0.75)\n\
+                step 4: constant 1\n\
+                from step 5 on: 1, times 0.5 every 2 steps (starts at 1)\n";
+    assert_eq!(lr.explain().unwrap(), text);
+
+    let late = Schedule::constant(2.0).over(3).warmup_as(Warmup::ZeroTwice, 4);
+    let text = "steps 0 to 4: 0 twice, then linear warm-up (0 to 1.5)\n\
+                steps 5 to 7: constant 2\n\
+                from step 8 on: 2\n";
+    assert_eq!(late.explain().unwrap(), text);
+    assert!(Schedule::constant(1.0).then(Schedule::constant(2.0)).explain().is_err());
+}

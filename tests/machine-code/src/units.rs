@@ -1,0 +1,160 @@
+//! What is compiled: the update unit of a few optimizers, with the text that the library generates for each.
+
+use std::fs;
+use std::path::Path;
+
+use instep::{Adam, AdamW, Buffer, Device, Momentum, Optimizer, OptimizerBuilder, Schedule, Sgd, Tensor, Warmup};
+
+/// A unit's text, and the name and text of each header.
+#[derive(Debug)]
+pub struct Unit {
+    /// What the table calls it.
+    pub name: &'static str,
+    /// `kernels/update.cu`.
+    pub text: String,
+    /// The other files of `kernels/`, and what the library generates.
+    pub headers: Vec<(String, String)>,
+    /// The bytes that each rule's own constant states, in the order of the groups.
+    pub bytes_per_param: Vec<usize>,
+}
+
+impl Unit {
+    /// The names of its kernels, read from the text.
+    pub fn kernels(&self) -> Vec<&str> {
+        let after_mark = self.text.split("extern \"C\" __global__ void ").skip(1);
+        let without_bounds = after_mark.filter_map(|rest| match rest.strip_prefix("__launch_bounds__(") {
+            Some(bounds) => bounds.split_once(") ").map(|(_, rest)| rest),
+            None => Some(rest),
+        });
+        without_bounds.filter_map(|rest| rest.split_once('(')).map(|(name, _)| name).collect()
+    }
+
+    /// Threads of a block, as `kernels/update.cu` states them.
+    pub fn threads(&self) -> Option<u32> {
+        let (_, after) = self.text.split_once("constexpr u32 THREADS = ")?;
+        after.split_once(';')?.0.parse().ok()
+    }
+
+    /// Replaces `from`, which must occur once in all texts, for tests that plant a fault.
+    pub fn patch(mut self, from: &str, to: &str) -> Self {
+        let texts = std::iter::once(&mut self.text).chain(self.headers.iter_mut().map(|(_, text)| text));
+        let mut holders: Vec<_> = texts.filter(|text| text.contains(from)).collect();
+        let [holder] = &mut holders[..] else { panic!("{} texts hold {from:?}, but one must", holders.len()) };
+        **holder = holder.replacen(from, to, 1);
+        assert!(!holder.contains(from) || to.contains(from), "{from:?} must occur once");
+        self
+    }
+}
+
+/// All of them: one rule each, and at last many rules in one launch.
+pub fn all() -> Vec<Unit> {
+    vec![adamw(), constant_adamw(), adam(), sgd(), momentum(), every_sgd(), everything()]
+}
+
+/// AdamW with the usual schedule: the unit whose machine code is looked at.
+pub fn adamw() -> Unit {
+    let lr = || Schedule::linear(0.0, 3e-4).over(200).then(Schedule::cosine(3e-4, 3e-5).over(1_800));
+    unit("AdamW, warm-up and cosine", || builder().group(AdamW::new(lr()).weight_decay(0.1), &[tensor()]))
+}
+
+/// AdamW with a constant rate.
+pub fn constant_adamw() -> Unit {
+    unit("AdamW, constant rate", || builder().group(AdamW::new(1e-3), &[tensor()]))
+}
+
+/// Adam with coupled weight decay.
+pub fn adam() -> Unit {
+    let lr = || Schedule::exponential(1e-3, 1e-5).over(1_000);
+    unit("Adam", || builder().group(Adam::new(lr()).weight_decay(0.01), &[tensor()]))
+}
+
+/// SGD without any state.
+pub fn sgd() -> Unit {
+    unit("SGD", || builder().group(Sgd::new(steps()), &[tensor()]))
+}
+
+/// SGD with Nesterov's momentum.
+pub fn momentum() -> Unit {
+    let momentum = || Schedule::linear(0.85, 0.95).over(500);
+    unit("SGD, momentum", || builder().group(Sgd::new(steps()).momentum(Momentum::Nesterov, momentum()), &[tensor()]))
+}
+
+/// Every form of SGD, each in a group of its own.
+pub fn every_sgd() -> Unit {
+    let heavy = || Sgd::new(steps()).momentum(Momentum::Heavy, 0.9).weight_decay(5e-4).dampening(0.1);
+    let nesterov = || Sgd::new(steps()).momentum(Momentum::Nesterov, Schedule::linear(0.85, 0.95).over(500));
+    unit("every form of SGD", || {
+        builder()
+            .group(Sgd::new(steps()).maximize(), &[tensor()])
+            .group(heavy(), &[tensor()])
+            .group(nesterov(), &[tensor()])
+    })
+}
+
+/// Six groups with different rules and schedules in one optimizer.
+pub fn everything() -> Unit {
+    let long = || {
+        let rise = Schedule::polynomial(1e-3, 1e-5, 2.0).over(900).warmup(100);
+        rise.then(Schedule::exponential(1e-5, 1e-7).over(50))
+    };
+    let cycles =
+        || Schedule::cosine(1e-3, 0.0).over(100).repeat_times(3).then(Schedule::linear(1e-3, 0.0).over(10).repeat());
+    let product =
+        || Schedule::exponential_decay(1.0, 0.999).product(Schedule::step_decay(1e-2, 0.5, 30)).clamp(1e-5, 5e-3);
+    let fractions =
+        || Schedule::multi_step_fractions(0.1, 0.1, 1_000, vec![0.3, 0.6, 0.9]).warmup_as(Warmup::FromFirst, 5);
+    let scheduled_beta = || Adam::new(cycles()).beta1(Schedule::linear(0.85, 0.95).over(77)).weight_decay(0.01);
+    unit("six groups, six rules", || {
+        builder()
+            .group(AdamW::new(long()).weight_decay(Schedule::constant(0.1)), &[tensor()])
+            .group(scheduled_beta(), &[tensor()])
+            .group(AdamW::new(product()).maximize(), &[tensor()])
+            .group(Adam::new(fractions()), &[tensor()])
+            .group(Sgd::new(1e-2), &[tensor()])
+            .group(Sgd::new(1e-2).momentum(Momentum::Nesterov, 0.9).weight_decay(1e-4), &[tensor()])
+    })
+}
+
+fn steps() -> Schedule {
+    Schedule::multi_step(0.1, 0.1, vec![30_000, 60_000])
+}
+
+fn builder() -> OptimizerBuilder {
+    Optimizer::builder(&Device::host())
+}
+
+/// A small tensor of its own that lives as long as the program.
+fn tensor() -> Tensor {
+    let buffer = || Buffer::f32(Box::leak(Box::new([0f32; 8])).as_mut_ptr() as u64, 8);
+    // SAFETY: the buffers are never freed, and nothing but an optimizer that never steps knows them.
+    unsafe { Tensor::new(buffer(), buffer()) }
+}
+
+/// The unit of the optimizer that `builder` describes, whose text an emission gives and whose bytes a build.
+fn unit(name: &'static str, builder: impl Fn() -> OptimizerBuilder) -> Unit {
+    let generated = builder().emit().expect("the groups are valid");
+    let optimizer = builder().build().expect("the CPU backend takes every rule");
+    let bytes_per_param = optimizer.tensors().map(|tensor| tensor.bytes_per_param).collect();
+
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../kernels");
+    let mut headers = vec![("generated.cuh".to_string(), generated)];
+    for entry in fs::read_dir(&folder).expect("kernels/ is part of the repository") {
+        let path = entry.expect("kernels/ can be listed").path();
+        if path.extension().is_some_and(|extension| extension == "cuh") {
+            let name = path.file_name().expect("a listed path has a name").to_string_lossy().into_owned();
+            headers.push((name, fs::read_to_string(&path).expect("a header is UTF-8")));
+        }
+    }
+    let text = fs::read_to_string(folder.join("update.cu")).expect("kernels/update.cu is UTF-8");
+    Unit { name, text, headers, bytes_per_param }
+}
+
+#[test]
+fn kernels_and_threads_are_read_from_the_text() {
+    let text = "constexpr u32 THREADS = 256;  // tuned
+extern \"C\" __global__ void __launch_bounds__(THREADS, 4) one(const Step step) {}
+extern \"C\" __global__ void two(int n) {}";
+    let unit = Unit { name: "a test's", text: text.to_owned(), headers: Vec::new(), bytes_per_param: Vec::new() };
+    assert_eq!((unit.kernels(), unit.threads()), (vec!["one", "two"], Some(256)));
+    assert!(sgd().kernels().contains(&"update"), "kernels/update.cu");
+}

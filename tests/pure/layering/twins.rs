@@ -1,0 +1,67 @@
+//! What stands in the kernels and in Rust is the same.
+
+use super::root;
+
+/// The number that follows `name` and `=` in the file at `path`, e.g. `CHUNK = 2048`.
+#[track_caller]
+fn number(path: &str, name: &str) -> u64 {
+    let text = std::fs::read_to_string(root().join(path)).unwrap();
+    let found = text.lines().find_map(|line| {
+        let (left, right) = line.split_once('=')?;
+        let declared = left.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == name);
+        let digits: String = right.trim_start().chars().take_while(|c| c.is_ascii_digit() || *c == '_').collect();
+        (declared && line.contains("const")).then(|| digits.replace('_', "").parse().ok())?
+    });
+    found.unwrap_or_else(|| panic!("{path} declares no number {name}"))
+}
+
+#[test]
+fn numbers_that_stand_in_kernels_and_in_rust_are_equal() {
+    let layout = "src/plan/layout.rs";
+    for (name, kernel) in [
+        ("CHUNK", "kernels/state.cuh"),
+        ("VECTOR", "kernels/walk.cuh"),
+        ("WARP", "kernels/types.cuh"),
+        ("MAX_HYPERPARAMETERS", "kernels/state.cuh"),
+    ] {
+        assert_eq!(number(kernel, name), number(layout, name), "{name} of {kernel} and {layout}");
+    }
+    assert_eq!(number("kernels/update.cu", "THREADS"), number("src/optimizer/cuda.rs", "THREADS"));
+}
+
+#[test]
+fn layouts_are_asserted_on_both_sides() {
+    let sizes = |path: &str, before: &str| -> Vec<u64> {
+        let text = std::fs::read_to_string(root().join(path)).unwrap();
+        let asserts = text.lines().filter(|line| line.contains(before));
+        let size =
+            |line: &str| line.split("==").nth(1)?.trim().split(|c: char| !c.is_ascii_digit()).next()?.parse().ok();
+        let mut sizes: Vec<u64> = asserts.filter_map(size).collect();
+        sizes.sort_unstable();
+        sizes
+    };
+    let kernels = sizes("kernels/state.cuh", "static_assert(sizeof(");
+    assert!(kernels.len() >= 8, "state.cuh asserts its structs: {kernels:?}");
+    assert_eq!(kernels, sizes("src/plan/layout.rs", "assert!(size_of::<"));
+}
+
+/// Bytes per parameter as the head of a kernel file says them: `28 B per parameter`.
+fn stated_bytes(path: &str) -> Vec<usize> {
+    let text = std::fs::read_to_string(root().join(path)).unwrap();
+    let head = text.lines().take_while(|line| line.starts_with("//")).collect::<Vec<_>>().join(" ");
+    let stated = head.match_indices(" B per parameter").map(|(at, _)| &head[..at]);
+    stated.map(|before| before.rsplit(' ').next().unwrap().parse().unwrap()).collect()
+}
+
+#[test]
+fn bytes_per_parameter_are_those_that_the_kernels_state() {
+    use instep::{AdamW, Device, Momentum, Optimizer, Sgd};
+    let pair = crate::owned::Pair::small();
+    let bytes = |builder: instep::OptimizerBuilder| builder.build().unwrap().tensors().next().unwrap().bytes_per_param;
+    let builder = || Optimizer::builder(&Device::host());
+    let adam = bytes(builder().group(AdamW::new(0.1), &[pair.tensor()]));
+    assert_eq!(stated_bytes("kernels/adam.cuh"), [adam]);
+    let plain = bytes(builder().group(Sgd::new(0.1), &[pair.tensor()]));
+    let heavy = bytes(builder().group(Sgd::new(0.1).momentum(Momentum::Heavy, 0.9), &[pair.tensor()]));
+    assert_eq!(stated_bytes("kernels/sgd.cuh"), [plain, heavy]);
+}

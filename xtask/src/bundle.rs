@@ -1,0 +1,105 @@
+//! `cargo xtask gpu-bundle`: a folder for a machine that has a GPU but neither Rust nor a network. It holds the device tests,
+//! the bench and the example, in release and stripped, and what runs them: the files of `xtask/bundle/`.
+
+use crate::{Network, cargo, target_folder};
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+/// What the folder may weigh: some machines take no more at once.
+const MAX_BYTES: u64 = 55 << 20;
+
+/// A program: its kind and name as cargo's arguments say them. Its name in the folder is the same.
+const PROGRAMS: [(&str, &str); 3] = [("--test", "device"), ("--bench", "step"), ("--example", "digits")];
+
+/// Files that go along as they are, and whether each is run by its name.
+const FILES: [(&str, &str, Mode); 4] = [
+    ("run.sh", include_str!("../bundle/run.sh"), Mode::Program),
+    ("results.py", include_str!("../bundle/results.py"), Mode::Text),
+    ("peers.py", include_str!("../bundle/peers.py"), Mode::Text),
+    ("sanitize.txt", include_str!("../bundle/sanitize.txt"), Mode::Text),
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Text,
+    Program,
+}
+
+/// Makes the folder, or renews what it holds; results that lie there stay.
+pub fn run(root: &Path, network: Network, words: &[String]) -> Result<ExitCode, String> {
+    let folder = match words {
+        [] => target_folder().join("gpu-bundle"),
+        [flag, folder] if flag == "--out" => std::path::absolute(folder).map_err(|problem| problem.to_string())?,
+        _ => return Err(format!("`gpu-bundle {}` is no way to call it: gpu-bundle [--out DIR]", words.join(" "))),
+    };
+    let in_words = |problem| format!("{}: {problem}", folder.display());
+    let built = build(root, network)?;
+    fs::create_dir_all(folder.join("bin")).map_err(in_words)?;
+    let mut bytes = 0;
+    for (name, program) in &built {
+        bytes += fs::copy(program, folder.join("bin").join(name)).map_err(in_words)?;
+    }
+    for (name, text, mode) in FILES {
+        bytes += text.len() as u64;
+        write(&folder.join(name), text, mode).map_err(in_words)?;
+    }
+    write(&folder.join("revision"), &revision(root), Mode::Text).map_err(in_words)?;
+
+    if bytes > MAX_BYTES {
+        return Err(format!("the bundle has {bytes} bytes, but must not exceed {MAX_BYTES}"));
+    }
+    println!("{}: {:.1} MiB", folder.display(), bytes as f64 / f64::from(1 << 20));
+    println!("copy it to a machine with a GPU and run: ./run.sh all");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Builds all programs; returns the name and the file of each.
+fn build(root: &Path, network: Network) -> Result<Vec<(&'static str, PathBuf)>, String> {
+    let mut command = cargo(root, network);
+    command.args(["build", "--release", "--package", "instep", "--message-format", "json-render-diagnostics"]);
+    command.args(PROGRAMS.iter().flat_map(|(kind, name)| [*kind, *name])).stderr(Stdio::inherit());
+    let output = command.output().map_err(|problem| format!("cargo does not start: {problem}"))?;
+    if !output.status.success() {
+        return Err(format!("the build failed: {}", output.status));
+    }
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let found = |name| executable(&messages, name).ok_or_else(|| format!("cargo names no file for {name}"));
+    PROGRAMS.into_iter().map(|(_, name)| Ok((name, found(name)?))).collect()
+}
+
+/// The file of the target `name` in cargo's messages, one JSON object a line.
+fn executable(messages: &str, name: &str) -> Option<PathBuf> {
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut files = messages.filter(|message| message["target"]["name"] == name);
+    files.find_map(|message| message["executable"].as_str().map(PathBuf::from))
+}
+
+/// What the bundle is made of: a commit, with a mark where the sources differ from it.
+fn revision(root: &Path) -> String {
+    let arguments = ["describe", "--always", "--dirty", "--exclude", "*"];
+    let output = Command::new("git").current_dir(root).args(arguments).stderr(Stdio::null()).output();
+    let described = output.ok().filter(|output| output.status.success());
+    described.map_or("unknown\n".to_owned(), |output| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn write(path: &Path, text: &str, mode: Mode) -> std::io::Result<()> {
+    fs::write(path, text)?;
+    #[cfg(unix)]
+    if mode == Mode::Program {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_program_is_found_among_cargos_messages() {
+    let messages = r#"{"reason":"compiler-artifact","target":{"name":"step"},"executable":null}
+not json
+{"reason":"compiler-artifact","target":{"name":"device"},"executable":"/t/device-1"}
+{"reason":"compiler-artifact","target":{"name":"step"},"executable":"/t/step-2"}"#;
+    assert_eq!(executable(messages, "step"), Some(PathBuf::from("/t/step-2")));
+    assert_eq!(executable(messages, "digits"), None);
+}
