@@ -101,8 +101,9 @@ fn a_warning_is_noticed() {
 
 #[test]
 fn the_options_are_those_of_the_crate() {
-    let (_, after) = include_str!("../../src/device/compile.rs").split_once("const OPTIONS: &[&str] = &[").unwrap();
-    let (list, _) = after.split_once(']').unwrap();
+    let (_, after) = include_str!("../../src/device/compile.rs").split_once("const OPTIONS: &[&str] =").unwrap();
+    let (_, list) = after.split_once("&[").unwrap();
+    let (list, _) = list.split_once(']').unwrap();
     let theirs: Vec<&str> =
         list.split(',').map(|option| option.trim().trim_matches('"')).filter(|o| !o.is_empty()).collect();
     assert_eq!(theirs, nvrtc::OPTIONS);
