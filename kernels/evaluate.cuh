@@ -6,6 +6,17 @@
 #include "memory.cuh"
 #include "state.cuh"
 
+// What depends on metrics goes on to the next step as it is: only an observation changes it.
+template <u32 THREADS>
+__device__ __forceinline__ void carry_metrics(const Step& step, u64 t) {
+  const MetricState* from = step.metric_states + (t & 1) * step.metric_count;
+  MetricState* to = step.metric_states + (~t & 1) * step.metric_count;
+  for (u32 i = threadIdx.x; i < step.metric_count; i += THREADS) store_row(to + i, load_row(from + i));
+  const double* window = step.windows + (t & 1) * step.window_count;
+  double* next = step.windows + (~t & 1) * step.window_count;
+  for (u32 i = threadIdx.x; i < step.window_count; i += THREADS) store_row(next + i, load_row(window + i));
+}
+
 // Fills half `t & 1` with what update `t` needs, at which the progress clock shows `progress`.
 template <u32 THREADS>
 __device__ __forceinline__ void evaluate(const Step& step, u64 t, u64 progress) {
@@ -21,7 +32,7 @@ __device__ __forceinline__ void evaluate(const Step& step, u64 t, u64 progress) 
       store_row(values + scalar, run_program(bundle.program, constants, t, progress));
     }
   }
-  __syncthreads();  // cohorts read the values of all warps
+  __syncthreads();  // cohorts read the values of all warps, and the metrics' scales that other threads carried
 
   for (u32 i = threadIdx.x; i < step.cohort_count; i += THREADS) {
     const Cohort cohort = load_row(step.cohorts + i);
@@ -29,6 +40,10 @@ __device__ __forceinline__ void evaluate(const Step& step, u64 t, u64 progress) 
     double h[MAX_HYPERPARAMETERS];
 #pragma unroll
     for (u32 k = 0; k < MAX_HYPERPARAMETERS; k++) h[k] = load_row(values + group.scalar[k]);
+    if (group.metric != 0) {
+      const MetricState* state = step.metric_states + ((t & 1) * step.metric_count + group.metric - 1);
+      h[0] = h[0] * load_row(&state->scale);
+    }
     store_row(records + i, resolve_variant(group.variant, h, t + cohort.base));
   }
 }

@@ -13,6 +13,14 @@ __device__ __forceinline__ T load_row(const T* p) {
   return *p;
 }
 
+// Rows that another block of this launch wrote, before a fence that came before this load: not from L1.
+template <class T>
+__device__ __forceinline__ T load_shared_row(const T* p) {
+  ASSUME_GLOBAL(p);
+  for (u32 i = 0; i < sizeof(T); i += alignof(T)) note_load((const char*)p + i, alignof(T));
+  return load_past_l1(p);
+}
+
 // Elements that this thread reads and writes back: parameters and state.
 template <class T>
 __device__ __forceinline__ T load_element(const T* p) {

@@ -20,6 +20,10 @@ __device__ __forceinline__ u32 take_ticket(u32* p, u32 last) { u32 v; asm volati
 template <class T>
 __device__ __forceinline__ T load_evict_first(const T* p) { return __ldcs(p); }
 
+// A load that L1 does not answer: for what another block of this launch wrote.
+template <class T>
+__device__ __forceinline__ T load_past_l1(const T* p) { static_assert(sizeof(T) == 16, "one access"); const uint4 v = __ldcg((const uint4*)p); T row; memcpy(&row, &v, 16); return row; }
+
 // Where the emulator counts, checks and reorders accesses; nothing on a GPU.
 __device__ __forceinline__ void note_load(const void*, u32) {}
 __device__ __forceinline__ void note_store(const void*, u32) {}
@@ -32,6 +36,8 @@ __device__ __forceinline__ void store_relaxed(u64* p, u64 v) { cuda_on_cpu::acce
 __device__ __forceinline__ u32 take_ticket(u32* p, u32 last) { return atomicInc(p, last); }
 template <class T>
 __device__ __forceinline__ T load_evict_first(const T* p) { return *p; }
+template <class T>
+__device__ __forceinline__ T load_past_l1(const T* p) { return *p; }
 __device__ __forceinline__ void note_load(const void* p, u32 bytes) { cuda_on_cpu::access(p, bytes, cuda_on_cpu::Access::load); }
 __device__ __forceinline__ void note_store(const void* p, u32 bytes) { cuda_on_cpu::access(p, bytes, cuda_on_cpu::Access::store); }
 

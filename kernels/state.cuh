@@ -14,15 +14,58 @@ struct Control {
   u64 progress;   // what the engine counts: samples, tokens
   u64 increment;  // by how much an applied update advances it
   u32 ticket;     // blocks of the running launch that are done; wraps to 0 by itself
-  u32 reserved[23];
+  u32 norm_ticket;       // the same for the norm launch
+  u32 micro_step;        // calls since the last update, with gradient accumulation
+  u32 growth_tracker;    // applied updates since the loss scale last changed
+  float loss_scale;      // what the backward pass multiplies the loss by
+  u32 skipped_in_a_row;
+  u32 raised;            // sticky: that many updates in a row were skipped
+  u32 stop;              // sticky: t has reached the end that was set
+
+  // Of the present gradients. Written whole, by the norm launch or by the commit before; nothing durable.
+  float factor;       // clip times unscale: what each gradient is multiplied by
+  float clip_factor;
+  double norm;        // of the unscaled gradients
+  u32 found;          // some gradient is not finite
+  u32 reserved[11];
 };
 static_assert(sizeof(Control) == 128, "src/plan/layout.rs: Control");
+
+// What is done with gradients, in numbers. Which of it is done at all is compiled in.
+struct Settings {
+  double max_norm;     // clip by norm
+  double growth, backoff, min_scale, max_scale;  // dynamic loss scale
+  double share;        // 1, or 1 / accumulate for a mean
+  u64 stop_at;         // 0: never
+  float limit;         // clip by value
+  u32 growth_interval;
+  u32 raise_after;     // 0: never
+  u32 accumulate;      // calls per update, at least 1
+};
+static_assert(sizeof(Settings) == 72, "src/plan/layout.rs: Settings");
+
+// 4,096 elements of one tensor's gradient, the work of one warp of the norm launch.
+struct NormBlock {
+  u32 tensor;
+  u32 index;
+};
+static_assert(sizeof(NormBlock) == 8, "src/plan/layout.rs: NormBlock");
+
+constexpr u32 NORM_BLOCK = 4096;  // part of the order of summation: never tuned; src/plan/layout.rs has the same number
+
+// What a norm block found.
+struct alignas(16) Partial {
+  double sum;  // of squares or magnitudes; for the maximum norm the largest magnitude
+  u32 found;
+  u32 reserved;
+};
+static_assert(sizeof(Partial) == 16, "src/plan/layout.rs: Partial");
 
 // One tensor. Addresses are of element 0; `skew` is how many elements before it the 16-byte window begins that it lies in,
 // the same for all four addresses if `vector` is set.
 struct alignas(16) Tensor {
   float* param;
-  const float* grad;
+  float* grad;
   float* state[2];
   u64 len;
   u32 cohort;
@@ -57,7 +100,7 @@ constexpr u32 MAX_HYPERPARAMETERS = 6;
 struct Group {
   u32 scalar[MAX_HYPERPARAMETERS];
   u32 variant;
-  u32 reserved;
+  u32 metric;  // the place of its metric rule, counted from 1; 0 if it has none
 };
 static_assert(sizeof(Group) == 32, "src/plan/layout.rs: Group");
 
@@ -75,6 +118,22 @@ struct alignas(16) Record {
 };
 static_assert(sizeof(Record) == 64, "src/plan/layout.rs: Record");
 
+// A metric rule in numbers: plateau or greedy. metric.cuh has what they mean.
+struct MetricRule {
+  u32 greedy, higher, signed_, window;
+  double relative, absolute, factor, min_scale, max_scale, min_change;
+  u64 patience, cooldown, pause_after_increase, average, reset_after;
+  u64 window_at;  // where its window begins among all windows
+};
+static_assert(sizeof(MetricRule) == 112, "src/plan/layout.rs: MetricRow");
+
+// What a metric rule remembers between observations.
+struct MetricState {
+  double scale, best, mean;
+  u64 count, bad, cooldown, ignore, good, at_min;
+};
+static_assert(sizeof(MetricState) == 72, "src/plan/layout.rs: MetricStateRow");
+
 // The argument of a step. All addresses are fixed for the optimizer's life, so a captured launch stays right.
 struct Step {
   Control* control;
@@ -87,13 +146,26 @@ struct Step {
   const Cohort* cohorts;
   double* values;   // two halves of [scalar_count]: the schedules' values
   Record* records;  // two halves of [cohort_count]
-  const float* found_inf;  // null, or f32[1] of the engine: anything but 0 skips the update
+  const Settings* settings;
+  const NormBlock* norm_blocks;
+  Partial* partials;
+  const MetricRule* metrics;
+  MetricState* metric_states;  // two halves of [metric_count]
+  double* windows;             // two halves of [window_count]
+  // Handed in by the engine, f32[1] each, or null.
+  const float* found_inf;    // anything but 0 skips the update
+  const float* inv_scale;    // instead of 1 / loss_scale
+  const float* norm_square;  // the square of the norm of the scaled gradients
   u32 chunk_count;
   u32 bundle_count;
   u32 scalar_count;
   u32 cohort_count;
+  u32 norm_block_count;
+  u32 metric_count;
+  u32 window_count;
+  u32 reserved;
 };
-static_assert(sizeof(Step) == 104, "src/plan/layout.rs: Step");
+static_assert(sizeof(Step) == 184, "src/plan/layout.rs: Step");
 
 // What an edit writes at one place of the table of constants; edit.cuh has what each kind means.
 struct Write {
@@ -104,7 +176,7 @@ struct Write {
 };
 static_assert(sizeof(Write) == 16, "src/plan/layout.rs: Write");
 
-constexpr u32 MAX_WRITES = 248;  // with all else they fill the 4 KiB that the argument of a kernel may have
+constexpr u32 MAX_WRITES = 243;  // with all else they fill the 4 KiB that the argument of a kernel may have
 
 // The argument of an edit.
 struct Edit {
@@ -116,3 +188,15 @@ struct Edit {
   Write writes[MAX_WRITES];
 };
 static_assert(sizeof(Edit) == 4088, "src/plan/layout.rs: EditRow");
+
+enum class MetricType : u32 { f32, bf16, f16, f64 };
+
+// The argument of an observation: a metric at `address`, or its bits as an f64 if that is null.
+struct Observation {
+  Step step;
+  const void* address;
+  u64 bits;
+  MetricType type;
+  u32 reserved;
+};
+static_assert(sizeof(Observation) == sizeof(Step) + 24, "src/plan/layout.rs: Observation");

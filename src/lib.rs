@@ -13,6 +13,7 @@
 mod backend;
 mod device;
 mod error;
+mod gradient;
 mod host;
 mod kernels;
 mod optim;
@@ -24,13 +25,14 @@ mod schedule;
 pub use backend::{Device, Stream};
 pub use device::{CacheFound, DeviceFound, Doctor, NvrtcFound, Source};
 pub use error::{Error, Result};
+pub use gradient::{Accumulate, Clip, LossScale, NonFinite, Norm};
 pub use optim::{Adam, AdamRule, AdamW, Coupled, DecayForm, Decoupled, Momentum, Rule, Sgd};
-pub use optimizer::{DeviceView, Edit, KnobValue, Optimizer, OptimizerBuilder, Status, TensorView};
+pub use optimizer::{DeviceView, Edit, KnobValue, Observed, Optimizer, OptimizerBuilder, Status, TensorView};
 pub use plan::{Buffer, Dtype, Tensor};
 #[cfg(feature = "serde")]
 pub use schedule::compat;
 pub use schedule::recipes;
-pub use schedule::{Better, Greedy, GreedyState, Improvement, Plateau, PlateauState};
+pub use schedule::{Better, Greedy, GreedyState, Improvement, Metric, Plateau, PlateauState};
 #[cfg(feature = "serde")]
 pub use schedule::{Config, GroupConfig};
 pub use schedule::{Number, Ramp, Schedule, Steps, Warmup, knob, knob_steps, reached, step};

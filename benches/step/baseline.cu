@@ -14,6 +14,9 @@ constexpr u32 BLOCKS_PER_MULTIPROCESSOR = 4;
 
 static_assert(CHUNK == 2048, "benches/step/case.rs: CHUNK");
 
+// Gradients go to the rule as they are.
+using Untouched = GradientOptions<Norm::none, Clip::none, Factor::none, false, false, false, false>;
+
 struct Tables {
   const Tensor* tensors;
   const Chunk* chunks;
@@ -29,7 +32,7 @@ __device__ __forceinline__ void walk(const Tables& tables, const Record& record)
   while (i < tables.chunk_count) {
     const Chunk chunk = load_row(tables.chunks + i);
     const Tensor tensor = load_row(tables.tensors + chunk.tensor);
-    update_chunk<Rule>(tensor, chunk.index, record);
+    visit_chunk(tensor, chunk.index, Update<Rule, Untouched>{Rule::scalars(record), GradientScalars{}});
     if (tables.chunk_count - i <= warps) break;  // i + warps could wrap
     i += warps;
   }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytemuck::NoUninit;
 
-use super::context::Context;
+use super::context::{Context, Current};
 use super::driver::{self, RawFunction, RawModule};
 use super::stream::Stream;
 use crate::error::{Error, Result};
@@ -81,9 +81,15 @@ unsafe impl<P> Sync for Function<P> {}
 impl<P: NoUninit> Function<P> {
     /// Enqueues the kernel: two driver calls while the context is current. The driver copies `params` before it returns.
     pub(crate) fn launch(&self, stream: &Stream, grid: u32, block: u32, params: &P) -> Result<()> {
+        stream.expect_context(&self.module.context)?;
+        let current = self.module.context.current()?;
+        self.launch_in(&current, stream, grid, block, params)
+    }
+
+    /// [`Function::launch`] where the context is current already: one driver call.
+    pub(crate) fn launch_in(&self, _: &Current<'_>, stream: &Stream, grid: u32, block: u32, params: &P) -> Result<()> {
         let context = &self.module.context;
         stream.expect_context(context)?;
-        let _current = context.current()?;
         let mut arguments = [ptr::from_ref(params).cast_mut().cast()];
         let (driver, arguments) = (context.driver(), arguments.as_mut_ptr());
         // SAFETY: the function and the stream are alive and of the current context; `arguments` holds the one parameter,

@@ -2,10 +2,11 @@
 
 use bytemuck::Zeroable;
 
-use super::memory;
+use super::{gradients, memory};
 use crate::error::{Error, Result};
-use crate::plan::layout::{Control, MAX_HYPERPARAMETERS, Record};
-use crate::plan::{FoundInf, Plan};
+use crate::gradient::Factor;
+use crate::plan::layout::{Control, MAX_HYPERPARAMETERS, MetricStateRow, Record};
+use crate::plan::{Dtype, HandedIn, Plan, metrics};
 use crate::program::{Clocks, Constants};
 
 /// 16-byte aligned memory for optimizer state.
@@ -18,22 +19,27 @@ pub(crate) struct Engine {
     pub(super) values: Vec<f64>,
     /// Two halves of one record per cohort.
     records: Vec<Record>,
-    found_inf: Option<FoundInf>,
+    /// Two halves of one state per metric rule, and of all windows.
+    metric_states: Vec<MetricStateRow>,
+    windows: Vec<f64>,
+    handed_in: HandedIn,
     _state: Vec<Window>,
 }
 
 impl Engine {
     /// Allocates zeroed state and evaluates the first step.
-    pub fn new(mut plan: Plan, found_inf: Option<FoundInf>) -> Result<Engine> {
+    pub fn new(mut plan: Plan, handed_in: HandedIn) -> Result<Engine> {
         refuse_flushed_subnormals()?;
         let state = vec![Window::zeroed(); plan.state_bytes.div_ceil(size_of::<Window>() as u64) as usize];
         plan.place_state(state.as_ptr() as u64);
         let mut engine = Engine {
             values: vec![f64::NAN; 2 * plan.scalars.len()],
             records: vec![Record { value: [f32::NAN; 16] }; 2 * plan.cohorts.len()],
-            control: Box::new(Control::new(plan.increment)),
+            metric_states: metrics::start(&plan.metrics).repeat(2),
+            windows: vec![0.0; 2 * metrics::window_count(&plan.metrics)],
+            control: Box::new(Control::new(plan.increment, plan.gradients, &plan.numbers)),
             plan,
-            found_inf,
+            handed_in,
             _state: state,
         };
         engine.evaluate(Clocks { t: 0, progress: 0 });
@@ -42,21 +48,85 @@ impl Engine {
 
     /// One update of every tensor.
     pub fn step(&mut self) -> Result<()> {
-        let t = self.control.t;
-        let skip = self.found_inf.is_some_and(memory::found);
+        let (plan, t) = (&self.plan, self.control.t);
+        refuse_flushed_subnormals()?;
+        if plan.gradients.accumulate && self.control.micro_step + 1 < plan.numbers.accumulate {
+            self.control.micro_step += 1;
+            return Ok(());
+        }
+        gradients::look(plan, &mut self.control, self.handed_in);
+        let found = gradients::found(plan, &self.control, self.handed_in);
+        let skip = found && (plan.gradients.skip || self.handed_in.found_inf.is_some());
         if !skip {
-            refuse_flushed_subnormals()?;
-            let cohorts = self.plan.cohorts.len();
+            let scalars = gradients::scalars(plan, &self.control, self.handed_in);
+            let cohorts = plan.cohorts.len();
             let records = &self.records[(t & 1) as usize * cohorts..][..cohorts];
-            memory::update(&self.plan, records, refuse_flushed_subnormals)?;
+            memory::update(plan, records, scalars, refuse_flushed_subnormals)?;
+        }
+        if plan.gradients.zero {
+            memory::zero_gradients(plan);
         }
         let progress = self.control.progress.wrapping_add(self.control.increment);
+        self.carry_metrics(t);
         self.evaluate(Clocks { t: t + 1, progress });
-        match skip {
-            true => self.control.skipped += 1,
-            false => (self.control.t, self.control.progress) = (t + 1, progress),
-        }
+        self.commit(found, skip, progress);
         Ok(())
+    }
+
+    /// The only code that changes durable state: `kernels/commit.cuh`.
+    fn commit(&mut self, found: bool, skip: bool, progress: u64) {
+        let (plan, control) = (&self.plan, &mut *self.control);
+        let (gradients, numbers) = (plan.gradients, &plan.numbers);
+        control.micro_step = 0;
+        if gradients.dynamic {
+            let (scale, tracker) = (control.loss_scale, control.growth_tracker);
+            let (scale, tracker) = gradients.next_loss_scale(numbers, scale, tracker, found);
+            (control.loss_scale, control.growth_tracker) = (scale, tracker);
+            if gradients.factor == Factor::Stored && gradients.norm.is_none() {
+                control.factor = gradients.judge(numbers, 0.0, 1.0 / f64::from(scale)).factor;
+            }
+        }
+        if skip {
+            control.skipped_in_a_row += 1;
+            control.skipped += 1;
+            if numbers.raise_after != 0 && control.skipped_in_a_row >= numbers.raise_after {
+                control.raised = 1;
+            }
+            return;
+        }
+        control.skipped_in_a_row = 0;
+        (control.t, control.progress) = (control.t + 1, progress);
+        if numbers.stop_at != 0 && control.t >= numbers.stop_at {
+            control.stop = 1;
+        }
+    }
+
+    /// Feeds a metric to the state machines of the half that the current step reads, and evaluates it anew.
+    pub fn observe(&mut self, metric: f64) {
+        let (t, count) = (self.control.t, self.plan.metrics.len());
+        let half = (t & 1) as usize;
+        let states = &mut self.metric_states[half * count..][..count];
+        let windows = self.windows.len() / 2;
+        let mut windows = &mut self.windows[half * windows..][..windows];
+        for (rule, state) in self.plan.metrics.iter().zip(states) {
+            let (window, rest) = windows.split_at_mut(rule.window_len());
+            *state = metrics::observe(rule, *state, window, metric);
+            windows = rest;
+        }
+        self.evaluate(Clocks { t, progress: self.control.progress });
+    }
+
+    /// [`Engine::observe`] with the element at `address`, which the caller of `Optimizer::observe` vouches for.
+    pub fn observe_at(&mut self, address: u64, dtype: Dtype) {
+        self.observe(memory::read_element(address, dtype));
+    }
+
+    /// What depends on metrics goes on to the next step as it is: only an observation changes it.
+    fn carry_metrics(&mut self, t: u64) {
+        let half = (t & 1) as usize;
+        let (states, windows) = (self.metric_states.len() / 2, self.windows.len() / 2);
+        self.metric_states.copy_within(half * states..(half + 1) * states, (1 - half) * states);
+        self.windows.copy_within(half * windows..(half + 1) * windows, (1 - half) * windows);
     }
 
     /// Fills half `t & 1` with what update `t` needs: `evaluate` of `kernels/evaluate.cuh`.
@@ -77,6 +147,9 @@ impl Engine {
             let mut h = [0.0; MAX_HYPERPARAMETERS];
             for (value, scalar) in h.iter_mut().zip(group.scalar) {
                 *value = values[scalar as usize];
+            }
+            if group.metric != 0 {
+                h[0] *= self.metric_states[half * plan.metrics.len() + group.metric as usize - 1].scale;
             }
             let variant = plan.variants[group.variant as usize];
             record.value = variant.resolve(&h, t.wrapping_add(cohort.base));

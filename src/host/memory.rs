@@ -2,39 +2,87 @@
 
 use rayon::prelude::*;
 
-use super::rules::{self, Piece};
+use super::rules::{self, GradientScalars, Piece};
 use crate::error::Result;
 use crate::optim::Variant;
-use crate::plan::layout::{CHUNK, ChunkRow, Record, TensorRow};
-use crate::plan::{FoundInf, Plan};
+use crate::plan::layout::{CHUNK, ChunkRow, NORM_BLOCK, Record, TensorRow};
+use crate::plan::{Dtype, Plan, Scalar};
 
 /// Chunks that one task takes: 32 Ki elements, so that spawning costs little against them.
 const CHUNKS_PER_TASK: usize = 16;
 
-/// Whether the engine found this step's gradients unusable. A NaN counts as found.
-pub(super) fn found(found_inf: FoundInf) -> bool {
+/// What the engine hands in at present.
+pub(super) fn read(scalar: Scalar) -> f32 {
     // SAFETY: the address is aligned and not null, and the builder's caller vouched that it is alive and at rest.
-    let value = unsafe { *(found_inf.0 as usize as *const f32) };
-    value != 0.0
+    unsafe { *(scalar.0 as usize as *const f32) }
+}
+
+/// The element at `address`, not null and aligned, that the caller of `Optimizer::observe` vouches for.
+pub(super) fn read_element(address: u64, dtype: Dtype) -> f64 {
+    let address = address as usize;
+    match dtype {
+        // SAFETY: the address is not null and aligned, and the caller vouched for a live element of this type there.
+        Dtype::F64 => unsafe { *(address as *const f64) },
+        // SAFETY: as above.
+        Dtype::F32 => f64::from(unsafe { *(address as *const f32) }),
+        // SAFETY: as above.
+        Dtype::Bf16 => unsafe { *(address as *const half::bf16) }.to_f64(),
+        // SAFETY: as above.
+        Dtype::F16 => unsafe { *(address as *const half::f16) }.to_f64(),
+    }
+}
+
+/// Calls `work` with the gradient of every norm block, in parallel, and returns what it makes of each, in their order.
+///
+/// Sound for the reasons that [`update`] gives; gradients are only read.
+pub(super) fn map_norm_blocks<T: Send>(plan: &Plan, work: impl Fn(&[f32]) -> T + Sync) -> Vec<T> {
+    let blocks = plan.norm_blocks.par_iter().with_min_len(CHUNKS_PER_TASK / 2);
+    blocks
+        .map(|block| {
+            let tensor = &plan.tensors[block.tensor as usize];
+            let begin = u64::from(block.index) * NORM_BLOCK;
+            let len = (tensor.len - begin).min(NORM_BLOCK);
+            // SAFETY: the caller vouches for the tensor, and nothing writes gradients meanwhile.
+            work(unsafe { view(tensor.grad, begin as usize, len as usize) })
+        })
+        .collect()
+}
+
+/// Zeroes all gradients, in parallel.
+///
+/// Sound for the reasons that [`update`] gives; `plan::check` made sure that gradients do not overlap where they are zeroed.
+pub(super) fn zero_gradients(plan: &Plan) {
+    debug_assert!(plan.gradients.zero);
+    plan.tensors.par_iter().for_each(|tensor| {
+        if tensor.len > 0 {
+            // SAFETY: the caller vouches for the tensor, and no other gradient or parameter overlaps this gradient.
+            unsafe { view_mut(tensor.grad, 0, tensor.len as usize) }.fill(0.0);
+        }
+    });
 }
 
 /// Applies every tensor's rule to its chunks, in parallel. `records`: one per cohort. Each task begins with `check`.
 ///
 /// Sound because of where a [`Plan`] comes from: `Tensor::new`'s caller vouched for the memory, `plan::check` made sure that
 /// no parameter overlaps anything, state memory belongs to one tensor, and chunks of a tensor are disjoint.
-pub(super) fn update(plan: &Plan, records: &[Record], check: impl Fn() -> Result<()> + Sync) -> Result<()> {
+pub(super) fn update(
+    plan: &Plan,
+    records: &[Record],
+    gradient: GradientScalars,
+    check: impl Fn() -> Result<()> + Sync,
+) -> Result<()> {
     plan.chunks.par_chunks(CHUNKS_PER_TASK).try_for_each(|chunks| {
         check()?;
         for chunk in chunks {
             let tensor = &plan.tensors[chunk.tensor as usize];
             let variant = plan.variants[tensor.variant as usize];
-            update_chunk(tensor, *chunk, variant, &records[tensor.cohort as usize]);
+            update_chunk(tensor, *chunk, variant, &records[tensor.cohort as usize], gradient);
         }
         Ok(())
     })
 }
 
-fn update_chunk(tensor: &TensorRow, chunk: ChunkRow, variant: Variant, record: &Record) {
+fn update_chunk(tensor: &TensorRow, chunk: ChunkRow, variant: Variant, record: &Record, gradient: GradientScalars) {
     let skew = u64::from(tensor.skew);
     let begin = (u64::from(chunk.index) * CHUNK).saturating_sub(skew);
     let end = ((u64::from(chunk.index) + 1) * CHUNK - skew).min(tensor.len);
@@ -51,7 +99,7 @@ fn update_chunk(tensor: &TensorRow, chunk: ChunkRow, variant: Variant, record: &
         grad: unsafe { view(tensor.grad, offset, len) },
         state,
     };
-    update_piece(variant, piece, &record.value);
+    update_piece(variant, piece, &record.value, gradient);
 }
 
 /// # Safety
@@ -72,24 +120,36 @@ unsafe fn view_mut<'a>(address: u64, offset: usize, len: usize) -> &'a mut [f32]
     unsafe { std::slice::from_raw_parts_mut(first, len) }
 }
 
-fn update_piece(variant: Variant, piece: Piece<'_>, record: &[f32; 16]) {
+fn update_piece(variant: Variant, piece: Piece<'_>, record: &[f32; 16], gradient: GradientScalars) {
     #[cfg(target_arch = "x86_64")]
     if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
         // SAFETY: the CPU has what the function is compiled for.
-        return unsafe { update_piece_avx2(variant, piece, record) };
+        return unsafe { update_piece_avx2(variant, piece, record, gradient) };
     }
-    update_piece_portable(variant, piece, record);
+    update_piece_portable(variant, piece, record, gradient);
 }
 
 /// Without FMA instructions `mul_add` is a library call: the same bits, ten times slower.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn update_piece_avx2(variant: Variant, piece: Piece<'_>, record: &[f32; 16]) {
-    update_piece_portable(variant, piece, record);
+fn update_piece_avx2(variant: Variant, piece: Piece<'_>, record: &[f32; 16], gradient: GradientScalars) {
+    update_piece_portable(variant, piece, record, gradient);
 }
 
 #[inline(always)]
-fn update_piece_portable(variant: Variant, piece: Piece<'_>, record: &[f32; 16]) {
+fn update_piece_portable(variant: Variant, piece: Piece<'_>, record: &[f32; 16], gradient: GradientScalars) {
+    if !gradient.changes() {
+        return apply(variant, piece, record);
+    }
+    // A chunk's gradients are prepared on the stack; the engine's own are never written.
+    let mut prepared = [0.0; CHUNK as usize];
+    let prepared = &mut prepared[..piece.grad.len()];
+    rules::prepare(prepared, piece.grad, gradient);
+    apply(variant, Piece { param: piece.param, grad: prepared, state: piece.state }, record);
+}
+
+#[inline(always)]
+fn apply(variant: Variant, piece: Piece<'_>, record: &[f32; 16]) {
     match variant {
         Variant::Adam { decay, direction } => rules::adam(decay, direction, piece, record),
         Variant::Sgd { momentum, decay, direction } => rules::sgd(momentum, decay, direction, piece, record),

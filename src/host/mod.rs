@@ -1,11 +1,12 @@
 //! The CPU backend: the same tables, the same arithmetic, the same bits as the kernels, on all cores.
 //!
-//! It runs an update at once, where a device would enqueue it. `engine` walks the tables, `edit` writes
-//! constants, `rules` holds the arithmetic of
-//! one element, `memory` the only unsafe code: views of the caller's memory, and the AVX2 + FMA build of the loops.
+//! It runs an update at once, where a device would enqueue it. `engine` walks the tables, `edit` writes constants,
+//! `gradients` looks at all gradients first, `rules` holds the arithmetic of one element, `memory` the only unsafe code:
+//! views of the caller's memory, and the AVX2 + FMA build of the loops.
 
 mod edit;
 mod engine;
+mod gradients;
 #[allow(unsafe_code)]
 mod memory;
 mod rules;

@@ -9,6 +9,42 @@ pub(super) struct Piece<'a> {
     pub state: [&'a mut [f32]; 2],
 }
 
+/// What is done to each gradient: `GradientScalars` of `kernels/gradients.cuh`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct GradientScalars {
+    pub factor: Option<f32>,
+    pub limit: Option<f32>,
+}
+
+impl GradientScalars {
+    /// Whether anything is done at all.
+    pub fn changes(self) -> bool {
+        self.factor.is_some() || self.limit.is_some()
+    }
+}
+
+/// Writes to `prepared` what the rule is to see of `grad`.
+#[inline(always)]
+pub(super) fn prepare(prepared: &mut [f32], grad: &[f32], scalars: GradientScalars) {
+    prepared.copy_from_slice(grad);
+    if let Some(factor) = scalars.factor {
+        for g in prepared.iter_mut() {
+            *g *= factor;
+        }
+    }
+    if let Some(limit) = scalars.limit {
+        for g in prepared.iter_mut() {
+            // Comparisons, as in the kernel: they keep a NaN.
+            if *g < -limit {
+                *g = -limit;
+            }
+            if *g > limit {
+                *g = limit;
+            }
+        }
+    }
+}
+
 const NONE: u8 = Decay::None as u8;
 const COUPLED: u8 = Decay::Coupled as u8;
 const DECOUPLED: u8 = Decay::Decoupled as u8;

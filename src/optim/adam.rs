@@ -6,7 +6,7 @@ use super::sealed::Sealed;
 use super::{Decay, Description, Direction, Hyperparameter, Range, Variant, is_zero};
 use crate::error::Result;
 use crate::program::math::bias_correction;
-use crate::schedule::Schedule;
+use crate::schedule::{Metric, Schedule};
 
 /// Reads param, grad, exp_avg, exp_avg_sq; writes all but grad. `kernels/adam.cuh`, line 2.
 pub(super) const BYTES_PER_PARAM: usize = 16 + 12;
@@ -66,6 +66,7 @@ pub struct AdamRule<D> {
     beta2: Schedule,
     eps: Schedule,
     direction: Direction,
+    metric: Option<Metric>,
     form: PhantomData<D>,
 }
 
@@ -79,6 +80,7 @@ impl<D: DecayForm> AdamRule<D> {
             beta2: 0.999.into(),
             eps: 1e-8.into(),
             direction: Direction::Minimize,
+            metric: None,
             form: PhantomData,
         }
     }
@@ -107,6 +109,13 @@ impl<D: DecayForm> AdamRule<D> {
         self
     }
 
+    /// Multiplies the learning rate by a factor that follows observed metrics, a
+    /// [`Plateau`](crate::Plateau) or a [`Greedy`](crate::Greedy): see [`Optimizer::observe`](crate::Optimizer::observe).
+    pub fn metric(mut self, metric: impl Into<Metric>) -> Self {
+        self.metric = Some(metric.into());
+        self
+    }
+
     /// Maximizes the objective: the gradient is negated before anything else.
     pub fn maximize(mut self) -> Self {
         self.direction = Direction::Maximize;
@@ -126,6 +135,7 @@ impl<D: DecayForm> Sealed for AdamRule<D> {
                 Hyperparameter::new("beta2", &self.beta2, Range::BelowOne),
                 Hyperparameter::new("eps", &self.eps, Range::NotNegative),
             ],
+            metric: self.metric,
         })
     }
 }

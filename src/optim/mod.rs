@@ -11,7 +11,7 @@ pub use sgd::{Momentum, Sgd};
 
 use crate::error::{Error, Result};
 use crate::program::{Bounds, Knobs, Program};
-use crate::schedule::{Form, Number, Schedule};
+use crate::schedule::{Form, Metric, Number, Schedule};
 
 /// An update rule with its hyperparameters: [`AdamW`], [`Adam`], [`Sgd`].
 pub trait Rule: sealed::Sealed {}
@@ -31,6 +31,8 @@ pub struct Description {
     pub(crate) variant: Variant,
     /// In the order of [`Variant::hyperparameters`].
     pub(crate) hyperparameters: Vec<Hyperparameter>,
+    /// What scales the learning rate by observed metrics.
+    pub(crate) metric: Option<Metric>,
 }
 
 /// A hyperparameter as a rule gives it: to be lowered when the optimizer is built, and anew when a knob is edited.

@@ -3,7 +3,7 @@
 use super::sealed::Sealed;
 use super::{Decay, Description, Direction, Hyperparameter, Range, Variant, is_zero};
 use crate::error::{Error, Result};
-use crate::schedule::Schedule;
+use crate::schedule::{Metric, Schedule};
 
 /// Reads param and grad, writes param. `kernels/sgd.cuh`, line 2.
 pub(super) const BYTES_PER_PARAM: usize = 8 + 4;
@@ -47,6 +47,7 @@ pub struct Sgd {
     dampening: Schedule,
     form: Momentum,
     direction: Direction,
+    metric: Option<Metric>,
 }
 
 impl Sgd {
@@ -59,6 +60,7 @@ impl Sgd {
             dampening: 0.0.into(),
             form: Momentum::None,
             direction: Direction::Minimize,
+            metric: None,
         }
     }
 
@@ -78,6 +80,13 @@ impl Sgd {
     /// Sets the dampening, not negative; [`Momentum::Nesterov`] has none.
     pub fn dampening(mut self, dampening: impl Into<Schedule>) -> Sgd {
         self.dampening = dampening.into();
+        self
+    }
+
+    /// Multiplies the learning rate by a factor that follows observed metrics, a
+    /// [`Plateau`](crate::Plateau) or a [`Greedy`](crate::Greedy): see [`Optimizer::observe`](crate::Optimizer::observe).
+    pub fn metric(mut self, metric: impl Into<Metric>) -> Sgd {
+        self.metric = Some(metric.into());
         self
     }
 
@@ -109,6 +118,7 @@ impl Sealed for Sgd {
                 Hyperparameter::new("momentum", &self.momentum, Range::BelowOne),
                 Hyperparameter::new("dampening", &self.dampening, Range::NotNegative),
             ],
+            metric: self.metric,
         })
     }
 }

@@ -3,10 +3,11 @@
 use super::{Engine, Optimizer, cuda};
 use crate::backend::{Backend, Device};
 use crate::error::{Error, Result};
+use crate::gradient::{Accumulate, Clip, GradientOptions, LossScale, NonFinite};
 use crate::host;
 use crate::kernels::Unit;
 use crate::optim::{Description, Rule};
-use crate::plan::{FoundInf, Plan, Tensor};
+use crate::plan::{HandedIn, Plan, Purpose, Scalar, Tensor};
 
 /// Collects the groups of an [`Optimizer`]. All checks are made by [`OptimizerBuilder::build`].
 #[derive(Debug)]
@@ -14,13 +15,20 @@ use crate::plan::{FoundInf, Plan, Tensor};
 pub struct OptimizerBuilder {
     device: Device,
     groups: Vec<(Result<Description>, Vec<Tensor>)>,
-    found_inf: Option<FoundInf>,
+    handed_in: HandedIn,
+    options: GradientOptions,
     increment: u64,
 }
 
 impl OptimizerBuilder {
     pub(super) fn new(device: &Device) -> Self {
-        Self { device: device.clone(), groups: Vec::new(), found_inf: None, increment: 1 }
+        Self {
+            device: device.clone(),
+            groups: Vec::new(),
+            handed_in: HandedIn::default(),
+            options: GradientOptions::default(),
+            increment: 1,
+        }
     }
 
     /// Adds a parameter group: a rule with its hyperparameters, and the tensors that it updates. Groups of one optimizer
@@ -37,6 +45,45 @@ impl OptimizerBuilder {
         self
     }
 
+    /// Clips all gradients of all groups together. By norm it takes one launch more per step.
+    pub fn clip(mut self, clip: Clip) -> Self {
+        self.options.clip = Some(clip);
+        self
+    }
+
+    /// Divides gradients by a loss scale, whose value is device state. A dynamic one skips updates with gradients that are
+    /// not finite, and takes one launch more per step to find them (none if the engine hands in `found_inf`).
+    pub fn loss_scale(mut self, scale: LossScale) -> Self {
+        self.options.loss_scale = Some(scale);
+        self
+    }
+
+    /// Says what to do when a gradient is not finite. To skip takes one launch more per step (none if the engine hands in
+    /// `found_inf`).
+    pub fn non_finite(mut self, policy: NonFinite) -> Self {
+        self.options.non_finite = policy;
+        self
+    }
+
+    /// Lets gradients accumulate: only every n-th call of a step updates, the others return at once, on the device.
+    pub fn accumulate(mut self, accumulate: Accumulate) -> Self {
+        self.options.accumulate = Some(accumulate);
+        self
+    }
+
+    /// Zeroes the gradients in the same launch after they were used, or skipped: 4 bytes more per parameter, instead of a
+    /// memset per tensor. Without it gradients are never written.
+    pub fn zero_gradients(mut self) -> Self {
+        self.options.zero = true;
+        self
+    }
+
+    /// Raises the stop flag ([`DeviceView::stop`](crate::DeviceView::stop)) when `steps` updates have been applied.
+    pub fn stop_at(mut self, steps: u64) -> Self {
+        self.options.stop_at = steps;
+        self
+    }
+
     /// Gives the address of an f32 that the engine writes before each step: anything but 0, a NaN too, keeps the update
     /// from being applied. Parameters, optimizer state, the clock and the schedules then stay as they were, and the update
     /// is counted as skipped. Peer: `found_inf` of `torch.amp.GradScaler`.
@@ -46,7 +93,31 @@ impl OptimizerBuilder {
     /// As for the gradients in [`Tensor::new`].
     #[expect(unsafe_code, reason = "states a contract; holds no unsafe operation")]
     pub unsafe fn found_inf(mut self, address: u64) -> Self {
-        self.found_inf = Some(FoundInf(address));
+        self.handed_in.found_inf = Some(Scalar(address));
+        self
+    }
+
+    /// Gives the address of an f32 that gradients are multiplied by, instead of a loss scale of ours.
+    /// Peer: the inverse scale of `torch.amp.GradScaler`.
+    ///
+    /// # Safety
+    ///
+    /// As for the gradients in [`Tensor::new`].
+    #[expect(unsafe_code, reason = "states a contract; holds no unsafe operation")]
+    pub unsafe fn inv_scale(mut self, address: u64) -> Self {
+        self.handed_in.inv_scale = Some(Scalar(address));
+        self
+    }
+
+    /// Gives the address of an f32 with the square of the 2-norm of all (scaled) gradients, for clipping: one that was
+    /// summed over ranks, say. It saves the norm launch, unless that is needed to find values that are not finite.
+    ///
+    /// # Safety
+    ///
+    /// As for the gradients in [`Tensor::new`].
+    #[expect(unsafe_code, reason = "states a contract; holds no unsafe operation")]
+    pub unsafe fn norm_square(mut self, address: u64) -> Self {
+        self.handed_in.norm_square = Some(Scalar(address));
         self
     }
 
@@ -56,30 +127,41 @@ impl OptimizerBuilder {
     /// Fails with [`Error::Argument`], which names the argument, its value and the rule, before anything is allocated;
     /// with [`Error::NoNvrtc`] or [`Error::Compile`] where the kernels cannot be compiled; with [`Error::Driver`].
     pub fn build(self) -> Result<Optimizer> {
-        if let Some(FoundInf(address)) = self.found_inf
-            && (address == 0 || !address.is_multiple_of(4))
-        {
-            let rule = "must be the 4-byte aligned address of an f32";
-            return Err(Error::argument("found_inf", format!("{address:#x}"), rule));
+        let HandedIn { found_inf, inv_scale, norm_square } = self.handed_in;
+        for (name, scalar) in [("found_inf", found_inf), ("inv_scale", inv_scale), ("norm_square", norm_square)] {
+            if let Some(Scalar(address)) = scalar
+                && (address == 0 || !address.is_multiple_of(4))
+            {
+                let rule = "must be the 4-byte aligned address of an f32";
+                return Err(Error::argument(name, format!("{address:#x}"), rule));
+            }
         }
-        let plan = plan(self.groups, self.increment)?;
-        Ok(Optimizer(match &self.device.0 {
-            Backend::Host => Engine::Host(host::Engine::new(plan, self.found_inf)?),
-            Backend::Cuda(context) => Engine::Cuda(cuda::Engine::new(context, plan, self.found_inf)?),
+        let (device, handed_in) = (self.device.clone(), self.handed_in);
+        let plan = self.plan(Purpose::Run)?;
+        Ok(Optimizer(match &device.0 {
+            Backend::Host => Engine::Host(host::Engine::new(plan, handed_in)?),
+            Backend::Cuda(context) => Engine::Cuda(cuda::Engine::new(context, plan, handed_in)?),
         }))
     }
 
     /// The CUDA text that is generated for these groups, without a device: programs and update rules. It depends on the
-    /// structure of the schedules and on the rules, not on constants and tensors.
+    /// structure of the schedules and on the rules, not on constants and tensors: a group may have none here.
     pub fn emit(self) -> Result<String> {
-        Ok(Unit::new(&plan(self.groups, self.increment)?).generated().to_owned())
+        Ok(Unit::new(&self.plan(Purpose::Text)?).generated().to_owned())
     }
-}
 
-fn plan(groups: Vec<(Result<Description>, Vec<Tensor>)>, increment: u64) -> Result<Plan> {
-    let groups = groups.into_iter().enumerate().map(|(index, (rule, tensors))| {
-        let rule = rule.map_err(|e| e.within(&format!("groups[{index}].")))?;
-        Ok((rule, tensors))
-    });
-    Plan::new(&groups.collect::<Result<Vec<_>>>()?, increment)
+    fn plan(self, purpose: Purpose) -> Result<Plan> {
+        let HandedIn { found_inf, inv_scale, norm_square } = self.handed_in;
+        let options = GradientOptions {
+            found_inf: found_inf.is_some(),
+            inv_scale: inv_scale.is_some(),
+            norm_square: norm_square.is_some(),
+            ..self.options
+        };
+        let groups = self.groups.into_iter().enumerate().map(|(index, (rule, tensors))| {
+            let rule = rule.map_err(|e| e.within(&format!("groups[{index}].")))?;
+            Ok((rule, tensors))
+        });
+        Plan::new(&groups.collect::<Result<Vec<_>>>()?, self.increment, &options, purpose)
+    }
 }

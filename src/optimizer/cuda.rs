@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use bytemuck::{NoUninit, Zeroable};
 
+use super::observe::{Observed, no_metric};
 use super::view::{DeviceView, Status};
 use crate::device::{self, Context, Function, Memory, Module, Setup, Source, Stream};
 use crate::error::{Error, Result};
 use crate::kernels::{UNIT, Unit};
-use crate::plan::layout::{Control, EditRow, Record, Step};
-use crate::plan::{FoundInf, Plan, Request};
+use crate::plan::layout::{Control, EditRow, Observation, Partial, Record, Settings, Step};
+use crate::plan::{HandedIn, Plan, Request, Scalar, metrics};
 
 /// Threads of a block; `kernels/update.cu` has the same number.
 const THREADS: u32 = 256;
@@ -20,7 +21,10 @@ const WARPS: u32 = THREADS / 32;
 pub(super) struct Engine {
     context: Arc<Context>,
     update: Function<Step>,
+    /// The norm launch and its grid, if there is one.
+    norm: Option<(Function<Step>, u32)>,
     edit: Function<EditRow>,
+    observe: Function<Observation>,
     step: Step,
     grid: u32,
     /// Without its chunks and constants, which only the device needs.
@@ -30,12 +34,13 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub fn new(context: &Arc<Context>, mut plan: Plan, found_inf: Option<FoundInf>) -> Result<Engine> {
+    pub fn new(context: &Arc<Context>, mut plan: Plan, handed_in: HandedIn) -> Result<Engine> {
         let unit = Unit::new(&plan);
         let source = Source { name: UNIT, text: unit.text, headers: &unit.headers() };
         let module = Module::load(context, &device::compile(context, &source)?)?;
         let (prime, update) = (module.function::<Step>("prime")?, module.function::<Step>("update")?);
         let edit = module.function::<EditRow>("edit")?;
+        let observe = module.function::<Observation>("observe")?;
 
         let mut setup = Setup::new(context)?;
         let state = Memory::new(context, plan.state_bytes as usize)?;
@@ -56,23 +61,60 @@ impl Engine {
             &mut step.cohorts,
             &mut step.values,
             &mut step.records,
+            &mut step.settings,
+            &mut step.norm_blocks,
+            &mut step.partials,
+            &mut step.metrics,
+            &mut step.metric_states,
+            &mut step.windows,
         ] {
             *address += memory.address();
         }
-        step.found_inf = found_inf.map_or(0, |FoundInf(address)| address);
+        let address = |scalar: Option<Scalar>| scalar.map_or(0, |Scalar(address)| address);
+        step.found_inf = address(handed_in.found_inf);
+        step.inv_scale = address(handed_in.inv_scale);
+        step.norm_square = address(handed_in.norm_square);
         setup.upload(&memory, 0, &tables.bytes)?;
         prime.launch(setup.stream(), 1, THREADS, &step)?;
 
         let resident = context.multiprocessors() * update.blocks_per_multiprocessor(THREADS)?;
         let grid = grid(step.chunk_count, resident);
+        let norm = match plan.gradients.norm {
+            None => None,
+            Some(_) => {
+                let norm = module.function::<Step>("gradient_norm")?;
+                let resident = context.multiprocessors() * norm.blocks_per_multiprocessor(THREADS)?;
+                let grid = step.norm_block_count.div_ceil(WARPS).clamp(1, resident.max(1));
+                Some((norm, grid))
+            }
+        };
         setup.finish()?;
-        (plan.chunks, plan.constants) = (Vec::new(), Vec::new());
-        Ok(Engine { context: context.clone(), update, edit, step, grid, plan, _memory: [state, memory] })
+        (plan.chunks, plan.norm_blocks, plan.constants) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Engine { context: context.clone(), update, norm, edit, observe, step, grid, plan, _memory: [state, memory] })
     }
 
     /// Enqueues one update.
     pub fn step(&self, stream: &Stream) -> Result<()> {
-        self.update.launch(stream, self.grid, THREADS, &self.step)
+        // Made current once for both launches.
+        stream.expect_context(&self.context)?;
+        let current = self.context.current()?;
+        if let Some((norm, grid)) = &self.norm {
+            norm.launch_in(&current, stream, *grid, THREADS, &self.step)?;
+        }
+        self.update.launch_in(&current, stream, self.grid, THREADS, &self.step)
+    }
+
+    /// Feeds a metric to the state machines: one launch of one block.
+    pub fn observe(&self, stream: &Stream, metric: Observed) -> Result<()> {
+        stream.expect_context(&self.context)?;
+        if self.plan.metrics.is_empty() {
+            return Err(no_metric());
+        }
+        if matches!(metric, Observed::Value(_)) && stream.is_capturing()? {
+            let rule = "a host's value would be frozen into the graph; give the address of a device's";
+            return Err(Error::argument("metric", "a value", rule));
+        }
+        self.observe.launch(stream, 1, THREADS, &metric.check()?.observation(self.step))
     }
 
     /// Checks an edit, then enqueues it.
@@ -122,7 +164,7 @@ struct Tables {
 impl Tables {
     fn lay_out(&mut self, plan: &Plan) -> Step {
         Step {
-            control: self.put(&[Control::new(plan.increment)]),
+            control: self.put(&[Control::new(plan.increment, plan.gradients, &plan.numbers)]),
             values: self.put(&vec![f64::NAN; 2 * plan.scalars.len()]),
             records: self.put(&vec![Record { value: [f32::NAN; 16] }; 2 * plan.cohorts.len()]),
             tensors: self.put(&plan.tensors),
@@ -132,11 +174,23 @@ impl Tables {
             groups: self.put(&plan.groups),
             cohorts: self.put(&plan.cohorts),
             chunks: self.put(&plan.chunks),
+            settings: self.put(&[Settings::new(&plan.numbers)]),
+            norm_blocks: self.put(&plan.norm_blocks),
+            partials: self.put(&vec![Partial::zeroed(); plan.norm_blocks.len()]),
+            metrics: self.put(&metrics::rows(&plan.metrics)),
+            metric_states: self.put(&metrics::start(&plan.metrics).repeat(2)),
+            windows: self.put(&vec![0.0f64; 2 * metrics::window_count(&plan.metrics)]),
             found_inf: 0,
+            inv_scale: 0,
+            norm_square: 0,
             chunk_count: plan.chunks.len() as u32,
             bundle_count: plan.bundles.len() as u32,
             scalar_count: plan.scalars.len() as u32,
             cohort_count: plan.cohorts.len() as u32,
+            norm_block_count: plan.norm_blocks.len() as u32,
+            metric_count: plan.metrics.len() as u32,
+            window_count: metrics::window_count(&plan.metrics) as u32,
+            reserved: 0,
         }
     }
 

@@ -3,10 +3,12 @@
 mod builder;
 mod cuda;
 mod edit;
+mod observe;
 mod view;
 
 pub use builder::OptimizerBuilder;
 pub use edit::{Edit, KnobValue};
+pub use observe::Observed;
 pub use view::{DeviceView, Status, TensorView};
 
 use crate::backend::{Device, Queue, Stream};
@@ -62,6 +64,32 @@ impl Optimizer {
             Engine::Host(engine) => {
                 expect_host(stream)?;
                 engine.step()
+            }
+        }
+    }
+
+    /// Feeds a metric (a loss, an accuracy) to the metric rules of all groups, which may change the rate of the next update:
+    /// one tiny launch, which may be captured if the metric is in device memory. A NaN counts as a bad metric.
+    ///
+    /// # Safety
+    ///
+    /// * An address is that of a live element of the stated type in memory that the optimizer's device can read, until the
+    ///   stream has passed this call (for a captured call: until the graph's last launch).
+    #[expect(unsafe_code, reason = "states a contract; holds no unsafe operation")]
+    pub unsafe fn observe(&mut self, metric: impl Into<Observed>, stream: &Stream) -> Result<()> {
+        let metric = metric.into();
+        match &mut self.0 {
+            Engine::Cuda(engine) => engine.observe(stream.cuda()?, metric),
+            Engine::Host(engine) => {
+                expect_host(stream)?;
+                if engine.plan().metrics.is_empty() {
+                    return Err(observe::no_metric());
+                }
+                match metric.check()? {
+                    Observed::Value(value) => engine.observe(value),
+                    Observed::Device { address, dtype } => engine.observe_at(address, dtype),
+                }
+                Ok(())
             }
         }
     }

@@ -15,6 +15,18 @@ pub struct DeviceView {
     pub skipped: u64,
     /// `progress`: u64, the progress clock.
     pub progress: u64,
+    /// `loss_scale`: f32, what the next backward pass is to multiply the loss by; 1 without loss scaling.
+    pub loss_scale: u64,
+    /// `norm`: f64, the norm of the last unscaled gradients, where one is computed.
+    pub norm: u64,
+    /// `clip_factor`: f32, what clipping multiplied the last gradients by.
+    pub clip_factor: u64,
+    /// `found_inf`: u32, whether the last gradients had a value that is not finite, where they are looked at.
+    pub found_inf: u64,
+    /// `raised`: u32, whether too many updates in a row were skipped.
+    pub raised: u64,
+    /// `stop`: u32, whether the end that was set has come.
+    pub stop: u64,
     scalars: Vec<[u64; 2]>,
 }
 
@@ -26,10 +38,17 @@ impl DeviceView {
             let cohort = first_cohort(plan, group);
             [record(cohort), record(plan.cohorts.len() + cohort)]
         });
+        let at = |offset: usize| control + offset as u64;
         DeviceView {
-            t: control + offset_of!(Control, t) as u64,
-            skipped: control + offset_of!(Control, skipped) as u64,
-            progress: control + offset_of!(Control, progress) as u64,
+            t: at(offset_of!(Control, t)),
+            skipped: at(offset_of!(Control, skipped)),
+            progress: at(offset_of!(Control, progress)),
+            loss_scale: at(offset_of!(Control, loss_scale)),
+            norm: at(offset_of!(Control, norm)),
+            clip_factor: at(offset_of!(Control, clip_factor)),
+            found_inf: at(offset_of!(Control, found)),
+            raised: at(offset_of!(Control, raised)),
+            stop: at(offset_of!(Control, stop)),
             scalars: scalars.collect(),
         }
     }
@@ -51,6 +70,16 @@ pub struct Status {
     pub skipped: u64,
     /// The progress clock.
     pub progress: u64,
+    /// What the next backward pass is to multiply the loss by; 1 without loss scaling.
+    pub loss_scale: f32,
+    /// The norm of the last unscaled gradients, where one is computed.
+    pub norm: f64,
+    /// What clipping multiplied the last gradients by.
+    pub clip_factor: f32,
+    /// Whether too many updates in a row were skipped: [`NonFinite::SkipAndRaise`](crate::NonFinite::SkipAndRaise).
+    pub raised: bool,
+    /// Whether the end has come that [`OptimizerBuilder::stop_at`](crate::OptimizerBuilder::stop_at) set.
+    pub stop: bool,
     groups: Vec<Vec<(&'static str, f32)>>,
 }
 
@@ -63,7 +92,17 @@ impl Status {
             let values = half[first_cohort(plan, index)].value;
             names.iter().copied().zip(values).collect()
         });
-        Status { t: control.t, skipped: control.skipped, progress: control.progress, groups: groups.collect() }
+        Status {
+            t: control.t,
+            skipped: control.skipped,
+            progress: control.progress,
+            loss_scale: control.loss_scale,
+            norm: control.norm,
+            clip_factor: control.clip_factor,
+            raised: control.raised != 0,
+            stop: control.stop != 0,
+            groups: groups.collect(),
+        }
     }
 
     /// Names and values of group `group`'s hyperparameters for update `t`, as the kernel uses them.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Buffer, Dtype, Tensor};
+use super::{Buffer, Dtype, Purpose, Tensor};
 use crate::error::{Error, Result};
 use crate::optim::Description;
 
@@ -10,7 +10,8 @@ use crate::optim::Description;
 const MAX_UPDATES: u64 = 1 << 62;
 
 /// Checks all tensors of all groups and returns their names.
-pub(super) fn check(groups: &[(Description, Vec<Tensor>)]) -> Result<Vec<String>> {
+/// `zero`: gradients are written too, so they may not overlap each other either.
+pub(super) fn check(groups: &[(Description, Vec<Tensor>)], zero: bool, purpose: Purpose) -> Result<Vec<String>> {
     if groups.is_empty() {
         return Err(Error::argument("groups", "empty", "an optimizer needs at least one group"));
     }
@@ -21,7 +22,7 @@ pub(super) fn check(groups: &[(Description, Vec<Tensor>)]) -> Result<Vec<String>
     let mut names = Vec::with_capacity(count);
     let mut seen = HashSet::with_capacity(count);
     for (g, (_, tensors)) in groups.iter().enumerate() {
-        if tensors.is_empty() {
+        if tensors.is_empty() && purpose == Purpose::Run {
             return Err(Error::argument(format!("groups[{g}].tensors"), "empty", "a group needs at least one tensor"));
         }
         for (i, tensor) in tensors.iter().enumerate() {
@@ -38,7 +39,7 @@ pub(super) fn check(groups: &[(Description, Vec<Tensor>)]) -> Result<Vec<String>
             names.push(name);
         }
     }
-    check_overlap(groups.iter().flat_map(|(_, tensors)| tensors), &names)?;
+    check_overlap(groups.iter().flat_map(|(_, tensors)| tensors), &names, zero)?;
     Ok(names)
 }
 
@@ -78,7 +79,7 @@ fn check_buffer(path: &str, buffer: Buffer) -> Result<()> {
 }
 
 /// No parameter may share memory with another parameter, nor with any gradient: updates would race.
-fn check_overlap<'a>(tensors: impl Iterator<Item = &'a Tensor>, names: &[String]) -> Result<()> {
+fn check_overlap<'a>(tensors: impl Iterator<Item = &'a Tensor>, names: &[String], zero: bool) -> Result<()> {
     // (begin, end, tensor) in bytes; parameters sorted by address.
     let range = |buffer: Buffer| (buffer.address, buffer.address + buffer.len * buffer.dtype.bytes());
     let mut params = Vec::new();
@@ -99,6 +100,12 @@ fn check_overlap<'a>(tensors: impl Iterator<Item = &'a Tensor>, names: &[String]
             let (a, b) = (first.max(second), first.min(second));
             return overlap("param", a, begin, b);
         }
+    }
+    grads.sort_unstable();
+    if let Some(pair) = grads.windows(2).find(|pair| zero && pair[1].0 < pair[0].1) {
+        let rule = format!("it overlaps the grad of tensor {:?}, and gradients are zeroed", names[pair[0].2]);
+        let argument = format!("grad of tensor {:?}", names[pair[1].2]);
+        return Err(Error::argument(argument, format!("{:#x}", pair[1].0), rule));
     }
     for (begin, end, index) in grads {
         // Parameters are disjoint, so of those that begin below this gradient's end the last one ends last.

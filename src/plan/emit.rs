@@ -21,14 +21,18 @@ pub(crate) fn generated(plan: &Plan) -> String {
     for (index, variant) in plan.variants.iter().enumerate() {
         text.push_str(&format!("using Variant{index} = {};\n", variant.cuda_type()));
     }
+    text.push_str(&format!("using Gradients = {};\n", plan.gradients.cuda_type()));
     let variants = plan.variants.len();
     text.push_str("\n__device__ __forceinline__ Record resolve_variant(u32 variant, const double* h, u64 updates) {\n");
     text.push_str(&switch("variant", variants, |i| format!("return Variant{i}::resolve(h, updates);")));
     text.push_str("}\n\n");
     text.push_str(
-        "__device__ __forceinline__ void update_variant(u32 variant, const Tensor& tensor, u32 index, const Record& r) {\n",
+        "__device__ __forceinline__ void update_variant(u32 variant, const Tensor& tensor, u32 index, const Record& r,
+                                               const GradientScalars& g) {\n",
     );
-    text.push_str(&switch("variant", variants, |i| format!("return update_chunk<Variant{i}>(tensor, index, r);")));
+    text.push_str(&switch("variant", variants, |i| {
+        format!("return visit_chunk(tensor, index, Update<Variant{i}, Gradients>{{Variant{i}::scalars(r), g}});")
+    }));
     text.push_str("}\n");
     text
 }

@@ -2,8 +2,12 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::gradient::{Gradients, Numbers};
+
 /// Elements of one chunk, the work of one warp. `kernels/state.cuh` has the same number.
 pub(crate) const CHUNK: u64 = 2048;
+/// Elements of one norm block, a part of the order of summation. `kernels/state.cuh` has the same number.
+pub(crate) const NORM_BLOCK: u64 = 4096;
 /// Elements in 16 bytes.
 pub(crate) const VECTOR: u64 = 4;
 /// Lanes of a warp: the most scalars that one bundle holds.
@@ -20,16 +24,89 @@ pub(crate) struct Control {
     pub progress: u64,
     pub increment: u64,
     pub ticket: u32,
-    pub reserved: [u32; 23],
+    pub norm_ticket: u32,
+    pub micro_step: u32,
+    pub growth_tracker: u32,
+    pub loss_scale: f32,
+    pub skipped_in_a_row: u32,
+    pub raised: u32,
+    pub stop: u32,
+    pub factor: f32,
+    pub clip_factor: f32,
+    pub norm: f64,
+    pub found: u32,
+    pub reserved: [u32; 11],
 }
 const _: () = assert!(size_of::<Control>() == 128);
 
 impl Control {
     /// Before the first update; each will advance the progress clock by `increment`.
-    pub fn new(increment: u64) -> Control {
-        Control { increment, ..Control::zeroed() }
+    pub fn new(increment: u64, gradients: Gradients, numbers: &Numbers) -> Control {
+        let verdict = gradients.judge(numbers, 0.0, 1.0 / f64::from(numbers.loss_scale));
+        Control {
+            increment,
+            loss_scale: numbers.loss_scale,
+            factor: verdict.factor,
+            clip_factor: 1.0,
+            ..Control::zeroed()
+        }
     }
 }
+
+/// What is done with gradients, in numbers.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+pub(crate) struct Settings {
+    pub max_norm: f64,
+    pub growth: f64,
+    pub backoff: f64,
+    pub min_scale: f64,
+    pub max_scale: f64,
+    pub share: f64,
+    pub stop_at: u64,
+    pub limit: f32,
+    pub growth_interval: u32,
+    pub raise_after: u32,
+    pub accumulate: u32,
+}
+const _: () = assert!(size_of::<Settings>() == 72);
+
+impl Settings {
+    pub fn new(n: &Numbers) -> Settings {
+        Settings {
+            max_norm: n.max_norm,
+            growth: n.growth,
+            backoff: n.backoff,
+            min_scale: n.min_scale,
+            max_scale: n.max_scale,
+            share: n.share,
+            stop_at: n.stop_at,
+            limit: n.limit,
+            growth_interval: n.growth_interval,
+            raise_after: n.raise_after,
+            accumulate: n.accumulate,
+        }
+    }
+}
+
+/// Elements `index * NORM_BLOCK` and on of one tensor's gradient, the work of one warp of the norm launch.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+pub(crate) struct NormBlockRow {
+    pub tensor: u32,
+    pub index: u32,
+}
+const _: () = assert!(size_of::<NormBlockRow>() == 8);
+
+/// What a norm block found.
+#[repr(C, align(16))]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+pub(crate) struct Partial {
+    pub sum: f64,
+    pub found: u32,
+    pub reserved: u32,
+}
+const _: () = assert!(size_of::<Partial>() == 16);
 
 /// One tensor. Addresses are of element 0; `skew` elements before it begins the 16-byte window that it lies in.
 #[repr(C, align(16))]
@@ -73,7 +150,8 @@ const _: () = assert!(size_of::<BundleRow>() == 16);
 pub(crate) struct GroupRow {
     pub scalar: [u32; MAX_HYPERPARAMETERS],
     pub variant: u32,
-    pub reserved: u32,
+    /// The place of its metric rule, counted from 1; 0 if it has none.
+    pub metric: u32,
 }
 const _: () = assert!(size_of::<GroupRow>() == 32);
 
@@ -95,6 +173,58 @@ pub(crate) struct Record {
 }
 const _: () = assert!(size_of::<Record>() == 64);
 
+/// A metric rule in numbers; `kernels/metric.cuh` has what they mean.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+pub(crate) struct MetricRow {
+    pub greedy: u32,
+    pub higher: u32,
+    pub signed: u32,
+    pub window: u32,
+    pub relative: f64,
+    pub absolute: f64,
+    pub factor: f64,
+    pub min_scale: f64,
+    pub max_scale: f64,
+    pub min_change: f64,
+    pub patience: u64,
+    pub cooldown: u64,
+    pub pause_after_increase: u64,
+    pub average: u64,
+    pub reset_after: u64,
+    /// Where its window begins among all windows.
+    pub window_at: u64,
+}
+const _: () = assert!(size_of::<MetricRow>() == 112);
+
+/// What a metric rule remembers between observations.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+pub(crate) struct MetricStateRow {
+    pub scale: f64,
+    pub best: f64,
+    pub mean: f64,
+    pub count: u64,
+    pub bad: u64,
+    pub cooldown: u64,
+    pub ignore: u64,
+    pub good: u64,
+    pub at_min: u64,
+}
+const _: () = assert!(size_of::<MetricStateRow>() == 72);
+
+/// The argument of an observation: a metric at `address`, or its bits as an f64 if that is 0.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+pub(crate) struct Observation {
+    pub step: Step,
+    pub address: u64,
+    pub bits: u64,
+    pub dtype: u32,
+    pub reserved: u32,
+}
+const _: () = assert!(size_of::<Observation>() == size_of::<Step>() + 24);
+
 /// The argument of a step: addresses in device memory, and counts.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, Pod, Zeroable)]
@@ -109,13 +239,25 @@ pub(crate) struct Step {
     pub cohorts: u64,
     pub values: u64,
     pub records: u64,
+    pub settings: u64,
+    pub norm_blocks: u64,
+    pub partials: u64,
+    pub metrics: u64,
+    pub metric_states: u64,
+    pub windows: u64,
     pub found_inf: u64,
+    pub inv_scale: u64,
+    pub norm_square: u64,
     pub chunk_count: u32,
     pub bundle_count: u32,
     pub scalar_count: u32,
     pub cohort_count: u32,
+    pub norm_block_count: u32,
+    pub metric_count: u32,
+    pub window_count: u32,
+    pub reserved: u32,
 }
-const _: () = assert!(size_of::<Step>() == 104);
+const _: () = assert!(size_of::<Step>() == 184);
 
 /// What an edit writes at one place of the table of constants.
 #[repr(C)]
@@ -141,7 +283,7 @@ impl Write {
 }
 
 /// The most writes of one launch: with all else they fill the 4 KiB that the argument of a kernel may have.
-pub(crate) const MAX_WRITES: usize = 248;
+pub(crate) const MAX_WRITES: usize = 243;
 
 /// The argument of an edit.
 #[repr(C)]

@@ -8,18 +8,30 @@ mod check;
 mod edit;
 pub(crate) mod emit;
 pub(crate) mod layout;
+pub(crate) mod metrics;
 mod now;
 mod scalars;
 mod tensor;
 
 pub(crate) use edit::{Editable, Request};
-pub(crate) use tensor::FoundInf;
 pub use tensor::{Buffer, Dtype, Tensor};
+pub(crate) use tensor::{HandedIn, Scalar};
 
 use crate::error::{Error, Result};
+use crate::gradient::{GradientOptions, Gradients, Numbers};
 use crate::optim::{Description, Variant};
 use crate::program::Node;
-use layout::{BundleRow, CHUNK, ChunkRow, CohortRow, GroupRow, TensorRow, VECTOR};
+use crate::schedule::Metric;
+use layout::{BundleRow, CHUNK, ChunkRow, CohortRow, GroupRow, NORM_BLOCK, NormBlockRow, TensorRow, VECTOR};
+
+/// What a plan is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// An optimizer that runs.
+    Run,
+    /// The generated text alone, for which a group needs no tensor.
+    Text,
+}
 
 /// The tables of one optimizer, and the names that go with them.
 #[derive(Debug)]
@@ -27,6 +39,8 @@ pub(crate) struct Plan {
     /// State addresses are byte offsets into the state memory until [`Plan::place_state`] is called.
     pub tensors: Vec<TensorRow>,
     pub chunks: Vec<ChunkRow>,
+    /// Empty if there is no norm launch.
+    pub norm_blocks: Vec<NormBlockRow>,
     pub groups: Vec<GroupRow>,
     pub cohorts: Vec<CohortRow>,
     pub bundles: Vec<BundleRow>,
@@ -39,6 +53,11 @@ pub(crate) struct Plan {
     pub programs: Vec<Node>,
     pub variants: Vec<Variant>,
     pub names: Vec<String>,
+    /// The metric rules, one for each group that has one.
+    pub metrics: Vec<Metric>,
+    /// What is done to gradients: what is compiled in, and its numbers.
+    pub gradients: Gradients,
+    pub numbers: Numbers,
     /// By how much an applied update advances the progress clock.
     pub increment: u64,
     /// Bytes of state memory, a multiple of 16.
@@ -47,12 +66,19 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Checks the groups and lays them out. Errors name the group and the tensor.
-    pub fn new(groups: &[(Description, Vec<Tensor>)], increment: u64) -> Result<Plan> {
+    pub fn new(
+        groups: &[(Description, Vec<Tensor>)],
+        increment: u64,
+        options: &GradientOptions,
+        purpose: Purpose,
+    ) -> Result<Plan> {
         let (lowered, knobs) = scalars::lower(groups)?;
-        let names = check::check(groups)?;
+        let (gradients, numbers) = options.lower()?;
+        let names = check::check(groups, options.zero, purpose)?;
         let mut plan = Plan {
             tensors: Vec::new(),
             chunks: Vec::new(),
+            norm_blocks: Vec::new(),
             groups: Vec::new(),
             cohorts: Vec::new(),
             bundles: Vec::new(),
@@ -62,6 +88,9 @@ impl Plan {
             programs: Vec::new(),
             variants: Vec::new(),
             names,
+            metrics: Vec::new(),
+            gradients,
+            numbers,
             increment,
             state_bytes: 0,
         };
@@ -128,6 +157,12 @@ impl Plan {
             return Err(Error::argument("tensors", format!("{total} chunks in all"), rule));
         }
         self.chunks.reserve_exact(total as usize);
+        if self.gradients.norm.is_some() {
+            for (tensor, row) in self.tensors.iter().enumerate() {
+                let blocks = 0..row.len.div_ceil(NORM_BLOCK) as u32;
+                self.norm_blocks.extend(blocks.map(|index| NormBlockRow { tensor: tensor as u32, index }));
+            }
+        }
         for (tensor, row) in self.tensors.iter().enumerate() {
             self.chunks.extend((0..chunks(row) as u32).map(|index| ChunkRow { tensor: tensor as u32, index }));
         }

@@ -11,13 +11,16 @@ use super::{Plan, Tensor};
 use crate::error::Result;
 use crate::optim::{Description, Hyperparameter};
 use crate::program::{Knobs, Program};
+use crate::schedule::Metric;
 
 /// Lowers the hyperparameters of all groups, in their order, and collects the knobs, which all groups share.
 pub(super) fn lower(groups: &[(Description, Vec<Tensor>)]) -> Result<(Vec<Program>, Knobs)> {
     let (mut programs, mut knobs) = (Vec::new(), Knobs::default());
     for (index, (rule, _)) in groups.iter().enumerate() {
+        let path = format!("groups[{index}].");
+        rule.metric.as_ref().map_or(Ok(()), Metric::check).map_err(|e| e.within(&path))?;
         for hyperparameter in &rule.hyperparameters {
-            programs.push(hyperparameter.lower(&mut knobs).map_err(|e| e.within(&format!("groups[{index}].")))?);
+            programs.push(hyperparameter.lower(&mut knobs).map_err(|e| e.within(&path))?);
         }
     }
     Ok((programs, knobs))
@@ -100,7 +103,9 @@ impl Plan {
                 self.variants.push(rule.variant);
                 self.variants.len() - 1
             }) as u32;
-            self.groups.push(GroupRow { scalar, variant, reserved: 0 });
+            self.metrics.extend(rule.metric);
+            let metric = rule.metric.map_or(0, |_| self.metrics.len() as u32);
+            self.groups.push(GroupRow { scalar, variant, metric });
         }
     }
 }

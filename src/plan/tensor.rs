@@ -10,11 +10,14 @@ pub enum Dtype {
     Bf16,
     /// IEEE binary16.
     F16,
+    /// IEEE binary64.
+    F64,
 }
 
 impl Dtype {
     pub(crate) fn bytes(self) -> u64 {
         match self {
+            Dtype::F64 => 8,
             Dtype::F32 => 4,
             Dtype::Bf16 | Dtype::F16 => 2,
         }
@@ -39,10 +42,21 @@ impl Buffer {
     }
 }
 
-/// The address of an f32 by which an engine says that a step's gradients are unusable. Only the builder makes one, under
-/// the contract of its `found_inf`.
+/// The address of an f32 that the engine hands in, by which each step may differ. Only the builder makes one, under the
+/// contract of the method that takes it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct FoundInf(pub(crate) u64);
+pub(crate) struct Scalar(pub(crate) u64);
+
+/// What the engine hands in.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct HandedIn {
+    /// Anything but 0 skips the update.
+    pub found_inf: Option<Scalar>,
+    /// What gradients are multiplied by, instead of 1 / loss scale.
+    pub inv_scale: Option<Scalar>,
+    /// The square of the 2-norm of the scaled gradients.
+    pub norm_square: Option<Scalar>,
+}
 
 /// A parameter and its gradient, as an engine registers them.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,18 +16,18 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
 pub struct Greedy {
-    factor: f64,
-    patience: u64,
-    improvement: Improvement,
-    pause_after_decrease: u64,
-    pause_after_increase: u64,
-    min_scale: f64,
-    max_scale: f64,
-    min_change: f64,
+    pub(crate) factor: f64,
+    pub(crate) patience: u64,
+    pub(crate) improvement: Improvement,
+    pub(crate) pause_after_decrease: u64,
+    pub(crate) pause_after_increase: u64,
+    pub(crate) min_scale: f64,
+    pub(crate) max_scale: f64,
+    pub(crate) min_change: f64,
     #[cfg_attr(feature = "serde", serde(rename = "smooth"))]
-    window: usize,
+    pub(crate) window: usize,
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
-    reset_after: Option<u64>,
+    pub(crate) reset_after: Option<u64>,
 }
 
 /// What a [`Greedy`] remembers between observations, besides the window of its running mean.

@@ -16,13 +16,13 @@ pub enum Better {
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
 pub struct Improvement {
-    better: Better,
+    pub(crate) better: Better,
     #[cfg_attr(feature = "serde", serde(default))]
-    relative: f64,
+    pub(crate) relative: f64,
     #[cfg_attr(feature = "serde", serde(default))]
-    absolute: f64,
+    pub(crate) absolute: f64,
     #[cfg_attr(feature = "serde", serde(default))]
-    signed: bool,
+    pub(crate) signed: bool,
 }
 
 impl Improvement {

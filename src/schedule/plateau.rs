@@ -25,13 +25,13 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
 pub struct Plateau {
-    factor: f64,
-    patience: u64,
-    improvement: Improvement,
-    cooldown: u64,
-    min_scale: f64,
-    min_change: f64,
-    average: u64,
+    pub(crate) factor: f64,
+    pub(crate) patience: u64,
+    pub(crate) improvement: Improvement,
+    pub(crate) cooldown: u64,
+    pub(crate) min_scale: f64,
+    pub(crate) min_change: f64,
+    pub(crate) average: u64,
     ignore: u64,
 }
 

@@ -1,6 +1,7 @@
 //! The device tests: the whole path from schedule to launch, on a GPU or on the stand-in. See `rig`.
 
 mod bits;
+mod closed_loop;
 mod edits;
 mod faults;
 #[cfg(feature = "serde")]
@@ -9,6 +10,7 @@ mod golden;
 #[path = "../golden/cases.rs"]
 mod golden_cases;
 mod lowest_bits;
+mod metrics;
 mod protocol;
 mod refusals;
 mod rig;

@@ -1,8 +1,6 @@
 //! `instep emit`: the CUDA text of the groups' schedules and rules, as it would be given to NVRTC.
 
-use instep::{
-    Adam, AdamRule, AdamW, Config, DecayForm, Device, GroupConfig, Momentum, Optimizer, Schedule, Sgd, Tensor,
-};
+use instep::{Adam, AdamRule, AdamW, Config, DecayForm, Device, GroupConfig, Momentum, Optimizer, Schedule, Sgd};
 
 use crate::commands::{Emit, RuleName};
 use crate::{Result, input};
@@ -12,15 +10,14 @@ pub fn run(options: &Emit) -> Result<String> {
     let rule = options.rule.unwrap_or_else(|| default_rule(&config));
     let mut builder = Optimizer::builder(&Device::host());
     for (i, group) in config.groups.iter().enumerate() {
-        let tensors = [placeholder(i as u64)];
         let refused = |name: &str| {
             let rule = format!("{rule:?}").to_lowercase();
             input::at(&options.file, format!("groups[{i}].{name} is set, but {rule} has no such hyperparameter"))
         };
         builder = match rule {
-            RuleName::Adamw => builder.group(adam(AdamW::new(group.lr.clone()), group).map_err(refused)?, &tensors),
-            RuleName::Adam => builder.group(adam(Adam::new(group.lr.clone()), group).map_err(refused)?, &tensors),
-            RuleName::Sgd => builder.group(sgd(group).map_err(refused)?, &tensors),
+            RuleName::Adamw => builder.group(adam(AdamW::new(group.lr.clone()), group).map_err(refused)?, &[]),
+            RuleName::Adam => builder.group(adam(Adam::new(group.lr.clone()), group).map_err(refused)?, &[]),
+            RuleName::Sgd => builder.group(sgd(group).map_err(refused)?, &[]),
         };
     }
     Ok(builder.emit().map_err(|e| input::at(&options.file, e))?)
@@ -60,12 +57,4 @@ fn sgd(group: &GroupConfig) -> Result<Sgd, &'static str> {
         };
     }
     Ok(rule)
-}
-
-/// A group needs a tensor; the text does not depend on it.
-#[expect(unsafe_code, reason = "names memory that nothing reads")]
-fn placeholder(group: u64) -> Tensor {
-    let address = 4_096 * (2 * group + 1);
-    // SAFETY: the text is made from the tables alone: no optimizer is built, so the addresses are never followed.
-    unsafe { Tensor::f32(address, address + 4_096, 1) }
 }

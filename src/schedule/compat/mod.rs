@@ -25,7 +25,8 @@ mod transformers_wsd;
 
 use serde_json::Value;
 
-use super::{Greedy, Plateau, Schedule};
+pub use super::Metric;
+use super::Schedule;
 use crate::error::{Error, Result};
 use arguments::Arguments;
 use group::Group;
@@ -67,22 +68,8 @@ impl Recipe {
         for (name, schedule) in others {
             schedule.as_ref().map_or(Ok(None), Schedule::len).map_err(|e| e.within(name))?;
         }
-        match &self.metric {
-            None => Ok(()),
-            Some(Metric::Plateau(plateau)) => plateau.check(),
-            Some(Metric::Greedy(greedy)) => greedy.check(),
-        }
+        self.metric.as_ref().map_or(Ok(()), Metric::check)
     }
-}
-
-/// How observed metrics scale a learning rate.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Metric {
-    /// Lower when the metric stops getting better.
-    Plateau(Plateau),
-    /// Lower and higher again, greedily.
-    Greedy(Greedy),
 }
 
 /// A peer's scheduler, in the peer's own words.

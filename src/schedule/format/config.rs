@@ -5,8 +5,8 @@ use std::fmt::Display;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::{Error, Result};
+use crate::schedule::Metric;
 use crate::schedule::Schedule;
-use crate::schedule::compat::Metric;
 use crate::schedule::form::Form;
 
 /// The version that this build reads and writes.
@@ -146,11 +146,7 @@ impl Config {
                     _ => e.within(&format!("{place}.")),
                 })?;
             }
-            let checked = match &group.metric {
-                None => Ok(()),
-                Some(Metric::Plateau(plateau)) => plateau.check(),
-                Some(Metric::Greedy(greedy)) => greedy.check(),
-            };
+            let checked = group.metric.as_ref().map_or(Ok(()), Metric::check);
             checked.map_err(|e| e.within(&format!("groups[{i}].metric.")))?;
         }
         Ok(self)

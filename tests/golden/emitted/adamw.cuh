@@ -27,11 +27,13 @@ __device__ __forceinline__ double run_program(u32 program, const u64* c, u64 t, 
 }
 
 using Variant0 = Adam<Decay::decoupled, Direction::minimize>;
+using Gradients = GradientOptions<Norm::none, Clip::none, Factor::none, false, false, false, false>;
 
 __device__ __forceinline__ Record resolve_variant(u32 variant, const double* h, u64 updates) {
   return Variant0::resolve(h, updates);
 }
 
-__device__ __forceinline__ void update_variant(u32 variant, const Tensor& tensor, u32 index, const Record& r) {
-  return update_chunk<Variant0>(tensor, index, r);
+__device__ __forceinline__ void update_variant(u32 variant, const Tensor& tensor, u32 index, const Record& r,
+                                               const GradientScalars& g) {
+  return visit_chunk(tensor, index, Update<Variant0, Gradients>{Variant0::scalars(r), g});
 }

@@ -26,6 +26,7 @@ using Variant1 = Adam<Decay::none, Direction::maximize>;
 using Variant2 = Sgd<Momentum::none, Decay::none, Direction::minimize>;
 using Variant3 = Sgd<Momentum::heavy, Decay::coupled, Direction::minimize>;
 using Variant4 = Sgd<Momentum::nesterov, Decay::none, Direction::maximize>;
+using Gradients = GradientOptions<Norm::none, Clip::none, Factor::none, false, false, false, false>;
 
 __device__ __forceinline__ Record resolve_variant(u32 variant, const double* h, u64 updates) {
   switch (variant) {
@@ -37,12 +38,13 @@ __device__ __forceinline__ Record resolve_variant(u32 variant, const double* h, 
   }
 }
 
-__device__ __forceinline__ void update_variant(u32 variant, const Tensor& tensor, u32 index, const Record& r) {
+__device__ __forceinline__ void update_variant(u32 variant, const Tensor& tensor, u32 index, const Record& r,
+                                               const GradientScalars& g) {
   switch (variant) {
-    case 0: return update_chunk<Variant0>(tensor, index, r);
-    case 1: return update_chunk<Variant1>(tensor, index, r);
-    case 2: return update_chunk<Variant2>(tensor, index, r);
-    case 3: return update_chunk<Variant3>(tensor, index, r);
-    default: return update_chunk<Variant4>(tensor, index, r);
+    case 0: return visit_chunk(tensor, index, Update<Variant0, Gradients>{Variant0::scalars(r), g});
+    case 1: return visit_chunk(tensor, index, Update<Variant1, Gradients>{Variant1::scalars(r), g});
+    case 2: return visit_chunk(tensor, index, Update<Variant2, Gradients>{Variant2::scalars(r), g});
+    case 3: return visit_chunk(tensor, index, Update<Variant3, Gradients>{Variant3::scalars(r), g});
+    default: return visit_chunk(tensor, index, Update<Variant4, Gradients>{Variant4::scalars(r), g});
   }
 }

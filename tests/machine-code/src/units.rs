@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use instep::{Adam, AdamW, Buffer, Device, Momentum, Optimizer, OptimizerBuilder, Schedule, Sgd, Tensor, Warmup};
+use instep::{
+    Accumulate, Adam, AdamW, Buffer, Clip, Device, LossScale, Momentum, Optimizer, OptimizerBuilder, Plateau, Schedule,
+    Sgd, Tensor, Warmup,
+};
 
 /// A unit's text, and the name and text of each header.
 #[derive(Debug)]
@@ -48,7 +51,7 @@ impl Unit {
 
 /// All of them: one rule each, and at last many rules in one launch.
 pub fn all() -> Vec<Unit> {
-    vec![adamw(), constant_adamw(), adam(), sgd(), momentum(), every_sgd(), everything()]
+    vec![adamw(), constant_adamw(), closed_loop(), adam(), sgd(), momentum(), every_sgd(), everything()]
 }
 
 /// AdamW with the usual schedule: the unit whose machine code is looked at.
@@ -60,6 +63,15 @@ pub fn adamw() -> Unit {
 /// AdamW with a constant rate.
 pub fn constant_adamw() -> Unit {
     unit("AdamW, constant rate", || builder().group(AdamW::new(1e-3), &[tensor()]))
+}
+
+/// AdamW whose gradients are averaged, clipped, unscaled and zeroed, with a rate that follows a metric.
+pub fn closed_loop() -> Unit {
+    let rule = || AdamW::new(1e-3).metric(Plateau::new());
+    unit("AdamW, closed loop", || {
+        let builder = builder().group(rule(), &[tensor()]).clip(Clip::torch_norm(1.0)).loss_scale(LossScale::dynamic());
+        builder.accumulate(Accumulate::mean(4)).zero_gradients()
+    })
 }
 
 /// Adam with coupled weight decay.

@@ -1,0 +1,98 @@
+// What happens to gradients before a rule sees them: unscale, clip, average, look for infinities and NaNs. Gradients are
+// never written back, unless they are zeroed after use.
+//
+// In f64, by one thread, rounded once: factor = clip * unscale * share, and the norm is that of the unscaled gradients.
+//   torch: clip = min(1, max_norm / (norm + 1e-6))    optax: clip = norm < max_norm ? 1 : max_norm / norm
+// Per element, in f32: g = g * factor; clip by value: g = min(max(g, -limit), limit), which keeps a NaN.
+// Peers: torch.nn.utils.clip_grad_norm_, torch.amp.GradScaler, optax.clip_by_global_norm.
+#pragma once
+#include "math.cuh"
+#include "memory.cuh"
+#include "state.cuh"
+
+enum class Norm { none, two, one, max };
+enum class Clip { none, torch, optax, value };
+// Where an update's factor comes from: there is none, `Control` has it, or it follows from what the engine hands in.
+enum class Factor { none, stored, computed };
+
+// What `generated.cuh` says of one optimizer.
+template <Norm NORM_, Clip CLIP_, Factor FACTOR_, bool SKIP_, bool DYNAMIC_, bool ACCUMULATE_, bool ZERO_>
+struct GradientOptions {
+  static constexpr Norm NORM = NORM_;            // what the norm launch computes; none: there is no norm launch
+  static constexpr Clip CLIP = CLIP_;
+  static constexpr Factor FACTOR = FACTOR_;
+  static constexpr bool SKIP = SKIP_;            // an update with a gradient that is not finite is skipped
+  static constexpr bool DYNAMIC = DYNAMIC_;      // the loss scale moves
+  static constexpr bool ACCUMULATE = ACCUMULATE_;
+  static constexpr bool ZERO = ZERO_;
+};
+
+// Scalars of the gradients' own, beside those of the rule.
+struct GradientScalars {
+  float factor, limit;
+};
+
+template <class O>
+__device__ __forceinline__ float prepare(float g, const GradientScalars& s) {
+  if constexpr (O::FACTOR != Factor::none) g = __fmul_rn(g, s.factor);
+  if constexpr (O::CLIP == Clip::value) {
+    if (g < -s.limit) g = -s.limit;
+    if (g > s.limit) g = s.limit;
+  }
+  return g;
+}
+
+struct Verdict {
+  double norm, clip;
+  float factor;
+};
+
+// What follows from the norm of the scaled gradients.
+template <class O>
+__device__ __forceinline__ Verdict judge(const Settings& settings, double scaled_norm, double unscale) {
+  Verdict v = {scaled_norm * unscale * settings.share, 1.0, 0.0f};
+  if constexpr (O::CLIP == Clip::torch) {
+    const double ratio = settings.max_norm / (v.norm + 1e-6);
+    v.clip = ratio > 1.0 ? 1.0 : ratio;
+  }
+  if constexpr (O::CLIP == Clip::optax) v.clip = v.norm < settings.max_norm ? 1.0 : settings.max_norm / v.norm;
+  v.factor = (float)(v.clip * unscale * settings.share);
+  return v;
+}
+
+__device__ __forceinline__ double unscale(const Step& step, const Control* control) {
+  if (step.inv_scale != nullptr) return (double)load_row(step.inv_scale);
+  return 1.0 / (double)load_row(&control->loss_scale);
+}
+
+template <class O>
+__device__ __forceinline__ GradientScalars gradient_scalars(const Step& step) {
+  GradientScalars s = {1.0f, 0.0f};
+  if constexpr (O::FACTOR == Factor::stored) s.factor = load_row(&step.control->factor);
+  if constexpr (O::FACTOR == Factor::computed) {
+    const double norm = step.norm_square == nullptr ? 0.0 : sqrt((double)load_row(step.norm_square));
+    s.factor = judge<O>(load_row(step.settings), norm, unscale(step, step.control)).factor;
+  }
+  if constexpr (O::CLIP == Clip::value) s.limit = load_row(&step.settings->limit);
+  return s;
+}
+
+// Whether a gradient of this step is not finite, as the engine says or as the norm launch saw.
+template <class O>
+__device__ __forceinline__ bool found(const Step& step) {
+  if (step.found_inf != nullptr) return !(load_row(step.found_inf) == 0.0f);
+  if constexpr (O::NORM != Norm::none) return load_row(&step.control->found) != 0;
+  return false;
+}
+
+template <class O>
+__device__ __forceinline__ bool skips(const Step& step) {
+  return (O::SKIP || step.found_inf != nullptr) && found<O>(step);
+}
+
+// Whether this call is one of those before an update that only let gradients accumulate.
+template <class O>
+__device__ __forceinline__ bool accumulates(const Step& step) {
+  if constexpr (!O::ACCUMULATE) return false;
+  return load_row(&step.control->micro_step) + 1 < load_row(&step.settings->accumulate);
+}

@@ -1,0 +1,64 @@
+//! What can be observed: a metric in device memory, or one that the host knows.
+
+use crate::error::{Error, Result};
+use crate::plan::Dtype;
+use crate::plan::layout::{Observation, Step};
+
+/// A metric to observe: see [`Optimizer::observe`](crate::Optimizer::observe).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Observed {
+    /// A value that the host knows. Refused on a stream that is being captured, whose graph would repeat it.
+    Value(f64),
+    /// One element in the memory of the optimizer's device, read when the stream gets there.
+    Device {
+        /// Its address.
+        address: u64,
+        /// Its type.
+        dtype: Dtype,
+    },
+}
+
+impl From<f64> for Observed {
+    fn from(value: f64) -> Observed {
+        Observed::Value(value)
+    }
+}
+
+impl Observed {
+    /// The f32 at `address`.
+    pub fn f32(address: u64) -> Observed {
+        Observed::Device { address, dtype: Dtype::F32 }
+    }
+
+    /// Checks the address.
+    pub(super) fn check(self) -> Result<Observed> {
+        if let Observed::Device { address, dtype } = self
+            && (address == 0 || !address.is_multiple_of(dtype.bytes()))
+        {
+            let rule = format!("must be the {}-byte aligned address of an element", dtype.bytes());
+            return Err(Error::argument("metric.address", format!("{address:#x}"), rule));
+        }
+        Ok(self)
+    }
+
+    /// The argument of the kernel.
+    pub(super) fn observation(self, step: Step) -> Observation {
+        match self {
+            Observed::Value(value) => Observation { step, address: 0, bits: value.to_bits(), dtype: 0, reserved: 0 },
+            Observed::Device { address, dtype } => {
+                let dtype = match dtype {
+                    Dtype::F32 => 0,
+                    Dtype::Bf16 => 1,
+                    Dtype::F16 => 2,
+                    Dtype::F64 => 3,
+                };
+                Observation { step, address, bits: 0, dtype, reserved: 0 }
+            }
+        }
+    }
+}
+
+/// The error of an observation that nobody waits for.
+pub(super) fn no_metric() -> Error {
+    Error::argument("metric", "given", "no group of this optimizer has a metric rule: call .metric(..) on a rule")
+}

@@ -1,0 +1,227 @@
+//! Clipping, loss scaling, skipped steps, accumulation, zeroing: decided on the device, equal to the CPU backend's bits.
+
+use std::collections::BTreeMap;
+
+use cudarc::driver::sys::CUgraphInstantiate_flags;
+use cudarc::driver::sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_GLOBAL;
+use instep::{
+    Accumulate, AdamW, Clip, Device, Error, LossScale, Momentum, NonFinite, Norm, Optimizer, OptimizerBuilder,
+    Schedule, Sgd, Stream,
+};
+
+use crate::rig::{Pair, Rig};
+use crate::values::{Random, assert_same_bits};
+
+const LENGTHS: [usize; 7] = [1, 5, 64, 2_049, 4_096, 4_100, 20_001];
+
+/// The same optimizer on the device and on the host, over the same tensors.
+struct Twins {
+    pairs: Vec<Pair>,
+    device: Optimizer,
+    host: Optimizer,
+    random: Random,
+}
+
+impl Twins {
+    fn new(rig: &Rig, options: impl Fn(OptimizerBuilder) -> OptimizerBuilder) -> Twins {
+        let mut random = Random(5);
+        let mut pairs: Vec<Pair> = LENGTHS
+            .into_iter()
+            .enumerate()
+            .map(|(i, len)| Pair::new(rig, random.units(len), random.units(len), (i % 4, (i / 2) % 4)))
+            .collect();
+        let lr = || Schedule::linear(1e-2, 1e-3).over(20);
+        let groups = |builder: OptimizerBuilder, tensors: Vec<_>| {
+            let builder = builder.group(AdamW::new(lr()), &tensors[..4]);
+            options(builder.group(Sgd::new(lr()).momentum(Momentum::Heavy, 0.9), &tensors[4..])).build().unwrap()
+        };
+        let device = groups(Optimizer::builder(&rig.device), pairs.iter().map(Pair::device_tensor).collect());
+        let host = groups(Optimizer::builder(&Device::host()), pairs.iter_mut().map(Pair::host_tensor).collect());
+        Twins { pairs, device, host, random }
+    }
+
+    /// New gradients on both sides, `scale` times something in [-1, 1); `bad` puts a value that is not finite into one.
+    fn gradients(&mut self, rig: &Rig, scale: f32, bad: Option<f32>) {
+        for (i, pair) in self.pairs.iter_mut().enumerate() {
+            let mut grad: Vec<f32> = self.random.units(pair.param.len).into_iter().map(|g| g * scale).collect();
+            if let (Some(bad), 3) = (bad, i) {
+                grad[1_000] = bad;
+            }
+            pair.set_grad(rig, &grad);
+        }
+    }
+
+    fn step(&mut self, rig: &Rig) {
+        self.device.step(&rig.stream).unwrap();
+        self.host.step(&Stream::host()).unwrap();
+    }
+
+    fn assert_equal(&self, rig: &Rig, what: &str) {
+        for (i, pair) in self.pairs.iter().enumerate() {
+            assert_same_bits(&pair.param.read(rig), &pair.host_param, &format!("{what}, tensor {i}"));
+            assert_same_bits(&pair.grad.read(rig), &pair.host_grad, &format!("{what}, gradient {i}"));
+        }
+        let (device, host) = (self.device.status(&rig.stream).unwrap(), self.host.status(&Stream::host()).unwrap());
+        assert_eq!(format!("{device:?}"), format!("{host:?}"), "{what}");
+    }
+}
+
+/// A name, and what is asked of the builder.
+type Case = (&'static str, fn(OptimizerBuilder) -> OptimizerBuilder);
+
+/// Every form of clipping, scaling and skipping that compiles to different kernels.
+fn options() -> Vec<Case> {
+    vec![
+        ("torch clip", |b| b.clip(Clip::torch_norm(1.0))),
+        ("optax clip, 1-norm", |b| b.clip(Clip::optax_norm(3.0).by(Norm::One))),
+        ("torch clip, maximum norm", |b| b.clip(Clip::torch_norm(0.5).by(Norm::Max))),
+        ("clip by value", |b| b.clip(Clip::value(0.25))),
+        ("fixed scale", |b| b.loss_scale(LossScale::fixed(8.0))),
+        ("dynamic scale", |b| b.loss_scale(LossScale::dynamic().init(16.0).interval(3))),
+        ("dynamic scale and clip", |b| {
+            b.clip(Clip::torch_norm(1.0)).loss_scale(LossScale::dynamic().init(4.0).interval(2).limits(2.0, 8.0))
+        }),
+        ("skip, raise after 2", |b| b.non_finite(NonFinite::SkipAndRaise(2))),
+        ("skip and clip", |b| b.non_finite(NonFinite::Skip).clip(Clip::optax_norm(0.1))),
+        ("mean of 3, clip, zero", |b| b.accumulate(Accumulate::mean(3)).clip(Clip::torch_norm(0.1)).zero_gradients()),
+        ("sum of 2, skip, zero", |b| b.accumulate(Accumulate::sum(2)).non_finite(NonFinite::Skip).zero_gradients()),
+        ("zero, stop", |b| b.zero_gradients().stop_at(4)),
+    ]
+}
+
+#[test]
+fn every_decision_about_gradients_gives_the_hosts_bits() {
+    let Some(rig) = Rig::new() else { return };
+    for (name, options) in options() {
+        let mut twins = Twins::new(&rig, options);
+        for call in 0..8 {
+            let bad =
+                [None, None, Some(f32::INFINITY), Some(f32::NAN), None, None, Some(f32::NEG_INFINITY), None][call];
+            twins.gradients(&rig, [1.0, 0.01, 1.0, 1.0, 100.0, 0.0, 1.0, 1.0][call], bad);
+            twins.step(&rig);
+            twins.assert_equal(&rig, &format!("{name}, call {call}"));
+        }
+    }
+}
+
+#[test]
+fn the_norm_is_the_norm_and_the_clip_factor_is_torchs() {
+    let Some(rig) = Rig::new() else { return };
+    let mut twins = Twins::new(&rig, |b| b.clip(Clip::torch_norm(1.0)));
+    twins.gradients(&rig, 1.0, None);
+    let squares = twins.pairs.iter().flat_map(|pair| pair.host_grad.iter()).map(|g| f64::from(*g) * f64::from(*g));
+    let norm = squares.sum::<f64>().sqrt();
+    twins.step(&rig);
+    let status = twins.device.status(&rig.stream).unwrap();
+    assert!((status.norm - norm).abs() <= 1e-12 * norm, "{} is not {norm}", status.norm);
+    assert!((f64::from(status.clip_factor) - 1.0 / (norm + 1e-6)).abs() <= 1e-7, "{}", status.clip_factor);
+}
+
+#[test]
+fn a_skipped_step_changes_nothing_and_the_loss_scale_backs_off_and_grows() {
+    let Some(rig) = Rig::new() else { return };
+    let mut twins = Twins::new(&rig, |b| b.loss_scale(LossScale::dynamic().init(64.0).interval(2)));
+    let mut seen = Vec::new();
+    for bad in [None, Some(f32::NAN), Some(f32::INFINITY), None, None, None, None] {
+        twins.gradients(&rig, 64.0, bad);
+        let before: Vec<_> = twins.pairs.iter().map(|pair| pair.param.read(&rig)).collect();
+        twins.step(&rig);
+        let same = twins.pairs.iter().zip(before).all(|(pair, before)| pair.param.read(&rig) == before);
+        assert_eq!(same, bad.is_some());
+        let status = twins.device.status(&rig.stream).unwrap();
+        seen.push((status.t, status.skipped, status.loss_scale));
+    }
+    // One good, two skipped (each halves), then growth after every second good one in a row.
+    assert_eq!(seen, [(1, 0, 64.), (1, 1, 32.), (1, 2, 16.), (2, 2, 16.), (3, 2, 32.), (4, 2, 32.), (5, 2, 64.)]);
+}
+
+#[test]
+fn what_the_engine_hands_in_is_used_and_saves_the_norm_launch() {
+    let Some(rig) = Rig::new() else { return };
+    let mut inv_scale = rig.array(&[1.0], 0);
+    let mut norm_square = rig.array(&[1.0], 0);
+    let (mut host_inv_scale, mut host_norm_square) = (Box::new(1.0f32), Box::new(1.0f32));
+    let pairs = std::cell::RefCell::new(0);
+    let addresses = [
+        [inv_scale.address(), norm_square.address()],
+        [&raw mut *host_inv_scale as u64, &raw mut *host_norm_square as u64],
+    ];
+    let mut twins = Twins::new(&rig, |b| {
+        let side = addresses[*pairs.borrow()];
+        *pairs.borrow_mut() += 1;
+        // SAFETY: the arrays and boxes outlive the optimizers.
+        let b = unsafe { b.inv_scale(side[0]) };
+        // SAFETY: as above.
+        unsafe { b.norm_square(side[1]) }.clip(Clip::torch_norm(0.5))
+    });
+    for (scale, square) in [(1.0, 4.0), (0.125, 0.01), (0.5, 1e6)] {
+        inv_scale.write(&rig, &[scale]);
+        norm_square.write(&rig, &[square]);
+        (*host_inv_scale, *host_norm_square) = (scale, square);
+        twins.gradients(&rig, 1.0, None);
+        rig.finish();
+        if let Some(standin) = rig.standin {
+            standin.reset_calls();
+        }
+        twins.device.step(&rig.stream).unwrap();
+        if let Some(standin) = rig.standin {
+            assert_eq!(standin.calls("cuLaunchKernel"), 1, "nothing has to be known of all gradients");
+        }
+        twins.host.step(&Stream::host()).unwrap();
+        twins.assert_equal(&rig, &format!("inverse scale {scale}, norm² {square}"));
+    }
+}
+
+#[test]
+fn a_step_with_a_norm_is_two_launches_and_three_driver_calls_and_is_captured() {
+    let Some(rig) = Rig::new() else { return };
+    let mut twins = Twins::new(&rig, |b| b.clip(Clip::torch_norm(1.0)).loss_scale(LossScale::dynamic()));
+    rig.finish();
+    if let Some(standin) = rig.standin {
+        standin.reset_calls();
+        twins.step(&rig);
+        let log: BTreeMap<_, _> = standin.call_log();
+        assert_eq!(log, BTreeMap::from([("cuCtxGetCurrent".to_owned(), 1), ("cuLaunchKernel".to_owned(), 2)]));
+        rig.finish();
+    } else {
+        twins.step(&rig);
+    }
+    rig.engine.begin_capture(CU_STREAM_CAPTURE_MODE_GLOBAL).unwrap();
+    twins.device.step(&rig.stream).unwrap();
+    let graph = rig.engine.end_capture(CUgraphInstantiate_flags(0)).unwrap().unwrap();
+    for replay in 0..50 {
+        let bad = (replay % 7 == 5).then_some(f32::NAN);
+        twins.gradients(&rig, 1.0 + replay as f32, bad);
+        graph.launch().unwrap();
+        twins.host.step(&Stream::host()).unwrap();
+    }
+    twins.assert_equal(&rig, "after 50 replays");
+}
+
+#[test]
+fn bad_options_are_refused() {
+    let builder = || {
+        // SAFETY: nothing is behind an empty tensor.
+        let empty = unsafe { instep::Tensor::f32(0, 0, 0) };
+        Optimizer::builder(&Device::host()).group(Sgd::new(0.1), &[empty])
+    };
+    let refused = |options: fn(OptimizerBuilder) -> OptimizerBuilder, expected: &str| match options(builder())
+        .build()
+        .unwrap_err()
+    {
+        Error::Argument { argument, .. } => assert_eq!(argument, expected),
+        other => panic!("{expected}: {other}"),
+    };
+    refused(|b| b.clip(Clip::torch_norm(0.0)), "clip");
+    refused(|b| b.clip(Clip::value(f64::NAN)), "clip");
+    refused(|b| b.clip(Clip::optax_norm(-1.0)), "clip");
+    refused(|b| b.loss_scale(LossScale::fixed(0.0)), "loss_scale.init");
+    refused(|b| b.loss_scale(LossScale::fixed(f64::INFINITY)), "loss_scale.init");
+    refused(|b| b.loss_scale(LossScale::dynamic().growth(1.0)), "loss_scale.growth");
+    refused(|b| b.loss_scale(LossScale::dynamic().backoff(1.0)), "loss_scale.backoff");
+    refused(|b| b.loss_scale(LossScale::dynamic().interval(0)), "loss_scale.interval");
+    refused(|b| b.loss_scale(LossScale::dynamic().limits(2.0, 1.0)), "loss_scale.max");
+    refused(|b| b.loss_scale(LossScale::dynamic().init(1.0).limits(2.0, 4.0)), "loss_scale.init");
+    refused(|b| b.non_finite(NonFinite::SkipAndRaise(0)), "non_finite.raise_after");
+    refused(|b| b.accumulate(Accumulate::mean(0)), "accumulate.calls");
+}
