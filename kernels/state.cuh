@@ -41,8 +41,10 @@ struct Settings {
   u32 growth_interval;
   u32 raise_after;     // 0: never
   u32 accumulate;      // calls per update, at least 1
+  float loss_scale;    // the first one
+  u32 reserved;
 };
-static_assert(sizeof(Settings) == 72, "src/plan/layout.rs: Settings");
+static_assert(sizeof(Settings) == 80, "src/gradient.rs: Settings");
 
 // 4,096 elements of one tensor's gradient, the work of one warp of the norm launch.
 struct NormBlock {

@@ -2,6 +2,8 @@
 //! that are not finite, accumulation, zeroing. `kernels/gradients.cuh` and `src/host/gradients.rs` do it. Knows no tensor
 //! and no device. Start at [`GradientOptions`].
 
+use bytemuck::{Pod, Zeroable};
+
 use crate::error::{Error, Result};
 
 /// Which norm of all gradients together.
@@ -189,9 +191,10 @@ pub(crate) struct Gradients {
     pub zero: bool,
 }
 
-/// The numbers that go with it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Numbers {
+/// The numbers that go with it, as the device has them: `Settings` of `kernels/state.cuh`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+pub(crate) struct Settings {
     pub max_norm: f64,
     pub growth: f64,
     pub backoff: f64,
@@ -204,11 +207,13 @@ pub(crate) struct Numbers {
     pub raise_after: u32,
     pub accumulate: u32,
     pub loss_scale: f32,
+    pub reserved: u32,
 }
+const _: () = assert!(size_of::<Settings>() == 80);
 
 impl GradientOptions {
     /// Checks all of it.
-    pub fn lower(&self) -> Result<(Gradients, Numbers)> {
+    pub fn lower(&self) -> Result<(Gradients, Settings)> {
         let above_zero = |argument: &str, value: f64| match value > 0.0 && value <= f64::from(f32::MAX) {
             true => Ok(value),
             false => Err(Error::argument(argument, value, "must be above 0 and finite in f32")),
@@ -267,7 +272,7 @@ impl GradientOptions {
             accumulate: self.accumulate.is_some(),
             zero: self.zero,
         };
-        let numbers = Numbers {
+        let settings = Settings {
             max_norm: limit,
             growth: d.growth,
             backoff: d.backoff,
@@ -280,8 +285,9 @@ impl GradientOptions {
             raise_after,
             accumulate: accumulate.calls,
             loss_scale: scale as f32,
+            reserved: 0,
         };
-        Ok((gradients, numbers))
+        Ok((gradients, settings))
     }
 }
 
@@ -336,30 +342,30 @@ impl Gradients {
     }
 
     /// What the norm and the factor of this step are: the twin of `judge` in `kernels/gradients.cuh`.
-    pub fn judge(self, numbers: &Numbers, scaled_norm: f64, unscale: f64) -> Verdict {
-        let norm = scaled_norm * unscale * numbers.share;
+    pub fn judge(self, settings: &Settings, scaled_norm: f64, unscale: f64) -> Verdict {
+        let norm = scaled_norm * unscale * settings.share;
         let clip = match self.clip {
             Some(ClipForm::Torch) => {
-                let ratio = numbers.max_norm / (norm + 1e-6);
+                let ratio = settings.max_norm / (norm + 1e-6);
                 if ratio > 1.0 { 1.0 } else { ratio }
             }
-            Some(ClipForm::Optax) if norm < numbers.max_norm => 1.0,
-            Some(ClipForm::Optax) => numbers.max_norm / norm,
+            Some(ClipForm::Optax) if norm < settings.max_norm => 1.0,
+            Some(ClipForm::Optax) => settings.max_norm / norm,
             Some(ClipForm::Value) | None => 1.0,
         };
-        Verdict { norm, clip, factor: (clip * unscale * numbers.share) as f32 }
+        Verdict { norm, clip, factor: (clip * unscale * settings.share) as f32 }
     }
 
     /// The next loss scale and growth tracker: the twin of `commit_loss_scale` in `kernels/commit.cuh`.
-    pub fn next_loss_scale(self, numbers: &Numbers, scale: f32, tracker: u32, found: bool) -> (f32, u32) {
+    pub fn next_loss_scale(self, settings: &Settings, scale: f32, tracker: u32, found: bool) -> (f32, u32) {
         let scale = f64::from(scale);
         let tracker = tracker.wrapping_add(1);
         if found {
-            let less = scale * numbers.backoff;
-            ((if less < numbers.min_scale { numbers.min_scale } else { less }) as f32, 0)
-        } else if tracker >= numbers.growth_interval {
-            let more = scale * numbers.growth;
-            ((if more > numbers.max_scale { numbers.max_scale } else { more }) as f32, 0)
+            let less = scale * settings.backoff;
+            ((if less < settings.min_scale { settings.min_scale } else { less }) as f32, 0)
+        } else if tracker >= settings.growth_interval {
+            let more = scale * settings.growth;
+            ((if more > settings.max_scale { settings.max_scale } else { more }) as f32, 0)
         } else {
             (scale as f32, tracker)
         }

@@ -37,7 +37,7 @@ impl Engine {
             records: vec![Record { value: [f32::NAN; 16] }; 2 * plan.cohorts.len()],
             metric_states: metrics::start(&plan.metrics).repeat(2),
             windows: vec![0.0; 2 * metrics::window_count(&plan.metrics)],
-            control: Box::new(Control::new(plan.increment, plan.gradients, &plan.numbers)),
+            control: Box::new(Control::new(plan.increment, plan.gradients, &plan.settings)),
             plan,
             handed_in,
             _state: state,
@@ -50,7 +50,7 @@ impl Engine {
     pub fn step(&mut self) -> Result<()> {
         let (plan, t) = (&self.plan, self.control.t);
         refuse_flushed_subnormals()?;
-        if plan.gradients.accumulate && self.control.micro_step + 1 < plan.numbers.accumulate {
+        if plan.gradients.accumulate && self.control.micro_step + 1 < plan.settings.accumulate {
             self.control.micro_step += 1;
             return Ok(());
         }
@@ -76,27 +76,27 @@ impl Engine {
     /// The only code that changes durable state: `kernels/commit.cuh`.
     fn commit(&mut self, found: bool, skip: bool, progress: u64) {
         let (plan, control) = (&self.plan, &mut *self.control);
-        let (gradients, numbers) = (plan.gradients, &plan.numbers);
+        let (gradients, settings) = (plan.gradients, &plan.settings);
         control.micro_step = 0;
         if gradients.dynamic {
             let (scale, tracker) = (control.loss_scale, control.growth_tracker);
-            let (scale, tracker) = gradients.next_loss_scale(numbers, scale, tracker, found);
+            let (scale, tracker) = gradients.next_loss_scale(settings, scale, tracker, found);
             (control.loss_scale, control.growth_tracker) = (scale, tracker);
             if gradients.factor == Factor::Stored && gradients.norm.is_none() {
-                control.factor = gradients.judge(numbers, 0.0, 1.0 / f64::from(scale)).factor;
+                control.factor = gradients.judge(settings, 0.0, 1.0 / f64::from(scale)).factor;
             }
         }
         if skip {
             control.skipped_in_a_row += 1;
             control.skipped += 1;
-            if numbers.raise_after != 0 && control.skipped_in_a_row >= numbers.raise_after {
+            if settings.raise_after != 0 && control.skipped_in_a_row >= settings.raise_after {
                 control.raised = 1;
             }
             return;
         }
         control.skipped_in_a_row = 0;
         (control.t, control.progress) = (control.t + 1, progress);
-        if numbers.stop_at != 0 && control.t >= numbers.stop_at {
+        if settings.stop_at != 0 && control.t >= settings.stop_at {
             control.stop = 1;
         }
     }

@@ -32,7 +32,7 @@ pub(super) fn look(plan: &Plan, control: &mut Control, handed_in: HandedIn) {
     if let Some(square) = handed_in.norm_square {
         scaled = f64::from(memory::read(square)).sqrt();
     }
-    let verdict = plan.gradients.judge(&plan.numbers, scaled, unscale(control, handed_in));
+    let verdict = plan.gradients.judge(&plan.settings, scaled, unscale(control, handed_in));
     (control.norm, control.clip_factor) = (verdict.norm, verdict.clip as f32);
     (control.factor, control.found) = (verdict.factor, adders[0].found);
 }
@@ -52,10 +52,10 @@ pub(super) fn scalars(plan: &Plan, control: &Control, handed_in: HandedIn) -> Gr
         Factor::Stored => Some(control.factor),
         Factor::Computed => {
             let norm = handed_in.norm_square.map_or(0.0, |square| f64::from(memory::read(square)).sqrt());
-            Some(plan.gradients.judge(&plan.numbers, norm, unscale(control, handed_in)).factor)
+            Some(plan.gradients.judge(&plan.settings, norm, unscale(control, handed_in)).factor)
         }
     };
-    let limit = (plan.gradients.clip == Some(ClipForm::Value)).then_some(plan.numbers.limit);
+    let limit = (plan.gradients.clip == Some(ClipForm::Value)).then_some(plan.settings.limit);
     GradientScalars { factor, limit }
 }
 

@@ -9,7 +9,7 @@ use super::view::{DeviceView, Status};
 use crate::device::{self, Context, Function, Memory, Module, Setup, Source, Stream};
 use crate::error::{Error, Result};
 use crate::kernels::{UNIT, Unit};
-use crate::plan::layout::{Control, EditRow, Observation, Partial, Record, Settings, Step};
+use crate::plan::layout::{Control, EditRow, Observation, Partial, Record, Step};
 use crate::plan::{HandedIn, Plan, Request, Scalar, metrics};
 
 /// Threads of a block; `kernels/update.cu` has the same number.
@@ -164,7 +164,7 @@ struct Tables {
 impl Tables {
     fn lay_out(&mut self, plan: &Plan) -> Step {
         Step {
-            control: self.put(&[Control::new(plan.increment, plan.gradients, &plan.numbers)]),
+            control: self.put(&[Control::new(plan.increment, plan.gradients, &plan.settings)]),
             values: self.put(&vec![f64::NAN; 2 * plan.scalars.len()]),
             records: self.put(&vec![Record { value: [f32::NAN; 16] }; 2 * plan.cohorts.len()]),
             tensors: self.put(&plan.tensors),
@@ -174,7 +174,7 @@ impl Tables {
             groups: self.put(&plan.groups),
             cohorts: self.put(&plan.cohorts),
             chunks: self.put(&plan.chunks),
-            settings: self.put(&[Settings::new(&plan.numbers)]),
+            settings: self.put(&[plan.settings]),
             norm_blocks: self.put(&plan.norm_blocks),
             partials: self.put(&vec![Partial::zeroed(); plan.norm_blocks.len()]),
             metrics: self.put(&metrics::rows(&plan.metrics)),

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::gradient::{Gradients, Numbers};
+use crate::gradient::{Gradients, Settings};
 
 /// Elements of one chunk, the work of one warp. `kernels/state.cuh` has the same number.
 pub(crate) const CHUNK: u64 = 2048;
@@ -41,50 +41,14 @@ const _: () = assert!(size_of::<Control>() == 128);
 
 impl Control {
     /// Before the first update; each will advance the progress clock by `increment`.
-    pub fn new(increment: u64, gradients: Gradients, numbers: &Numbers) -> Control {
-        let verdict = gradients.judge(numbers, 0.0, 1.0 / f64::from(numbers.loss_scale));
+    pub fn new(increment: u64, gradients: Gradients, settings: &Settings) -> Control {
+        let verdict = gradients.judge(settings, 0.0, 1.0 / f64::from(settings.loss_scale));
         Control {
             increment,
-            loss_scale: numbers.loss_scale,
+            loss_scale: settings.loss_scale,
             factor: verdict.factor,
             clip_factor: 1.0,
             ..Control::zeroed()
-        }
-    }
-}
-
-/// What is done with gradients, in numbers.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
-pub(crate) struct Settings {
-    pub max_norm: f64,
-    pub growth: f64,
-    pub backoff: f64,
-    pub min_scale: f64,
-    pub max_scale: f64,
-    pub share: f64,
-    pub stop_at: u64,
-    pub limit: f32,
-    pub growth_interval: u32,
-    pub raise_after: u32,
-    pub accumulate: u32,
-}
-const _: () = assert!(size_of::<Settings>() == 72);
-
-impl Settings {
-    pub fn new(n: &Numbers) -> Settings {
-        Settings {
-            max_norm: n.max_norm,
-            growth: n.growth,
-            backoff: n.backoff,
-            min_scale: n.min_scale,
-            max_scale: n.max_scale,
-            share: n.share,
-            stop_at: n.stop_at,
-            limit: n.limit,
-            growth_interval: n.growth_interval,
-            raise_after: n.raise_after,
-            accumulate: n.accumulate,
         }
     }
 }

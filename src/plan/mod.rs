@@ -18,7 +18,7 @@ pub use tensor::{Buffer, Dtype, Tensor};
 pub(crate) use tensor::{HandedIn, Scalar};
 
 use crate::error::{Error, Result};
-use crate::gradient::{GradientOptions, Gradients, Numbers};
+use crate::gradient::{GradientOptions, Gradients, Settings};
 use crate::optim::{Description, Variant};
 use crate::program::Node;
 use crate::schedule::Metric;
@@ -55,9 +55,9 @@ pub(crate) struct Plan {
     pub names: Vec<String>,
     /// The metric rules, one for each group that has one.
     pub metrics: Vec<Metric>,
-    /// What is done to gradients: what is compiled in, and its numbers.
+    /// What is done to gradients: what is compiled in, and its settings.
     pub gradients: Gradients,
-    pub numbers: Numbers,
+    pub settings: Settings,
     /// By how much an applied update advances the progress clock.
     pub increment: u64,
     /// Bytes of state memory, a multiple of 16.
@@ -73,7 +73,7 @@ impl Plan {
         purpose: Purpose,
     ) -> Result<Plan> {
         let (lowered, knobs) = scalars::lower(groups)?;
-        let (gradients, numbers) = options.lower()?;
+        let (gradients, settings) = options.lower()?;
         let names = check::check(groups, options.zero, purpose)?;
         let mut plan = Plan {
             tensors: Vec::new(),
@@ -90,7 +90,7 @@ impl Plan {
             names,
             metrics: Vec::new(),
             gradients,
-            numbers,
+            settings,
             increment,
             state_bytes: 0,
         };

@@ -1,7 +1,7 @@
 //! The peers' own schedules on the device: what a kernel applies is the host's value, rounded once to f32, at every step.
 //!
 //! That those values are the peers' is for the golden runner to say, on the host. Here are all cases that have a
-//! translation, but for those that metrics drive.
+//! translation, those that metrics drive with their metrics observed on the device.
 
 use instep::compat::Recipe;
 use instep::{AdamW, Device, Error, Momentum, Optimizer, OptimizerBuilder, Schedule, Sgd, Tensor};
@@ -132,4 +132,54 @@ fn every_golden_schedule_is_applied_as_the_host_says_at_every_step() {
         check(&rig, together);
     }
     println!("golden schedules on the device: {} recipes", cases.len());
+}
+
+/// A number of the tables, which write those that JSON has not as texts.
+fn number(value: &serde_json::Value) -> f64 {
+    match value.as_str() {
+        Some("NaN") => f64::NAN,
+        Some("Infinity") => f64::INFINITY,
+        Some("-Infinity") => f64::NEG_INFINITY,
+        _ => value.as_f64().expect("a number"),
+    }
+}
+
+#[test]
+fn every_golden_metric_case_gives_the_peers_rates_observation_by_observation() {
+    let Some(rig) = Rig::new() else { return };
+    let mut driven = 0;
+    for case in golden_cases::all().into_iter().filter(|case| case["metrics"].is_array()) {
+        let name = case["name"].as_str().unwrap_or("?");
+        let Ok(recipes) = golden_cases::configuration(&case).recipes() else { continue };
+        let metrics: Vec<f64> = case["metrics"].as_array().unwrap().iter().map(number).collect();
+        let before = case["metric_timing"] == "with_step";
+        for (index, recipe) in recipes.iter().enumerate() {
+            let Some(metric) = recipe.metric else { continue };
+            let (param, grad) = (rig.array(&[1.0], 0), rig.array(&[0.0], 0));
+            // SAFETY: the arrays outlive the optimizer.
+            let tensor = unsafe { Tensor::f32(param.address(), grad.address(), 1) };
+            let rule = Sgd::new(recipe.lr.clone()).metric(metric);
+            let mut opt = Optimizer::builder(&rig.device).group(rule, &[tensor]).build().unwrap();
+            let listed = case["groups"][index]["lr"].as_array().or_else(|| case["lr"].as_array()).unwrap();
+            for (step, (listed, metric)) in listed.iter().map(number).zip(&metrics).enumerate() {
+                if before {
+                    // SAFETY: a value has no address.
+                    unsafe { opt.observe(*metric, &rig.stream) }.unwrap();
+                }
+                let lr = f64::from(opt.status(&rig.stream).unwrap().scalar(0, "lr").unwrap());
+                // One rounding to f32, on a value that may differ in its last digits as an f64.
+                let allowed = listed.abs() * f64::from(f32::EPSILON) + f64::from(f32::MIN_POSITIVE);
+                assert!((lr - listed).abs() <= allowed, "{name}, group {index}, step {step}: {lr:e}, not {listed:e}");
+                opt.step(&rig.stream).unwrap();
+                if !before {
+                    // SAFETY: as above.
+                    unsafe { opt.observe(*metric, &rig.stream) }.unwrap();
+                }
+            }
+            driven += 1;
+        }
+    }
+    rig.finish();
+    println!("golden metric cases on the device: {driven} groups");
+    assert!(driven >= 15, "{driven} groups only");
 }

@@ -9,6 +9,7 @@ mod golden;
 #[cfg(feature = "serde")]
 #[path = "../golden/cases.rs"]
 mod golden_cases;
+mod long_run;
 mod lowest_bits;
 mod metrics;
 mod protocol;
