@@ -1,7 +1,7 @@
 // Adam and AdamW, f32. param, grad, m (exp_avg), v (exp_avg_sq): f32[len] per tensor.
 // Reads 16 B, writes 12 B: 28 B per parameter.
 // Sources: Kingma and Ba 2015, arXiv:1412.6980, algorithm 1; Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 2.
-// Peers: torch.optim.Adam, torch.optim.AdamW. src/host/adam.rs and src/optim/adam.rs are the same in Rust.
+// Peers: torch.optim.Adam, torch.optim.AdamW. src/host/rules.rs and src/optim/adam.rs are the same in Rust.
 //
 // One element, every operation rounded to nearest:
 //   maximize:   g = -g
@@ -10,7 +10,7 @@
 //   m = fma(1 - beta1, g - m, m)
 //   v = fma(beta2, v, (1 - beta2) * (g * g))
 //   p = fma(-lr / bias_correction1, m / fma(sqrt(v), 1 / sqrt(bias_correction2), eps), p)
-// Scalars in parentheses are computed in f64 and rounded once. Non-finite gradients propagate unless found_inf skips.
+// Scalars in parentheses are computed in f64 and rounded once. Non-finite gradients propagate unless the update is skipped.
 #pragma once
 #include "curves.cuh"
 #include "state.cuh"

@@ -3,7 +3,7 @@
 #pragma once
 #include "gradients.cuh"
 
-// The next loss scale. Source: torch.amp.GradScaler.update, whose growth is not made where it would overflow.
+// The next loss scale. Source: torch.amp.GradScaler.update; growth stops at max_scale.
 template <class O>
 __device__ __forceinline__ void commit_loss_scale(const Step& step, bool found) {
   Control* control = step.control;
@@ -33,6 +33,11 @@ __device__ __forceinline__ void commit(const Step& step) {
     const u32 micro_step = accumulates<O>(step) ? load_row(&control->micro_step) + 1 : 0;
     store_row(&control->micro_step, micro_step);
     if (micro_step != 0) return;
+  }
+  if constexpr (O::FACTOR == Factor::computed) {
+    const Verdict verdict = computed<O>(step);
+    store_row(&control->norm, verdict.norm);
+    store_row(&control->clip_factor, (float)verdict.clip);
   }
   if constexpr (O::DYNAMIC) commit_loss_scale<O>(step, found<O>(step));
   if (skips<O>(step)) {

@@ -1,7 +1,7 @@
 // What happens to gradients before a rule sees them: unscale, clip, average, look for infinities and NaNs. Gradients are
 // never written back, unless they are zeroed after use.
 //
-// In f64, by one thread, rounded once: factor = clip * unscale * share, and the norm is that of the unscaled gradients.
+// In f64, rounded once: factor = clip * unscale * share, and the norm is that of the unscaled gradients.
 //   torch: clip = min(1, max_norm / (norm + 1e-6))    optax: clip = norm < max_norm ? 1 : max_norm / norm
 // Per element, in f32: g = g * factor; clip by value: g = min(max(g, -limit), limit), which keeps a NaN.
 // Peers: torch.nn.utils.clip_grad_norm_, torch.amp.GradScaler, optax.clip_by_global_norm.
@@ -31,6 +31,8 @@ struct GradientOptions {
 struct GradientScalars {
   float factor, limit;
 };
+
+__device__ __forceinline__ bool is_finite(float x) { return fabsf(x) <= 3.40282346638528859812e38f; }
 
 template <class O>
 __device__ __forceinline__ float prepare(float g, const GradientScalars& s) {
@@ -65,24 +67,29 @@ __device__ __forceinline__ double unscale(const Step& step, const Control* contr
   return 1.0 / (double)load_row(&control->loss_scale);
 }
 
+// What the engine hands in makes of this step, where nothing is known of all gradients: the same in every thread.
+template <class O>
+__device__ __forceinline__ Verdict computed(const Step& step) {
+  const double norm = step.norm_square == nullptr ? 0.0 : sqrt((double)load_row(step.norm_square));
+  return judge<O>(load_row(step.settings), norm, unscale(step, step.control));
+}
+
 template <class O>
 __device__ __forceinline__ GradientScalars gradient_scalars(const Step& step) {
   GradientScalars s = {1.0f, 0.0f};
   if constexpr (O::FACTOR == Factor::stored) s.factor = load_row(&step.control->factor);
-  if constexpr (O::FACTOR == Factor::computed) {
-    const double norm = step.norm_square == nullptr ? 0.0 : sqrt((double)load_row(step.norm_square));
-    s.factor = judge<O>(load_row(step.settings), norm, unscale(step, step.control)).factor;
-  }
+  if constexpr (O::FACTOR == Factor::computed) s.factor = computed<O>(step).factor;
   if constexpr (O::CLIP == Clip::value) s.limit = load_row(&step.settings->limit);
   return s;
 }
 
-// Whether a gradient of this step is not finite, as the engine says or as the norm launch saw.
+// Whether a gradient of this step is not finite: as the engine says, and with the policy to skip as the norm shows.
 template <class O>
 __device__ __forceinline__ bool found(const Step& step) {
-  if (step.found_inf != nullptr) return !(load_row(step.found_inf) == 0.0f);
-  if constexpr (O::NORM != Norm::none) return load_row(&step.control->found) != 0;
-  return false;
+  bool found = step.found_inf != nullptr && !(load_row(step.found_inf) == 0.0f);
+  if constexpr (O::SKIP && O::NORM != Norm::none) found = found || load_row(&step.control->found) != 0;
+  if constexpr (O::SKIP) found = found || (step.norm_square != nullptr && !is_finite(load_row(step.norm_square)));
+  return found;
 }
 
 template <class O>

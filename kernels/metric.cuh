@@ -72,12 +72,13 @@ __device__ __forceinline__ MetricState greedy_decreased(const MetricRule& rule, 
 __device__ __forceinline__ MetricState greedy_observe(const MetricRule& rule, MetricState s, double* window, double metric) {
   double seen = metric;
   if (rule.window > 0) {
-    double* slot = window + s.count % rule.window;
-    s.mean = s.mean + metric;
-    if (s.count >= rule.window) s.mean = s.mean - load_row(slot);
-    store_row(slot, metric);
+    store_row(window + s.count % rule.window, metric);
     s.count += 1;
-    seen = s.mean / (double)(s.count < rule.window ? s.count : rule.window);
+    const u64 count = s.count < rule.window ? s.count : rule.window;
+    s.mean = 0.0;
+    // Summed anew, so that a metric that is not finite leaves with its place in the window.
+    for (u64 i = 0; i < count; i++) s.mean = s.mean + load_row(window + i);
+    seen = s.mean / (double)count;
   }
   if (s.cooldown > 0 || s.ignore > 0) {
     if (s.cooldown > 0) {

@@ -11,17 +11,17 @@
 constexpr u32 ADDERS = 256;  // part of the order of summation: never tuned
 
 template <Norm NORM>
+__device__ __forceinline__ double sums_added(double a, double b) {
+  if constexpr (NORM == Norm::max) return b <= a ? a : (a == a ? b : a);
+  return a + b;
+}
+
+template <Norm NORM>
 __device__ __forceinline__ double magnitude_added(double sum, float g) {
   const double x = (double)g;
   if constexpr (NORM == Norm::two) return fma(x, x, sum);
   if constexpr (NORM == Norm::one) return sum + fabs(x);
-  return fabs(x) <= sum ? sum : fabs(x);
-}
-
-template <Norm NORM>
-__device__ __forceinline__ double sums_added(double a, double b) {
-  if constexpr (NORM == Norm::max) return b <= a ? a : (a == a ? b : a);
-  return a + b;
+  return sums_added<NORM>(sum, fabs(x));
 }
 
 // The sum of one block, by one warp; the same in every lane.
@@ -56,7 +56,7 @@ __device__ __forceinline__ Partial norm_of_block(const Tensor& tensor, u32 index
 #pragma unroll
     for (u32 k = 0; k < 4; k++) {
       if (k < count) sum = magnitude_added<NORM>(sum, g[k]);
-      found = found || !(fabsf(g[k]) <= 3.40282346638528859812e38f);
+      found = found || !is_finite(g[k]);
     }
   }
 #pragma unroll

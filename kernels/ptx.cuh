@@ -13,7 +13,8 @@ __device__ __forceinline__ u64 load_relaxed(const u64* p) { u64 v; asm volatile(
 
 __device__ __forceinline__ void store_relaxed(u64* p, u64 v) { asm volatile("st.relaxed.gpu.global.u64 [%0], %1;" ::"l"(p), "l"(v) : "memory"); }
 
-// Counts up to `last`, then wraps to 0; returns the value before.
+// Counts up to `last`, then wraps to 0; returns the value before. Relaxed: what a thread loaded before the barrier in front
+// of its block's ticket was used by then, so no later store of another block can reach it; stores need fences of their own.
 __device__ __forceinline__ u32 take_ticket(u32* p, u32 last) { u32 v; asm volatile("atom.relaxed.gpu.global.inc.u32 %0, [%1], %2;" : "=r"(v) : "l"(p), "r"(last) : "memory"); return v; }
 
 // A load whose line leaves the caches first: for what is read once.

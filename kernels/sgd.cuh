@@ -1,6 +1,6 @@
 // SGD with momentum, f32. param, grad, buf (momentum_buffer): f32[len] per tensor.
 // Without momentum reads 8 B, writes 4 B: 12 B per parameter; with it reads 12 B, writes 8 B: 20 B per parameter.
-// Source: Sutskever et al. 2013, ICML, as torch.optim.SGD words it. src/host/sgd.rs and src/optim/sgd.rs are the same.
+// Source: Sutskever et al. 2013, ICML, as torch.optim.SGD words it. src/host/rules.rs and src/optim/sgd.rs are the same.
 //
 // One element, every operation rounded to nearest:
 //   maximize:  g = -g
@@ -8,7 +8,7 @@
 //   momentum:  buf = fma(keep, buf, take * g);  heavy: g = buf;  nesterov: g = fma(momentum, buf, g)
 //   p = fma(-lr, g, p)
 // keep and take are 0 and 1 on a tensor's first update (torch: the buffer starts as a copy of the first gradient),
-// momentum and 1 - dampening after it. Non-finite gradients propagate unless found_inf skips.
+// momentum and 1 - dampening after it. Non-finite gradients propagate unless the update is skipped.
 #pragma once
 #include "adam.cuh"
 

@@ -1,22 +1,22 @@
 // Layouts shared with the host: src/plan/layout.rs holds the same structs, and both sides assert their sizes.
 //
-// Two kinds of memory. `Control` is durable: only the commit, the last block of an update, writes it, and an edit between
-// two updates, as it does the constants. What depends on the
-// step lives in two halves: update `t` reads half `t & 1`, and while it runs, block 0 computes half `(t + 1) & 1` from the
-// constants and the clock alone. A skipped update leaves `t`, so nothing has to be undone.
+// Two kinds of memory. `Control` is durable: only the commit, the last block of an update, writes it (and an edit, between two
+// updates, its increment). What depends on the step lives in two halves: update `t` reads half `t & 1`, and while it runs,
+// block 0 computes half `(t + 1) & 1` from the constants and the clock alone. A skipped update leaves `t`, so nothing has to
+// be undone. The constants are written by edits alone.
 #pragma once
 #include "types.cuh"
 
 // The durable state of one optimizer.
 struct Control {
   u64 t;          // applied updates
-  u64 skipped;    // updates that found_inf kept from being applied
+  u64 skipped;    // updates that gradients which are not finite kept from being applied
   u64 progress;   // what the engine counts: samples, tokens
   u64 increment;  // by how much an applied update advances it
   u32 ticket;     // blocks of the running launch that are done; wraps to 0 by itself
   u32 norm_ticket;       // the same for the norm launch
   u32 micro_step;        // calls since the last update, with gradient accumulation
-  u32 growth_tracker;    // applied updates since the loss scale last changed
+  u32 growth_tracker;    // applied updates since the loss scale last changed or was to
   float loss_scale;      // what the backward pass multiplies the loss by
   u32 skipped_in_a_row;
   u32 raised;            // sticky: that many updates in a row were skipped
@@ -44,7 +44,7 @@ struct Settings {
   float loss_scale;    // the first one
   u32 reserved;
 };
-static_assert(sizeof(Settings) == 80, "src/gradient.rs: Settings");
+static_assert(sizeof(Settings) == 80, "src/plan/layout.rs: Settings");
 
 // 4,096 elements of one tensor's gradient, the work of one warp of the norm launch.
 struct NormBlock {

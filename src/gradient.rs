@@ -21,7 +21,7 @@ pub enum Norm {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Clip {
     pub(crate) form: ClipForm,
-    pub(crate) norm: Norm,
+    norm: Option<Norm>,
     pub(crate) limit: f64,
 }
 
@@ -35,24 +35,28 @@ pub(crate) enum ClipForm {
 impl Clip {
     /// All gradients times `min(1, max_norm / (norm + 1e-6))`. Peer: `torch.nn.utils.clip_grad_norm_`.
     pub fn torch_norm(max_norm: f64) -> Clip {
-        Clip { form: ClipForm::Torch, norm: Norm::Two, limit: max_norm }
+        Clip { form: ClipForm::Torch, norm: None, limit: max_norm }
     }
 
     /// All gradients times `max_norm / norm` where the norm is `max_norm` or more. Peer: `optax.clip_by_global_norm`.
     pub fn optax_norm(max_norm: f64) -> Clip {
-        Clip { form: ClipForm::Optax, norm: Norm::Two, limit: max_norm }
+        Clip { form: ClipForm::Optax, norm: None, limit: max_norm }
     }
 
     /// Each gradient held within `[-limit, limit]`; a NaN stays. Needs no norm, so it costs no launch.
     pub fn value(limit: f64) -> Clip {
-        Clip { form: ClipForm::Value, norm: Norm::Two, limit }
+        Clip { form: ClipForm::Value, norm: None, limit }
     }
 
     /// The same by another norm than the 2-norm.
     #[must_use]
     pub fn by(mut self, norm: Norm) -> Clip {
-        self.norm = norm;
+        self.norm = Some(norm);
         self
+    }
+
+    pub(crate) fn norm(self) -> Norm {
+        self.norm.unwrap_or(Norm::Two)
     }
 }
 
@@ -73,6 +77,9 @@ struct Dynamic {
     max: f64,
 }
 
+/// The largest power of two in f32: scales stay powers of two, so that unscaling is exact.
+const MAX_SCALE: f64 = 170_141_183_460_469_231_731_687_303_715_884_105_728.0;
+
 impl LossScale {
     /// Always `scale`.
     pub fn fixed(scale: f64) -> LossScale {
@@ -83,7 +90,7 @@ impl LossScale {
     /// It starts at 65,536. Peer: `torch.amp.GradScaler`.
     pub fn dynamic() -> LossScale {
         let dynamic =
-            Dynamic { growth: 2.0, backoff: 0.5, interval: 2_000, min: f64::from(f32::MIN_POSITIVE), max: 1e38 };
+            Dynamic { growth: 2.0, backoff: 0.5, interval: 2_000, min: f64::from(f32::MIN_POSITIVE), max: MAX_SCALE };
         LossScale { init: 65_536.0, dynamic: Some(dynamic) }
     }
 
@@ -163,7 +170,7 @@ pub(crate) struct GradientOptions {
     pub non_finite: NonFinite,
     pub accumulate: Option<Accumulate>,
     pub zero: bool,
-    pub stop_at: u64,
+    pub stop_at: Option<u64>,
     /// What the engine hands in.
     pub found_inf: bool,
     pub inv_scale: bool,
@@ -209,26 +216,30 @@ pub(crate) struct Settings {
     pub loss_scale: f32,
     pub reserved: u32,
 }
-const _: () = assert!(size_of::<Settings>() == 80);
-
 impl GradientOptions {
     /// Checks all of it.
     pub fn lower(&self) -> Result<(Gradients, Settings)> {
-        let above_zero = |argument: &str, value: f64| match value > 0.0 && value <= f64::from(f32::MAX) {
+        let above_zero = |argument: &str, value: f64| match value as f32 > 0.0 && (value as f32).is_finite() {
             true => Ok(value),
             false => Err(Error::argument(argument, value, "must be above 0 and finite in f32")),
         };
+        if let Some(Clip { form: ClipForm::Value, norm: Some(norm), .. }) = self.clip {
+            return Err(Error::argument("clip.by", format!("{norm:?}"), "clipping by value takes no norm"));
+        }
+        if self.stop_at == Some(0) {
+            return Err(Error::argument("stop_at", 0, "must be at least 1"));
+        }
         let limit = match self.clip {
             None => 0.0,
             Some(clip) => above_zero("clip", clip.limit)?,
         };
         let by_norm = self.clip.filter(|clip| clip.form != ClipForm::Value);
-        if self.norm_square && by_norm.is_none_or(|clip| clip.norm != Norm::Two) {
+        if self.norm_square && by_norm.is_none_or(|clip| clip.norm() != Norm::Two) {
             return Err(Error::argument("norm_square", "handed in", "is used by clipping with the 2-norm alone"));
         }
         let scale = match self.loss_scale {
             None => 1.0,
-            Some(scale) => above_zero("loss_scale.init", scale.init)?,
+            Some(scale) => invertible("loss_scale.init", scale.init)?,
         };
         if self.inv_scale && self.loss_scale.is_some() {
             return Err(Error::argument(
@@ -256,7 +267,7 @@ impl GradientOptions {
 
         let skip = self.non_finite != NonFinite::Propagate || dynamic.is_some();
         let looks = (by_norm.is_some() && !self.norm_square) || (skip && !self.found_inf);
-        let norm = looks.then(|| by_norm.map_or(Norm::Max, |clip| clip.norm));
+        let norm = looks.then(|| by_norm.map_or(Norm::Max, Clip::norm));
         let scaled = self.loss_scale.is_some() || by_norm.is_some() || accumulate.mean || self.inv_scale;
         let factor = match scaled {
             false => Factor::None,
@@ -279,7 +290,7 @@ impl GradientOptions {
             min_scale: d.min,
             max_scale: d.max,
             share: if accumulate.mean { 1.0 / f64::from(accumulate.calls) } else { 1.0 },
-            stop_at: self.stop_at,
+            stop_at: self.stop_at.unwrap_or(0),
             limit: limit as f32,
             growth_interval: d.interval,
             raise_after,
@@ -289,6 +300,15 @@ impl GradientOptions {
         };
         Ok((gradients, settings))
     }
+}
+
+/// A scale whose reciprocal is finite in f32 too.
+fn invertible(argument: &str, scale: f64) -> Result<f64> {
+    let inverse = (1.0 / f64::from(scale as f32)) as f32;
+    if scale as f32 > 0.0 && (scale as f32).is_finite() && inverse > 0.0 && inverse.is_finite() {
+        return Ok(scale);
+    }
+    Err(Error::argument(argument, scale, "must be above 0 and finite in f32, and so must its reciprocal"))
 }
 
 fn check_dynamic(d: Dynamic, init: f64) -> Result<()> {
@@ -303,9 +323,7 @@ fn check_dynamic(d: Dynamic, init: f64) -> Result<()> {
     if d.interval == 0 {
         return error("interval", 0.0, "must be at least 1");
     }
-    if !(d.min > 0.0 && d.min as f32 > 0.0) {
-        return error("min", d.min, "must be above 0 in f32");
-    }
+    invertible("loss_scale.min", d.min)?;
     if !(d.max >= d.min && d.max <= f64::from(f32::MAX)) {
         return error("max", d.max, "must not be below min, and finite in f32");
     }

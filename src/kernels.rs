@@ -5,7 +5,7 @@ use crate::plan::{Plan, emit};
 /// File name and text, in the order of the names.
 static FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
 
-/// The unit that holds the kernels `update` and `prime`.
+/// The unit that holds all kernels.
 pub(crate) const UNIT: &str = "update.cu";
 
 /// The name under which kernels include the generated text.

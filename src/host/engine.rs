@@ -30,8 +30,8 @@ impl Engine {
     /// Allocates zeroed state and evaluates the first step.
     pub fn new(mut plan: Plan, handed_in: HandedIn) -> Result<Engine> {
         refuse_flushed_subnormals()?;
-        let state = vec![Window::zeroed(); plan.state_bytes.div_ceil(size_of::<Window>() as u64) as usize];
-        plan.place_state(state.as_ptr() as u64);
+        let mut state = vec![Window::zeroed(); plan.state_bytes.div_ceil(size_of::<Window>() as u64) as usize];
+        plan.place_state(state.as_mut_ptr() as u64);
         let mut engine = Engine {
             values: vec![f64::NAN; 2 * plan.scalars.len()],
             records: vec![Record { value: [f32::NAN; 16] }; 2 * plan.cohorts.len()],
@@ -49,7 +49,9 @@ impl Engine {
     /// One update of every tensor.
     pub fn step(&mut self) -> Result<()> {
         let (plan, t) = (&self.plan, self.control.t);
+        // On all threads before anything is written: a step is refused as a whole.
         refuse_flushed_subnormals()?;
+        rayon::broadcast(|_| refuse_flushed_subnormals()).into_iter().collect::<Result<()>>()?;
         if plan.gradients.accumulate && self.control.micro_step + 1 < plan.settings.accumulate {
             self.control.micro_step += 1;
             return Ok(());
@@ -61,7 +63,7 @@ impl Engine {
             let scalars = gradients::scalars(plan, &self.control, self.handed_in);
             let cohorts = plan.cohorts.len();
             let records = &self.records[(t & 1) as usize * cohorts..][..cohorts];
-            memory::update(plan, records, scalars, refuse_flushed_subnormals)?;
+            memory::update(plan, records, scalars);
         }
         if plan.gradients.zero {
             memory::zero_gradients(plan);
@@ -76,14 +78,18 @@ impl Engine {
     /// The only code that changes durable state: `kernels/commit.cuh`.
     fn commit(&mut self, found: bool, skip: bool, progress: u64) {
         let (plan, control) = (&self.plan, &mut *self.control);
-        let (gradients, settings) = (plan.gradients, &plan.settings);
+        let (options, settings) = (plan.gradients, &plan.settings);
         control.micro_step = 0;
-        if gradients.dynamic {
+        if options.factor == Factor::Computed {
+            let verdict = gradients::computed(plan, control, self.handed_in);
+            (control.norm, control.clip_factor) = (verdict.norm, verdict.clip as f32);
+        }
+        if options.dynamic {
             let (scale, tracker) = (control.loss_scale, control.growth_tracker);
-            let (scale, tracker) = gradients.next_loss_scale(settings, scale, tracker, found);
+            let (scale, tracker) = options.next_loss_scale(settings, scale, tracker, found);
             (control.loss_scale, control.growth_tracker) = (scale, tracker);
-            if gradients.factor == Factor::Stored && gradients.norm.is_none() {
-                control.factor = gradients.judge(settings, 0.0, 1.0 / f64::from(scale)).factor;
+            if options.factor == Factor::Stored && options.norm.is_none() {
+                control.factor = options.judge(settings, 0.0, 1.0 / f64::from(scale)).factor;
             }
         }
         if skip {

@@ -3,14 +3,12 @@
 
 use super::memory;
 use super::rules::GradientScalars;
-use crate::gradient::{ClipForm, Factor, Norm};
-use crate::plan::layout::{Control, Partial};
+use crate::gradient::{ClipForm, Factor, Norm, Verdict};
+use crate::plan::layout::{Control, Partial, WARP};
 use crate::plan::{HandedIn, Plan};
 
 /// Adders of the last summation; `kernels/norm.cuh` has the same number.
 const ADDERS: usize = 256;
-/// Lanes of a warp.
-const LANES: usize = 32;
 
 /// The norm launch: writes the scratch part of `control`. Nothing if this optimizer has none.
 pub(super) fn look(plan: &Plan, control: &mut Control, handed_in: HandedIn) {
@@ -39,10 +37,16 @@ pub(super) fn look(plan: &Plan, control: &mut Control, handed_in: HandedIn) {
 
 /// Whether a gradient of this step is not finite, as the engine says or as [`look`] saw.
 pub(super) fn found(plan: &Plan, control: &Control, handed_in: HandedIn) -> bool {
-    match handed_in.found_inf {
-        Some(found_inf) => memory::read(found_inf) != 0.0,
-        None => plan.gradients.norm.is_some() && control.found != 0,
-    }
+    let handed = handed_in.found_inf.is_some_and(|found_inf| memory::read(found_inf) != 0.0);
+    let seen = plan.gradients.norm.is_some() && control.found != 0;
+    let norm = handed_in.norm_square.is_some_and(|square| !memory::read(square).is_finite());
+    handed || (plan.gradients.skip && (seen || norm))
+}
+
+/// What the engine hands in makes of this step, where nothing is known of all gradients: what the commit notes.
+pub(super) fn computed(plan: &Plan, control: &Control, handed_in: HandedIn) -> Verdict {
+    let norm = handed_in.norm_square.map_or(0.0, |square| f64::from(memory::read(square)).sqrt());
+    plan.gradients.judge(&plan.settings, norm, unscale(control, handed_in))
 }
 
 /// What is done to each gradient of this step.
@@ -50,10 +54,7 @@ pub(super) fn scalars(plan: &Plan, control: &Control, handed_in: HandedIn) -> Gr
     let factor = match plan.gradients.factor {
         Factor::None => None,
         Factor::Stored => Some(control.factor),
-        Factor::Computed => {
-            let norm = handed_in.norm_square.map_or(0.0, |square| f64::from(memory::read(square)).sqrt());
-            Some(plan.gradients.judge(&plan.settings, norm, unscale(control, handed_in)).factor)
-        }
+        Factor::Computed => Some(computed(plan, control, handed_in).factor),
     };
     let limit = (plan.gradients.clip == Some(ClipForm::Value)).then_some(plan.settings.limit);
     GradientScalars { factor, limit }
@@ -67,18 +68,18 @@ fn unscale(control: &Control, handed_in: HandedIn) -> f64 {
 }
 
 fn norm_of_block(norm: Norm, grad: &[f32]) -> Partial {
-    let mut lanes = [0.0f64; LANES];
+    let mut lanes = [0.0f64; WARP];
     for (i, g) in grad.iter().enumerate() {
-        let lane = &mut lanes[i / 4 % LANES];
+        let lane = &mut lanes[i / 4 % WARP];
         let x = f64::from(*g);
         *lane = match norm {
-            Norm::Two => x.mul_add(x, *lane),
+            // The kernel's fma: the square of an f32 is exact in f64, so this has the same bits.
+            Norm::Two => *lane + x * x,
             Norm::One => *lane + x.abs(),
-            Norm::Max if x.abs() <= *lane => *lane,
-            Norm::Max => x.abs(),
+            Norm::Max => add_sums(norm, *lane, x.abs()),
         };
     }
-    let mut apart = LANES / 2;
+    let mut apart = WARP / 2;
     while apart > 0 {
         let before = lanes;
         for (l, lane) in lanes.iter_mut().enumerate() {

@@ -3,7 +3,6 @@
 use rayon::prelude::*;
 
 use super::rules::{self, GradientScalars, Piece};
-use crate::error::Result;
 use crate::optim::Variant;
 use crate::plan::layout::{CHUNK, ChunkRow, NORM_BLOCK, Record, TensorRow};
 use crate::plan::{Dtype, Plan, Scalar};
@@ -53,40 +52,41 @@ pub(super) fn map_norm_blocks<T: Send>(plan: &Plan, work: impl Fn(&[f32]) -> T +
 /// Sound for the reasons that [`update`] gives; `plan::check` made sure that gradients do not overlap where they are zeroed.
 pub(super) fn zero_gradients(plan: &Plan) {
     debug_assert!(plan.gradients.zero);
-    plan.tensors.par_iter().for_each(|tensor| {
-        if tensor.len > 0 {
-            // SAFETY: the caller vouches for the tensor, and no other gradient or parameter overlaps this gradient.
-            unsafe { view_mut(tensor.grad, 0, tensor.len as usize) }.fill(0.0);
+    plan.chunks.par_chunks(CHUNKS_PER_TASK).for_each(|chunks| {
+        for chunk in chunks {
+            let tensor = &plan.tensors[chunk.tensor as usize];
+            let (offset, len) = range(tensor, *chunk);
+            // SAFETY: the caller vouches for the tensor; no other gradient or parameter overlaps this gradient, and this
+            // chunk of it is ours.
+            unsafe { view_mut(tensor.grad, offset, len) }.fill(0.0);
         }
     });
 }
 
-/// Applies every tensor's rule to its chunks, in parallel. `records`: one per cohort. Each task begins with `check`.
+/// Applies every tensor's rule to its chunks, in parallel. `records`: one per cohort.
 ///
 /// Sound because of where a [`Plan`] comes from: `Tensor::new`'s caller vouched for the memory, `plan::check` made sure that
 /// no parameter overlaps anything, state memory belongs to one tensor, and chunks of a tensor are disjoint.
-pub(super) fn update(
-    plan: &Plan,
-    records: &[Record],
-    gradient: GradientScalars,
-    check: impl Fn() -> Result<()> + Sync,
-) -> Result<()> {
-    plan.chunks.par_chunks(CHUNKS_PER_TASK).try_for_each(|chunks| {
-        check()?;
+pub(super) fn update(plan: &Plan, records: &[Record], gradient: GradientScalars) {
+    plan.chunks.par_chunks(CHUNKS_PER_TASK).for_each(|chunks| {
         for chunk in chunks {
             let tensor = &plan.tensors[chunk.tensor as usize];
             let variant = plan.variants[tensor.variant as usize];
             update_chunk(tensor, *chunk, variant, &records[tensor.cohort as usize], gradient);
         }
-        Ok(())
-    })
+    });
 }
 
-fn update_chunk(tensor: &TensorRow, chunk: ChunkRow, variant: Variant, record: &Record, gradient: GradientScalars) {
+/// The first element of a chunk in its tensor, and how many it has.
+fn range(tensor: &TensorRow, chunk: ChunkRow) -> (usize, usize) {
     let skew = u64::from(tensor.skew);
     let begin = (u64::from(chunk.index) * CHUNK).saturating_sub(skew);
     let end = ((u64::from(chunk.index) + 1) * CHUNK - skew).min(tensor.len);
-    let (offset, len) = (begin as usize, (end - begin) as usize);
+    (begin as usize, (end - begin) as usize)
+}
+
+fn update_chunk(tensor: &TensorRow, chunk: ChunkRow, variant: Variant, record: &Record, gradient: GradientScalars) {
+    let (offset, len) = range(tensor, chunk);
     let mut state: [&mut [f32]; 2] = [&mut [], &mut []];
     for (view, address) in state.iter_mut().zip(tensor.state).take(variant.states().len()) {
         // SAFETY: state memory was allocated for this tensor alone, and this chunk of it is ours.

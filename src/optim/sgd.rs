@@ -104,8 +104,9 @@ impl Sealed for Sgd {
             return Err(Error::argument("dampening", "set", "Nesterov momentum has none"));
         }
         if self.form == Momentum::None && !(is_zero(&self.momentum) && is_zero(&self.dampening)) {
+            let argument = if is_zero(&self.momentum) { "dampening" } else { "momentum" };
             return Err(Error::argument(
-                "momentum",
+                argument,
                 "set with Momentum::None",
                 "that form has no momentum and no dampening",
             ));

@@ -7,6 +7,7 @@ use crate::gradient::{Accumulate, Clip, GradientOptions, LossScale, NonFinite};
 use crate::host;
 use crate::kernels::Unit;
 use crate::optim::{Description, Rule};
+use crate::plan::layout::TensorRow;
 use crate::plan::{HandedIn, Plan, Purpose, Scalar, Tensor};
 
 /// Collects the groups of an [`Optimizer`]. All checks are made by [`OptimizerBuilder::build`].
@@ -65,22 +66,23 @@ impl OptimizerBuilder {
         self
     }
 
-    /// Lets gradients accumulate: only every n-th call of a step updates, the others return at once, on the device.
+    /// Lets gradients accumulate: only every n-th call of a step updates; the kernels of the others return at once. What the
+    /// engine hands in is read at the n-th call alone.
     pub fn accumulate(mut self, accumulate: Accumulate) -> Self {
         self.options.accumulate = Some(accumulate);
         self
     }
 
     /// Zeroes the gradients in the same launch after they were used, or skipped: 4 bytes more per parameter, instead of a
-    /// memset per tensor. Without it gradients are never written.
+    /// memset per tensor. Gradients must then be writable, and may not overlap each other. Without it they are never written.
     pub fn zero_gradients(mut self) -> Self {
         self.options.zero = true;
         self
     }
 
-    /// Raises the stop flag ([`DeviceView::stop`](crate::DeviceView::stop)) when `steps` updates have been applied.
+    /// Raises the stop flag ([`DeviceView::stop`](crate::DeviceView::stop)) when `steps` updates have been applied; at least 1.
     pub fn stop_at(mut self, steps: u64) -> Self {
-        self.options.stop_at = steps;
+        self.options.stop_at = Some(steps);
         self
     }
 
@@ -110,7 +112,8 @@ impl OptimizerBuilder {
     }
 
     /// Gives the address of an f32 with the square of the 2-norm of all (scaled) gradients, for clipping: one that was
-    /// summed over ranks, say. It saves the norm launch, unless that is needed to find values that are not finite.
+    /// summed over ranks, say. It saves the norm launch, unless that is needed to find values that are not finite. With the
+    /// policy to skip, a norm that is not finite skips the update too.
     ///
     /// # Safety
     ///
@@ -127,17 +130,9 @@ impl OptimizerBuilder {
     /// Fails with [`Error::Argument`], which names the argument, its value and the rule, before anything is allocated;
     /// with [`Error::NoNvrtc`] or [`Error::Compile`] where the kernels cannot be compiled; with [`Error::Driver`].
     pub fn build(self) -> Result<Optimizer> {
-        let HandedIn { found_inf, inv_scale, norm_square } = self.handed_in;
-        for (name, scalar) in [("found_inf", found_inf), ("inv_scale", inv_scale), ("norm_square", norm_square)] {
-            if let Some(Scalar(address)) = scalar
-                && (address == 0 || !address.is_multiple_of(4))
-            {
-                let rule = "must be the 4-byte aligned address of an f32";
-                return Err(Error::argument(name, format!("{address:#x}"), rule));
-            }
-        }
         let (device, handed_in) = (self.device.clone(), self.handed_in);
         let plan = self.plan(Purpose::Run)?;
+        check_handed_in(handed_in, &plan)?;
         Ok(Optimizer(match &device.0 {
             Backend::Host => Engine::Host(host::Engine::new(plan, handed_in)?),
             Backend::Cuda(context) => Engine::Cuda(cuda::Engine::new(context, plan, handed_in)?),
@@ -164,4 +159,23 @@ impl OptimizerBuilder {
         });
         Plan::new(&groups.collect::<Result<Vec<_>>>()?, self.increment, &options, purpose)
     }
+}
+
+/// What the engine hands in lies at addresses that the update does not write.
+fn check_handed_in(handed_in: HandedIn, plan: &Plan) -> Result<()> {
+    let HandedIn { found_inf, inv_scale, norm_square } = handed_in;
+    for (argument, scalar) in [("found_inf", found_inf), ("inv_scale", inv_scale), ("norm_square", norm_square)] {
+        let Some(Scalar(address)) = scalar else { continue };
+        if address == 0 || !address.is_multiple_of(4) {
+            let rule = "must be the 4-byte aligned address of an f32";
+            return Err(Error::argument(argument, format!("{address:#x}"), rule));
+        }
+        let holds = |begin: u64, len: u64| (begin..begin + 4 * len).contains(&address);
+        let written = |row: &TensorRow| holds(row.param, row.len) || (plan.gradients.zero && holds(row.grad, row.len));
+        if let Some(index) = plan.tensors.iter().position(written) {
+            let rule = format!("the update writes there: it lies in tensor {:?}", plan.names[index]);
+            return Err(Error::argument(argument, format!("{address:#x}"), rule));
+        }
+    }
+    Ok(())
 }

@@ -19,6 +19,9 @@ const WARPS: u32 = THREADS / 32;
 
 #[derive(Debug)]
 pub(super) struct Engine {
+    /// Holds the memory that `step` and the tensor table point to. First, since freeing it waits for steps that still run,
+    /// which the kernels below must outlive.
+    _memory: [Memory; 2],
     context: Arc<Context>,
     update: Function<Step>,
     /// The norm launch and its grid, if there is one.
@@ -27,10 +30,8 @@ pub(super) struct Engine {
     observe: Function<Observation>,
     step: Step,
     grid: u32,
-    /// Without its chunks and constants, which only the device needs.
+    /// Without chunks, norm blocks and constants, which only the device needs.
     plan: Plan,
-    /// Holds the memory that `step` and the tensor table point to.
-    _memory: [Memory; 2],
 }
 
 impl Engine {

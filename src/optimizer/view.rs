@@ -11,18 +11,19 @@ use crate::plan::layout::{Control, Record, TensorRow};
 pub struct DeviceView {
     /// `t`: u64, the number of applied updates, which is the step that the next update uses.
     pub t: u64,
-    /// `skipped`: u64, the number of updates that `found_inf` kept from being applied.
+    /// `skipped`: u64, the number of updates that gradients which are not finite kept from being applied.
     pub skipped: u64,
     /// `progress`: u64, the progress clock.
     pub progress: u64,
     /// `loss_scale`: f32, what the next backward pass is to multiply the loss by; 1 without loss scaling.
     pub loss_scale: u64,
-    /// `norm`: f64, the norm of the last unscaled gradients, where one is computed.
+    /// `norm`: f64, the norm of the last unscaled gradients, where one is computed: the one that clips, or else
+    /// the maximum norm.
     pub norm: u64,
     /// `clip_factor`: f32, what clipping multiplied the last gradients by.
     pub clip_factor: u64,
-    /// `found_inf`: u32, whether the last gradients had a value that is not finite, where they are looked at.
-    pub found_inf: u64,
+    /// `found`: u32, whether the last gradients had a value that is not finite, where they are looked at.
+    pub found: u64,
     /// `raised`: u32, whether too many updates in a row were skipped.
     pub raised: u64,
     /// `stop`: u32, whether the end that was set has come.
@@ -46,7 +47,7 @@ impl DeviceView {
             loss_scale: at(offset_of!(Control, loss_scale)),
             norm: at(offset_of!(Control, norm)),
             clip_factor: at(offset_of!(Control, clip_factor)),
-            found_inf: at(offset_of!(Control, found)),
+            found: at(offset_of!(Control, found)),
             raised: at(offset_of!(Control, raised)),
             stop: at(offset_of!(Control, stop)),
             scalars: scalars.collect(),
@@ -66,13 +67,13 @@ impl DeviceView {
 pub struct Status {
     /// The number of applied updates, which is the step that the next update uses.
     pub t: u64,
-    /// The number of updates that `found_inf` kept from being applied.
+    /// The number of updates that gradients which are not finite kept from being applied.
     pub skipped: u64,
     /// The progress clock.
     pub progress: u64,
     /// What the next backward pass is to multiply the loss by; 1 without loss scaling.
     pub loss_scale: f32,
-    /// The norm of the last unscaled gradients, where one is computed.
+    /// The norm of the last unscaled gradients, where one is computed: the one that clips, or else the maximum norm.
     pub norm: f64,
     /// What clipping multiplied the last gradients by.
     pub clip_factor: f32,

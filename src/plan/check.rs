@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::layout::CHUNK;
 use super::{Buffer, Dtype, Purpose, Tensor};
 use crate::error::{Error, Result};
 use crate::optim::Description;
@@ -39,7 +40,15 @@ pub(super) fn check(groups: &[(Description, Vec<Tensor>)], zero: bool, purpose: 
             names.push(name);
         }
     }
-    check_overlap(groups.iter().flat_map(|(_, tensors)| tensors), &names, zero)?;
+    // At most: where a tensor lies in its first window decides whether it takes one chunk more.
+    let all = || groups.iter().flat_map(|(_, tensors)| tensors);
+    let chunks: u128 =
+        all().map(|tensor| u128::from(tensor.param.len).next_multiple_of(CHUNK.into()) / u128::from(CHUNK)).sum();
+    if chunks + names.len() as u128 > u128::from(u32::MAX) {
+        let rule = format!("one optimizer takes fewer than 2^32 chunks of {CHUNK} elements");
+        return Err(Error::argument("tensors", format!("{chunks} chunks in all"), rule));
+    }
+    check_overlap(all(), &names, zero)?;
     Ok(names)
 }
 

@@ -17,7 +17,7 @@ pub(crate) use edit::{Editable, Request};
 pub use tensor::{Buffer, Dtype, Tensor};
 pub(crate) use tensor::{HandedIn, Scalar};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::gradient::{GradientOptions, Gradients, Settings};
 use crate::optim::{Description, Variant};
 use crate::program::Node;
@@ -98,7 +98,7 @@ impl Plan {
         for (index, (rule, tensors)) in groups.iter().enumerate() {
             plan.lay_out_group(index as u32, rule, tensors);
         }
-        plan.lay_out_chunks()?;
+        plan.lay_out_chunks();
         Ok(plan)
     }
 
@@ -146,17 +146,12 @@ impl Plan {
         }
     }
 
-    fn lay_out_chunks(&mut self) -> Result<()> {
+    fn lay_out_chunks(&mut self) {
         let chunks = |tensor: &TensorRow| match tensor.len {
             0 => 0,
-            len => (len + u64::from(tensor.skew)).div_ceil(CHUNK),
+            len => (len + u64::from(tensor.skew)).div_ceil(CHUNK) as u32,
         };
-        let total: u128 = self.tensors.iter().map(|tensor| u128::from(chunks(tensor))).sum();
-        if total > u128::from(u32::MAX) {
-            let rule = format!("one optimizer takes fewer than 2^32 chunks of {CHUNK} elements");
-            return Err(Error::argument("tensors", format!("{total} chunks in all"), rule));
-        }
-        self.chunks.reserve_exact(total as usize);
+        self.chunks.reserve_exact(self.tensors.iter().map(|tensor| chunks(tensor) as usize).sum());
         if self.gradients.norm.is_some() {
             for (tensor, row) in self.tensors.iter().enumerate() {
                 let blocks = 0..row.len.div_ceil(NORM_BLOCK) as u32;
@@ -164,8 +159,7 @@ impl Plan {
             }
         }
         for (tensor, row) in self.tensors.iter().enumerate() {
-            self.chunks.extend((0..chunks(row) as u32).map(|index| ChunkRow { tensor: tensor as u32, index }));
+            self.chunks.extend((0..chunks(row)).map(|index| ChunkRow { tensor: tensor as u32, index }));
         }
-        Ok(())
     }
 }

@@ -7,7 +7,7 @@
 use super::edit::Source;
 use super::layout::{MAX_WRITES, Write};
 use crate::error::{Error, Result};
-use crate::program::{Knob, Knobs, Node};
+use crate::program::{Count, Knob, Knobs, Node};
 
 /// The other value: past any step that a device can reach, so that the rules hold for the one that it will find.
 const FAR: u64 = 1 << 48;
@@ -63,6 +63,10 @@ fn boundary(source: &Source, probe: &[u64], value: u64, far: u64) -> Result<Vec<
     let plain = before == value || changed.is_empty();
     if !follows || !plain || changed.iter().any(|place| at(*place) != (value, far)) {
         return Err("other constants are computed from it, which the device does not do".to_owned());
+    }
+
+    if changed.iter().any(|place| source.program.root.divides_by(Count(*place))) {
+        return Err("it is a period too, and the boundary may be where its piece begins: no period is 0".to_owned());
     }
 
     let place = |place: u32| source.first + place;

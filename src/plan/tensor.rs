@@ -74,7 +74,9 @@ impl Tensor {
     ///
     /// From the moment an optimizer is built with this tensor until that optimizer is dropped and its last enqueued step
     /// is done:
-    /// * both buffers stay allocated at their addresses, readable and (`param`) writable by the optimizer's device;
+    /// * both buffers stay allocated at their addresses, readable by the optimizer's device, and writable: `param` always,
+    ///   `grad` where [`OptimizerBuilder::zero_gradients`](crate::OptimizerBuilder::zero_gradients) is used;
+    /// * a graph that captured a step is not launched after the optimizer was dropped;
     /// * all calls on the optimizer, and everything that touches `param` or `grad`, are ordered by the caller: on CUDA by
     ///   stream order or events, on the host by not running at the same time.
     #[expect(unsafe_code, reason = "states a contract; holds no unsafe operation")]

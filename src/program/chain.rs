@@ -1,5 +1,5 @@
-//! Questions about a program's structure: is it a sequence as a whole, and does it see the progress clock. An edit asks them,
-//! and `lower`.
+//! Questions about a program's structure: is it a sequence as a whole, does it see the progress clock, what does
+//! it divide by. An edit asks them, and `lower`.
 
 use super::{Clock, Count, Node};
 
@@ -39,8 +39,23 @@ impl Node {
 
     /// Whether its value depends on the progress clock.
     pub fn sees_progress(&self) -> bool {
+        self.any(&|node| matches!(node, Node::Clocked { clock: Clock::Progress, .. }))
+    }
+
+    /// Whether it divides a clock by the count at `place`, which therefore must not become 0.
+    pub fn divides_by(&self, place: Count) -> bool {
+        self.any(&|node| match node {
+            Node::Clocked { clock: Clock::Every { every: by } | Clock::Cycle { period: by, .. }, .. } => *by == place,
+            _ => false,
+        })
+    }
+
+    /// Whether `holds` for it or for an operation in it.
+    fn any(&self, holds: &dyn Fn(&Node) -> bool) -> bool {
+        if holds(self) {
+            return true;
+        }
         match self {
-            Node::Clocked { clock: Clock::Progress, .. } => true,
             Node::Constant(_)
             | Node::Step
             | Node::Ramp { .. }
@@ -50,14 +65,14 @@ impl Node {
             | Node::PowerLaw { .. }
             | Node::Piecewise { .. } => false,
             Node::Then { first: a, next: b, .. } | Node::Binary { left: a, right: b, .. } => {
-                a.sees_progress() || b.sees_progress()
+                a.any(holds) || b.any(holds)
             }
             Node::Clamp { inner, .. }
             | Node::Clocked { inner, .. }
             | Node::Unary { of: inner, .. }
-            | Node::PowInt { base: inner, .. } => inner.sees_progress(),
+            | Node::PowInt { base: inner, .. } => inner.any(holds),
             Node::Select { condition, then, otherwise } => {
-                condition.sees_progress() || then.sees_progress() || otherwise.sees_progress()
+                condition.any(holds) || then.any(holds) || otherwise.any(holds)
             }
         }
     }

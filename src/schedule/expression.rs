@@ -111,12 +111,12 @@ impl Schedule {
         self.unary(Unary::Ln)
     }
 
-    /// The sine of an angle in radians; accurate for angles up to 2^26.
+    /// The sine of an angle in radians; accurate for angles up to 2^40.
     pub fn sin(self) -> Schedule {
         self.unary(Unary::Sin)
     }
 
-    /// The cosine of an angle in radians; accurate for angles up to 2^26.
+    /// The cosine of an angle in radians; accurate for angles up to 2^40.
     pub fn cos(self) -> Schedule {
         self.unary(Unary::Cos)
     }

@@ -30,6 +30,9 @@ pub struct Greedy {
     pub(crate) reset_after: Option<u64>,
 }
 
+/// The longest window of a running mean: it is carried from step to step.
+const MAX_WINDOW: usize = 65_536;
+
 /// What a [`Greedy`] remembers between observations, besides the window of its running mean.
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 #[repr(C)]
@@ -135,8 +138,13 @@ impl Greedy {
         if let Some((name, value)) = bounds.into_iter().find(|(_, value)| !value.is_finite() || *value < 0.0) {
             return Err(Error::argument(name, value, "must be finite and not negative"));
         }
-        if self.window == 0 {
-            return Err(Error::argument("greedy.smooth", 0, "must be at least 1 observation"));
+        if self.window == 0 || self.window > MAX_WINDOW {
+            let rule = format!("must be from 1 to {MAX_WINDOW} observations");
+            return Err(Error::argument("greedy.smooth", self.window, rule));
+        }
+        if self.min_scale > self.max_scale {
+            let rule = format!("must not exceed max_scale, {}", self.max_scale);
+            return Err(Error::argument("greedy.min_scale", self.min_scale, rule));
         }
         self.improvement.check("greedy.improvement")
     }
@@ -174,7 +182,8 @@ impl Greedy {
             (state.good, state.bad) = (0, state.bad + 1);
         }
         if state.good > self.patience {
-            let higher = (state.scale / self.factor).min(self.max_scale);
+            let higher = state.scale / self.factor;
+            let higher = if higher > self.max_scale { self.max_scale } else { higher };
             if higher - state.scale > self.min_change {
                 state.scale = higher;
             }
@@ -192,18 +201,17 @@ impl Greedy {
             return metric;
         }
         let len = window.len() as u64;
-        let slot = &mut window[(state.seen % len) as usize];
-        state.sum += metric;
-        if state.seen >= len {
-            state.sum -= *slot;
-        }
-        *slot = metric;
+        window[(state.seen % len) as usize] = metric;
         state.seen += 1;
-        state.sum / state.seen.min(len) as f64
+        let count = state.seen.min(len);
+        // Summed anew, so that a metric that is not finite leaves with its place in the window.
+        state.sum = window[..count as usize].iter().fold(0.0, |sum, metric| sum + metric);
+        state.sum / count as f64
     }
 
     fn decreased(&self, mut state: GreedyState) -> GreedyState {
-        let lower = (state.scale * self.factor).max(self.min_scale);
+        let lower = state.scale * self.factor;
+        let lower = if lower < self.min_scale { self.min_scale } else { lower };
         if state.scale - lower > self.min_change {
             state.scale = lower;
         }

@@ -168,7 +168,8 @@ impl Plateau {
             state.bad = 0;
         }
         if state.bad > self.patience {
-            let lower = (state.scale * self.factor).max(self.min_scale);
+            let lower = state.scale * self.factor;
+            let lower = if lower < self.min_scale { self.min_scale } else { lower };
             if state.scale - lower > self.min_change {
                 state.scale = lower;
             }

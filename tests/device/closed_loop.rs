@@ -224,4 +224,75 @@ fn bad_options_are_refused() {
     refused(|b| b.loss_scale(LossScale::dynamic().init(1.0).limits(2.0, 4.0)), "loss_scale.init");
     refused(|b| b.non_finite(NonFinite::SkipAndRaise(0)), "non_finite.raise_after");
     refused(|b| b.accumulate(Accumulate::mean(0)), "accumulate.calls");
+    refused(|b| b.stop_at(0), "stop_at");
+    refused(|b| b.clip(Clip::value(1.0).by(Norm::One)), "clip.by");
+    refused(|b| b.clip(Clip::value(1e-50)), "clip");
+    refused(|b| b.loss_scale(LossScale::fixed(1e-50)), "loss_scale.init");
+    refused(|b| b.loss_scale(LossScale::dynamic().limits(1e-45, 65_536.0)), "loss_scale.min");
+}
+
+#[test]
+fn a_nan_stays_in_every_norm() {
+    let Some(rig) = Rig::new() else { return };
+    for norm in [Norm::Two, Norm::One, Norm::Max] {
+        let mut twins = Twins::new(&rig, |b| b.clip(Clip::torch_norm(0.5).by(norm)));
+        twins.gradients(&rig, 1.0, Some(f32::NAN));
+        twins.step(&rig);
+        let status = twins.device.status(&rig.stream).unwrap();
+        assert!(status.norm.is_nan() && status.clip_factor.is_nan(), "{norm:?}: {status:?}");
+        twins.assert_equal(&rig, &format!("{norm:?}"));
+    }
+}
+
+#[test]
+fn with_the_policy_to_skip_what_is_seen_and_what_is_handed_in_both_count() {
+    let Some(rig) = Rig::new() else { return };
+    let mut handed = rig.array(&[0.0], 0);
+    let mut host_handed = Box::new(0.0f32);
+    let addresses = [handed.address(), &raw mut *host_handed as u64];
+    let side = std::cell::Cell::new(0);
+    let mut next = || {
+        side.set(side.get() + 1);
+        addresses[(side.get() - 1) % 2]
+    };
+    // A found_inf of 0 does not hide an infinity that the norm launch sees.
+    let address = std::cell::RefCell::new(&mut next);
+    let mut twins = Twins::new(&rig, |b| {
+        // SAFETY: the array and the box outlive the optimizers.
+        unsafe { b.found_inf((address.borrow_mut())()) }.clip(Clip::torch_norm(1.0)).non_finite(NonFinite::Skip)
+    });
+    twins.gradients(&rig, 1.0, Some(f32::INFINITY));
+    twins.step(&rig);
+    twins.assert_equal(&rig, "an infinity, found_inf 0");
+    assert_eq!(twins.device.status(&rig.stream).unwrap().skipped, 1);
+
+    // A norm of all ranks that is not finite skips, though this rank's gradients are.
+    let mut twins = Twins::new(&rig, |b| {
+        // SAFETY: as above.
+        unsafe { b.norm_square((address.borrow_mut())()) }.clip(Clip::torch_norm(1.0)).non_finite(NonFinite::Skip)
+    });
+    handed.write(&rig, &[f32::INFINITY]);
+    *host_handed = f32::INFINITY;
+    twins.gradients(&rig, 1.0, None);
+    twins.step(&rig);
+    twins.assert_equal(&rig, "an infinite norm");
+    assert_eq!(twins.device.status(&rig.stream).unwrap().skipped, 1);
+}
+
+#[test]
+fn what_is_handed_in_may_not_lie_where_the_update_writes() {
+    let (mut param, mut grad) = (vec![1.0f32; 8], vec![0.0f32; 8]);
+    let (param, grad) = (param.as_mut_ptr() as u64, grad.as_mut_ptr() as u64);
+    let builder = || {
+        // SAFETY: both vectors outlive the optimizers, which never step.
+        let tensor = unsafe { instep::Tensor::f32(param, grad, 8) };
+        Optimizer::builder(&Device::host()).group(Sgd::new(0.1), &[tensor])
+    };
+    // SAFETY: as above.
+    let inside = unsafe { builder().found_inf(param + 28) }.build().unwrap_err();
+    assert!(inside.to_string().contains("the update writes there"), "{inside}");
+    // SAFETY: as above.
+    unsafe { builder().found_inf(grad) }.build().unwrap();
+    // SAFETY: as above.
+    unsafe { builder().found_inf(grad) }.zero_gradients().build().unwrap_err();
 }

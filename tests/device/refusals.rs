@@ -143,3 +143,20 @@ fn an_edit_is_refused_on_a_stream_that_is_captured_or_of_another_place() {
     twins.expect_same("the capture went on, and nothing was edited");
     assert_eq!(twins.lr(0), 0.125);
 }
+
+#[test]
+fn a_boundary_that_may_be_zero_where_that_is_forbidden_is_refused() {
+    let Some(rig) = Rig::new() else { return };
+    let n = || knob_steps("n", 10);
+    let schedules = [
+        Schedule::constant(0.1).over(n()).then(Schedule::step_decay(0.1, 0.5, n())),
+        Schedule::constant(0.1).over(n()).then(Schedule::linear(0.1, 0.0).over(n()).repeat()),
+    ];
+    for schedule in schedules {
+        let mut twins = Twins::new(&rig, &[3], |builder, tensors| builder.group(Sgd::new(schedule.clone()), tensors));
+        let error = twins.host.edit().now("n").apply(&Stream::host()).unwrap_err();
+        assert!(error.to_string().contains("it is a period too"), "{error}");
+        twins.device.edit().now("n").apply(&rig.stream).unwrap_err();
+        twins.steps(2);
+    }
+}

@@ -130,7 +130,7 @@ fn pow_bounds(base: Bounds, exponent: Bounds) -> Result<Bounds> {
     if base.min == 0.0 && exponent.min < 0.0 {
         return Err(Error::argument("pow[0]", base, format!("must stay above 0 with an exponent of {exponent}")));
     }
-    // Monotonic in each argument on either side of base 1 and of exponent 0, so corners and those two lines decide.
+    // y · ln x is linear in each of y and ln x, so its extremes lie at the corners.
     let mut all = Bounds::point(math::pow(base.min, exponent.min));
     for x in [base.min, base.max] {
         for y in [exponent.min, exponent.max] {

@@ -84,7 +84,7 @@ fn a_rule_has_no_argument_without_effect() {
     let [argument, value, rule] = refused(build(Sgd::new(0.1).momentum(Momentum::None, 0.9)));
     assert_eq!((&*argument, &*value), ("groups[0].momentum", "set with Momentum::None"));
     assert_eq!(rule, "that form has no momentum and no dampening");
-    assert_eq!(refused(build(Sgd::new(0.1).dampening(0.1)))[0], "groups[0].momentum");
+    assert_eq!(refused(build(Sgd::new(0.1).dampening(0.1)))[0], "groups[0].dampening");
 }
 
 #[test]
