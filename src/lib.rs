@@ -3,11 +3,12 @@
 //! A [`Schedule`] is a function of one integer, the number of applied updates, and so it is evaluated where that integer
 //! lives: on the GPU, inside the kernel that applies the update. An engine registers its tensors, gives each group an
 //! update rule ([`AdamW`], [`Adam`], [`Sgd`]) whose every hyperparameter may be scheduled, and calls
-//! [`Optimizer::step`]. That enqueues one kernel and waits for nothing; captured in a CUDA graph once, it can be replayed
-//! for ever with the rate still moving. [`Device::host`] runs the same step on the CPU, bit for bit.
+//! [`Optimizer::step`]. That enqueues one kernel (two where a norm of all gradients is needed) and waits for nothing;
+//! captured in a CUDA graph once, it can be replayed for ever with the rate still moving. [`Device::host`] runs the same
+//! step on the CPU, bit for bit.
 //!
 //! Data flows one way through the rooms of this crate: `schedule` (the language) → `program` (checked operations, their
-//! value on the host, their CUDA text) → `optim` (rules) → `plan` (tables) → `host` or `device` → [`Optimizer`].
+//! value on the host, their CUDA text) → `optim` (rules), `gradient` (clipping, scaling) → `plan` (tables) → `host` or `device` → [`Optimizer`].
 #![deny(unsafe_code)]
 
 mod backend;

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::host;
 use crate::plan::Plan;
 
-/// Updates all tensors of all groups, schedules included, in one launch that waits for nothing.
+/// Updates all tensors of all groups, schedules included, in one launch (two with a norm) that waits for nothing.
 ///
 /// ```
 /// use instep::{AdamW, Device, Optimizer, Schedule, Stream, Tensor};
@@ -49,9 +49,8 @@ impl Optimizer {
         OptimizerBuilder::new(device)
     }
 
-    /// Enqueues one update of every tensor on `stream`: one kernel (two where something must be known of all
-    /// gradients first) and one driver call more, however many tensors and
-    /// groups. Nothing is allocated, copied or waited for, so the call may be captured, the very first one too, and its
+    /// Enqueues one update of every tensor on `stream`: one kernel (two where something must be known of all gradients first)
+    /// and one driver call more than kernels, however many tensors and groups. Nothing is allocated, copied or waited for, so the call may be captured, the very first one too, and its
     /// graph replayed for ever: the step counter and the schedules live on the device. On the host the update is done
     /// when the call returns.
     ///

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use cuda_on_cpu::Direction;
 use cudarc::driver::sys::CUgraphInstantiate_flags;
 use cudarc::driver::sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_GLOBAL;
 use instep::{
@@ -295,4 +296,27 @@ fn what_is_handed_in_may_not_lie_where_the_update_writes() {
     unsafe { builder().found_inf(grad) }.build().unwrap();
     // SAFETY: as above.
     unsafe { builder().found_inf(grad) }.zero_gradients().build().unwrap_err();
+}
+
+#[test]
+fn a_norm_adds_4_bytes_per_parameter_and_zeroing_4_more() {
+    let Some(rig) = Rig::new() else { return };
+    let Some(standin) = rig.standin else { return println!("skipped: bytes are counted on the stand-in") };
+    const LEN: usize = 1 << 16;
+    let pair = Pair::new(&rig, vec![1.0; LEN], vec![0.5; LEN], (0, 0));
+    let bytes = |options: fn(OptimizerBuilder) -> OptimizerBuilder| {
+        let builder = Optimizer::builder(&rig.device).group(AdamW::new(1e-3), &[pair.device_tensor()]);
+        let mut opt = options(builder).build().unwrap();
+        rig.finish();
+        standin.reset_traffic();
+        opt.step(&rig.stream).unwrap();
+        rig.finish();
+        (standin.traffic(Direction::Load, 16) + standin.traffic(Direction::Store, 16)) as f64 / LEN as f64
+    };
+    let plain = bytes(|b| b);
+    // Partials and rows of the norm's own stay below a byte per parameter.
+    let norm = bytes(|b| b.clip(Clip::torch_norm(1.0))) - plain;
+    assert!((4.0..5.0).contains(&norm), "a norm adds {norm} B per parameter");
+    let zeroed = bytes(|b| b.zero_gradients()) - plain;
+    assert!((4.0..4.1).contains(&zeroed), "zeroing adds {zeroed} B per parameter");
 }

@@ -69,6 +69,10 @@ fn target_folder() -> PathBuf {
 fn cargo(root: &Path, network: Network) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root);
+    // Kernels that tests compile are of no use to anybody else: they stay out of the user's cache.
+    if std::env::var_os("INSTEP_CACHE_DIR").is_none() {
+        command.env("INSTEP_CACHE_DIR", target_folder().join("test-cache"));
+    }
     if network == Network::Forbidden {
         command.env("CARGO_NET_OFFLINE", "true");
     }
