@@ -245,6 +245,14 @@ mod tests {
     }
 
     #[test]
+    fn a_metric_that_is_no_number_leaves_with_its_place_in_the_window() {
+        let greedy = Greedy::new().factor(0.5).patience(0).smooth(2).bounds(0.01, 8.0);
+        let scales = scales(greedy, &[f64::NAN, 10.0, 9.0, 8.0, 7.0]);
+        // Two means are of a NaN, and bad; then each is better than the one before.
+        assert_eq!(scales, [0.5, 0.25, 0.5, 1.0, 2.0]);
+    }
+
+    #[test]
     fn the_rate_rises_while_it_gets_better_and_falls_while_not() {
         let greedy = Greedy::new().factor(0.5).patience(1);
         assert_eq!(scales(greedy, &[5.0, 4.0, 3.0, 2.0, 2.0, 2.0]), [1.0, 2.0, 2.0, 4.0, 4.0, 2.0]);
