@@ -7,6 +7,7 @@
 # part that runs again replaces its own rows and no other's.
 #
 # INSTEP_RESULTS: where the results go (results/ beside this file).
+# INSTEP_LIMITS: seconds that parts have, where they are not the ones below: "sanitize=120 bench=90".
 # INSTEP_STANDIN=1: this is a dry run on CUDA on the CPU, and the results say so; nothing is timed.
 set -uo pipefail
 
@@ -17,6 +18,13 @@ failed=0
 
 # Seconds that each part has by its own clock, with the last call's grace before it is killed.
 declare -A limits=([tests]=110 [sanitize]=460 [bench]=460 [peers]=460)
+for limit in ${INSTEP_LIMITS:-}; do
+    if [[ ! ${limits[${limit%%=*}]:-} || ! ${limit#*=} =~ ^[1-9][0-9]*$ ]]; then
+        echo "INSTEP_LIMITS holds $limit, but must hold PART=SECONDS with one of ${!limits[*]}" >&2
+        exit 2
+    fi
+    limits[${limit%%=*}]=${limit#*=}
+done
 grace=5
 
 # A text as a JSON string, on one line.
