@@ -38,6 +38,7 @@ __device__ __forceinline__ void write_constants(const Edit& edit) {
   __syncthreads();  // thread 0 cuts lengths that were just set
   if (threadIdx.x == 0) {
     resolve(edit);
+    if (edit.flags & Edit::take_accumulate) store_row(&edit.step.settings->accumulate, edit.accumulate);
     if (edit.flags & Edit::take_increment) store_relaxed(&edit.step.control->increment, edit.increment);
   }
   __syncthreads();  // all threads evaluate with what thread 0 resolved

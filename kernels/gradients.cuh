@@ -1,7 +1,8 @@
 // What happens to gradients before a rule sees them: unscale, clip, average, look for infinities and NaNs. Gradients are
 // never written back, unless they are zeroed after use.
 //
-// In f64, rounded once: factor = clip * unscale * share, and the norm is that of the unscaled gradients.
+// In f64, rounded once: factor = clip * unscale * share, and the norm is that of the unscaled gradients. The share is 1, or for
+// a mean over accumulated calls 1 / calls, of which this update is made: an edit may have changed how many it takes.
 //   torch: clip = min(1, max_norm / (norm + 1e-6))    optax: clip = norm < max_norm ? 1 : max_norm / norm
 // Per element, in f32: g = g * factor; clip by value: g = min(max(g, -limit), limit), which keeps a NaN.
 // Peers: torch.nn.utils.clip_grad_norm_, torch.amp.GradScaler, optax.clip_by_global_norm.
@@ -49,16 +50,17 @@ struct Verdict {
   float factor;
 };
 
-// What follows from the norm of the scaled gradients.
+// What follows from the norm of the scaled gradients for an update that is made of `calls` calls.
 template <class O>
-__device__ __forceinline__ Verdict judge(const Settings& settings, double scaled_norm, double unscale) {
-  Verdict v = {scaled_norm * unscale * settings.share, 1.0, 0.0f};
+__device__ __forceinline__ Verdict judge(const Settings& settings, double scaled_norm, double unscale, u32 calls) {
+  const double share = settings.mean ? 1.0 / (double)calls : 1.0;
+  Verdict v = {scaled_norm * unscale * share, 1.0, 0.0f};
   if constexpr (O::CLIP == Clip::torch) {
     const double ratio = settings.max_norm / (v.norm + 1e-6);
     v.clip = ratio > 1.0 ? 1.0 : ratio;
   }
   if constexpr (O::CLIP == Clip::optax) v.clip = v.norm < settings.max_norm ? 1.0 : settings.max_norm / v.norm;
-  v.factor = (float)(v.clip * unscale * settings.share);
+  v.factor = (float)(v.clip * unscale * share);
   return v;
 }
 
@@ -67,11 +69,14 @@ __device__ __forceinline__ double unscale(const Step& step, const Control* contr
   return 1.0 / (double)load_row(&control->loss_scale);
 }
 
+// How many calls the update of this call is made of, if it makes one.
+__device__ __forceinline__ u32 calls(const Control* control) { return load_row(&control->micro_step) + 1; }
+
 // What the engine hands in makes of this step, where nothing is known of all gradients: the same in every thread.
 template <class O>
 __device__ __forceinline__ Verdict computed(const Step& step) {
   const double norm = step.norm_square == nullptr ? 0.0 : sqrt((double)load_row(step.norm_square));
-  return judge<O>(load_row(step.settings), norm, unscale(step, step.control));
+  return judge<O>(load_row(step.settings), norm, unscale(step, step.control), calls(step.control));
 }
 
 template <class O>
@@ -101,5 +106,5 @@ __device__ __forceinline__ bool skips(const Step& step) {
 template <class O>
 __device__ __forceinline__ bool accumulates(const Step& step) {
   if constexpr (!O::ACCUMULATE) return false;
-  return load_row(&step.control->micro_step) + 1 < load_row(&step.settings->accumulate);
+  return calls(step.control) < load_row(&step.settings->accumulate);
 }

@@ -44,6 +44,13 @@ __device__ __forceinline__ void store_element(T* p, T value) {
   *p = value;
 }
 
+// Words that the host may read at any time, here or in its own memory.
+__device__ __forceinline__ void store_word(u64* p, u64 value) {
+  ASSUME_GLOBAL(p);
+  note_store(p, sizeof(u64));
+  store_relaxed_system(p, value);
+}
+
 // Results of the evaluation, read by the next launch.
 template <class T>
 __device__ __forceinline__ void store_row(T* p, T value) {

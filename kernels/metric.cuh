@@ -41,6 +41,7 @@ __device__ __forceinline__ MetricState plateau_observe(const MetricRule& rule, M
   if (is_better(rule, seen, s.best)) {
     s.best = seen;
     s.bad = 0;
+    s.at_min = 0;
   } else {
     s.bad += 1;
   }
@@ -49,7 +50,9 @@ __device__ __forceinline__ MetricState plateau_observe(const MetricRule& rule, M
     s.bad = 0;
   }
   if (s.bad > rule.patience) {
-    s.scale = lower_scale(rule, s.scale);
+    const double lower = lower_scale(rule, s.scale);
+    if (!(lower < s.scale)) s.at_min += 1;
+    s.scale = lower;
     s.cooldown = rule.cooldown;
     s.bad = 0;
   }
@@ -112,17 +115,21 @@ __device__ __forceinline__ MetricState greedy_observe(const MetricRule& rule, Me
 }
 
 // A metric of any type as f64. bf16 is the upper half of an f32; f16 is widened by hand, since NVRTC brings no header.
-__device__ __forceinline__ double metric_of(const Observation& observation) {
-  if (observation.address == nullptr) return bits_to_double(observation.bits);
-  if (observation.type == MetricType::f64) return load_row((const double*)observation.address);
-  if (observation.type == MetricType::f32) return (double)load_row((const float*)observation.address);
-  const u32 bits = load_row((const unsigned short*)observation.address);
-  if (observation.type == MetricType::bf16) return (double)__uint_as_float(bits << 16);
+__device__ __forceinline__ double metric_at(const void* address, MetricType type) {
+  if (type == MetricType::f64) return load_row((const double*)address);
+  if (type == MetricType::f32) return (double)load_row((const float*)address);
+  const u32 bits = load_row((const unsigned short*)address);
+  if (type == MetricType::bf16) return (double)__uint_as_float(bits << 16);
   const double sign = bits >> 15 ? -1.0 : 1.0;
   const u32 exponent = (bits >> 10) & 31, fraction = bits & 1023;
   if (exponent == 31) return fraction == 0 ? sign * bits_to_double(0x7ff0000000000000ull) : bits_to_double(0x7ff8000000000000ull);
   if (exponent == 0) return sign * (double)fraction * power_of_two(-24);
   return sign * (double)(1024 + fraction) * power_of_two((long long)exponent - 25);
+}
+
+__device__ __forceinline__ double metric_of(const Observation& observation) {
+  if (observation.address == nullptr) return bits_to_double(observation.bits);
+  return metric_at(observation.address, observation.type);
 }
 
 // Feeds `metric` to machine `i`, in the half of update `t`.
@@ -132,4 +139,19 @@ __device__ __forceinline__ void observe_metric(const Step& step, u32 i, u64 t, d
   const MetricState state = load_row(place);
   double* window = step.windows + (t & 1) * step.window_count + rule.window_at;
   store_row(place, rule.greedy ? greedy_observe(rule, state, window, metric) : plateau_observe(rule, state, metric));
+}
+
+// Feeds `metric` to all machines, in the half of update `t`: one thread a machine.
+template <u32 THREADS>
+__device__ __forceinline__ void observe_all(const Step& step, u64 t, double metric) {
+  for (u32 i = threadIdx.x; i < step.metric_count; i += THREADS) observe_metric(step, i, t, metric);
+}
+
+// The step's own observation, after every n-th update, in the half of update `t` that comes next: the launch that applies
+// update n - 1 reads the metric.
+template <u32 THREADS>
+__device__ __forceinline__ void observe_in_step(const Step& step, u64 t) {
+  if (t % load_row(&step.settings->observe_every) != 0) return;
+  __syncthreads();  // windows were carried to this half by all threads
+  observe_all<THREADS>(step, t, metric_at(load_row(&step.settings->metric), load_row(&step.settings->metric_type)));
 }

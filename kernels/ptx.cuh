@@ -13,6 +13,9 @@ __device__ __forceinline__ u64 load_relaxed(const u64* p) { u64 v; asm volatile(
 
 __device__ __forceinline__ void store_relaxed(u64* p, u64 v) { asm volatile("st.relaxed.gpu.global.u64 [%0], %1;" ::"l"(p), "l"(v) : "memory"); }
 
+// A store that other devices and the host see whole, in this device's memory or in theirs.
+__device__ __forceinline__ void store_relaxed_system(u64* p, u64 v) { asm volatile("st.relaxed.sys.global.u64 [%0], %1;" ::"l"(p), "l"(v) : "memory"); }
+
 // Counts up to `last`, then wraps to 0; returns the value before. Relaxed: what a thread loaded before the barrier in front
 // of its block's ticket was used by then, so no later store of another block can reach it; stores need fences of their own.
 __device__ __forceinline__ u32 take_ticket(u32* p, u32 last) { u32 v; asm volatile("atom.relaxed.gpu.global.inc.u32 %0, [%1], %2;" : "=r"(v) : "l"(p), "r"(last) : "memory"); return v; }
@@ -34,6 +37,7 @@ __device__ __forceinline__ void note_store(const void*, u32) {}
 #define ASSUME_GLOBAL(p) ((void)0)
 __device__ __forceinline__ u64 load_relaxed(const u64* p) { cuda_on_cpu::access(p, 8, cuda_on_cpu::Access::load); return *p; }
 __device__ __forceinline__ void store_relaxed(u64* p, u64 v) { cuda_on_cpu::access(p, 8, cuda_on_cpu::Access::store); *p = v; }
+__device__ __forceinline__ void store_relaxed_system(u64* p, u64 v) { cuda_on_cpu::access(p, 8, cuda_on_cpu::Access::store); *p = v; }
 __device__ __forceinline__ u32 take_ticket(u32* p, u32 last) { return atomicInc(p, last); }
 template <class T>
 __device__ __forceinline__ T load_evict_first(const T* p) { return *p; }

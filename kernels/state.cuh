@@ -1,7 +1,7 @@
 // Layouts shared with the host: src/plan/layout.rs holds the same structs, and both sides assert their sizes.
 //
-// Two kinds of memory. `Control` is durable: only the commit, the last block of an update, writes it (and an edit, between two
-// updates, its increment). What depends on the step lives in two halves: update `t` reads half `t & 1`, and while it runs,
+// Two kinds of memory. `Control` is durable: only the commit, the last block of an update, writes it (and, between two updates,
+// an edit its increment, and whatever evaluates a half anew its stop flag). What depends on the step lives in two halves: update `t` reads half `t & 1`, and while it runs,
 // block 0 computes half `(t + 1) & 1` from the constants and the clock alone. A skipped update leaves `t`, so nothing has to
 // be undone. The constants are written by edits alone.
 #pragma once
@@ -20,31 +20,41 @@ struct Control {
   float loss_scale;      // what the backward pass multiplies the loss by
   u32 skipped_in_a_row;
   u32 raised;            // sticky: that many updates in a row were skipped
-  u32 stop;              // sticky: t has reached the end that was set
+  u32 stop;              // sticky: the end has come, see end.cuh
 
   // Of the present gradients. Written whole, by the norm launch or by the commit before; nothing durable.
   float factor;       // clip times unscale: what each gradient is multiplied by
   float clip_factor;
   double norm;        // of the unscaled gradients
   u32 found;          // some gradient is not finite
-  u32 reserved[11];
+
+  u32 armed;     // durable: an update had a rate that was not below the floor
+  u64 end[2];    // in halves: bits of `End`
+  u32 reserved[6];
 };
 static_assert(sizeof(Control) == 128, "src/plan/layout.rs: Control");
 
-// What is done with gradients, in numbers. Which of it is done at all is compiled in.
+enum class MetricType : u32 { f32, bf16, f16, f64 };
+
+// What is done with gradients and metrics, in numbers. Which of it is done at all is compiled in.
 struct Settings {
   double max_norm;     // clip by norm
   double growth, backoff, min_scale, max_scale;  // dynamic loss scale
-  double share;        // 1, or 1 / accumulate for a mean
   u64 stop_at;         // 0: never
+  u64 observe_every;   // the step observes `metric` itself after so many updates
+  const void* metric;
   float limit;         // clip by value
+  float stop_below;    // 0: never
   u32 growth_interval;
   u32 raise_after;     // 0: never
-  u32 accumulate;      // calls per update, at least 1
+  u32 accumulate;      // calls per update, at least 1; written by edits
+  u32 mean;            // gradients are divided by the calls that an update is made of
   float loss_scale;    // the first one
+  MetricType metric_type;
+  u32 stop_on_plateau;
   u32 reserved;
 };
-static_assert(sizeof(Settings) == 80, "src/plan/layout.rs: Settings");
+static_assert(sizeof(Settings) == 104, "src/plan/layout.rs: Settings");
 
 // 4,096 elements of one tensor's gradient, the work of one warp of the norm launch.
 struct NormBlock {
@@ -136,6 +146,14 @@ struct MetricState {
 };
 static_assert(sizeof(MetricState) == 72, "src/plan/layout.rs: MetricStateRow");
 
+// Where records of calls go: telemetry.cuh. u32[value_count] follow: where each value stands in a half of the records.
+struct Telemetry {
+  u64* ring;  // [capacity] records
+  u32 capacity;
+  u32 value_count;
+};
+static_assert(sizeof(Telemetry) == 16, "src/plan/layout.rs: TelemetryRow");
+
 // The argument of a step. All addresses are fixed for the optimizer's life, so a captured launch stays right.
 struct Step {
   Control* control;
@@ -148,7 +166,7 @@ struct Step {
   const Cohort* cohorts;
   double* values;   // two halves of [scalar_count]: the schedules' values
   Record* records;  // two halves of [cohort_count]
-  const Settings* settings;
+  Settings* settings;  // written by edits alone
   const NormBlock* norm_blocks;
   Partial* partials;
   const MetricRule* metrics;
@@ -158,6 +176,7 @@ struct Step {
   const float* found_inf;    // anything but 0 skips the update
   const float* inv_scale;    // instead of 1 / loss_scale
   const float* norm_square;  // the square of the norm of the scaled gradients
+  const Telemetry* telemetry;  // used where it is compiled in
   u32 chunk_count;
   u32 bundle_count;
   u32 scalar_count;
@@ -167,7 +186,7 @@ struct Step {
   u32 window_count;
   u32 reserved;
 };
-static_assert(sizeof(Step) == 184, "src/plan/layout.rs: Step");
+static_assert(sizeof(Step) == 192, "src/plan/layout.rs: Step");
 
 // What an edit writes at one place of the table of constants; edit.cuh has what each kind means.
 struct Write {
@@ -178,20 +197,20 @@ struct Write {
 };
 static_assert(sizeof(Write) == 16, "src/plan/layout.rs: Write");
 
-constexpr u32 MAX_WRITES = 243;  // with all else they fill the 4 KiB that the argument of a kernel may have
+constexpr u32 MAX_WRITES = 242;  // with all else they fill the 4 KiB that the argument of a kernel may have
 
 // The argument of an edit.
 struct Edit {
-  enum Flags : u32 { take_increment = 1, evaluate_anew = 2 };
+  enum Flags : u32 { take_increment = 1, evaluate_anew = 2, take_accumulate = 4 };
   Step step;
-  u64 increment;  // by how much an applied update advances the progress clock from now on
+  u64 increment;   // by how much an applied update advances the progress clock from now on
+  u32 accumulate;  // calls per update from now on
   u32 count;
   u32 flags;
+  u32 reserved;
   Write writes[MAX_WRITES];
 };
 static_assert(sizeof(Edit) == 4088, "src/plan/layout.rs: EditRow");
-
-enum class MetricType : u32 { f32, bf16, f16, f64 };
 
 // The argument of an observation: a metric at `address`, or its bits as an f64 if that is null.
 struct Observation {

@@ -3,6 +3,7 @@
 // `update` applies one step to every tensor of every group and computes the next step's scalars, in one launch. Traffic per
 // parameter is the rule's (adam.cuh, sgd.cuh), +4 B if gradients are zeroed, plus 136 B per chunk of 2,048 elements for the
 // tables.
+// It also writes 72 B and more to the telemetry ring, if there is one (telemetry.cuh).
 // `gradient_norm` comes before it where something must be known of all gradients first: 4 B per parameter.
 // `observe` feeds a metric to the state machines of the half that the current step reads, and evaluates it anew.
 // `prime` fills the half that the current step reads; it runs at build. `edit` does so after it wrote constants.
@@ -18,8 +19,10 @@
 #include "edit.cuh"
 #include "evaluate.cuh"
 #include "commit.cuh"
+#include "end.cuh"
 #include "metric.cuh"
 #include "norm.cuh"
+#include "telemetry.cuh"
 
 constexpr u32 THREADS = 256;  // not tuned on a GPU yet; src/optimizer/cuda.rs has the same number
 constexpr u32 BLOCKS_PER_MULTIPROCESSOR = 4;  // 1,024 resident threads: at most 64 registers
@@ -38,11 +41,15 @@ __device__ __forceinline__ void walk(const Step& step, Visit visit) {
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR) update(const Step step) {
+  __shared__ u64 ends[THREADS / WARP];
   const u64 t = load_relaxed(&step.control->t);
   if (!accumulates<Gradients>(step)) {
     if (blockIdx.x == 0) {
       carry_metrics<THREADS>(step, t);
+      if constexpr (Features::OBSERVES) observe_in_step<THREADS>(step, t + 1);
       evaluate<THREADS>(step, t + 1, load_row(&step.control->progress) + load_row(&step.control->increment));
+      if constexpr (Features::TELEMETRY) note_call<THREADS, Gradients>(step, t);
+      if constexpr (Features::STOPS) look_for_end<THREADS>(step, t + 1, ends);
     } else if (!skips<Gradients>(step)) {
       walk(step, [&](const Tensor& tensor, u32 index) {
         // Loaded and computed anew for each chunk: fewer registers are alive in between.
@@ -56,7 +63,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR)
   }
 
   __syncthreads();  // thread 0 speaks for the whole block: all its threads have read t and this step's records
-  if (threadIdx.x == 0 && take_ticket(&step.control->ticket, gridDim.x - 1) == gridDim.x - 1) commit<Gradients>(step);
+  if (threadIdx.x == 0) {
+    if (Features::STOPS && blockIdx.x == 0) __threadfence();  // what this block found of the end comes before its ticket
+    if (take_ticket(&step.control->ticket, gridDim.x - 1) == gridDim.x - 1) {
+      if (Features::STOPS) __threadfence();  // and is seen after the last ticket
+      commit<Gradients, Features>(step);
+    }
+  }
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR) gradient_norm(const Step step) {
@@ -100,7 +113,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR)
       Control* control = step.control;
       double scaled = Gradients::NORM == Norm::two ? sqrt(sums[0]) : sums[0];
       if (step.norm_square != nullptr) scaled = sqrt((double)load_row(step.norm_square));
-      const Verdict verdict = judge<Gradients>(load_row(step.settings), scaled, unscale(step, control));
+      const Verdict verdict = judge<Gradients>(load_row(step.settings), scaled, unscale(step, control), calls(control));
       store_row(&control->norm, verdict.norm);
       store_row(&control->clip_factor, (float)verdict.clip);
       store_row(&control->factor, verdict.factor);
@@ -110,21 +123,28 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR)
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS) prime(const Step step) {
-  evaluate<THREADS>(step, load_relaxed(&step.control->t), load_row(&step.control->progress));
+  __shared__ u64 ends[THREADS / WARP];
+  const u64 t = load_relaxed(&step.control->t);
+  evaluate<THREADS>(step, t, load_row(&step.control->progress));
+  stop_if_end<THREADS, Features>(step, t, ends);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS) observe(const Observation observation) {
+  __shared__ u64 ends[THREADS / WARP];
   const Step& step = observation.step;
   const u64 t = load_relaxed(&step.control->t);
-  const double metric = metric_of(observation);
-  for (u32 i = threadIdx.x; i < step.metric_count; i += THREADS) observe_metric(step, i, t, metric);
+  observe_all<THREADS>(step, t, metric_of(observation));
   __syncthreads();  // cohorts read the scales of all threads
   evaluate<THREADS>(step, t, load_row(&step.control->progress));
+  stop_if_end<THREADS, Features>(step, t, ends);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS) edit(const Edit edit) {
+  __shared__ u64 ends[THREADS / WARP];
   write_constants<THREADS>(edit);
   if (edit.flags & Edit::evaluate_anew) {
-    evaluate<THREADS>(edit.step, load_relaxed(&edit.step.control->t), load_row(&edit.step.control->progress));
+    const u64 t = load_relaxed(&edit.step.control->t);
+    evaluate<THREADS>(edit.step, t, load_row(&edit.step.control->progress));
+    stop_if_end<THREADS, Features>(edit.step, t, ends);
   }
 }

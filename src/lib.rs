@@ -8,12 +8,14 @@
 //! step on the CPU, bit for bit.
 //!
 //! Data flows one way through the rooms of this crate: `schedule` (the language) → `program` (checked operations, their
-//! value on the host, their CUDA text) → `optim` (rules), `gradient` (clipping, scaling) → `plan` (tables) → `host` or `device` → [`Optimizer`].
+//! value on the host, their CUDA text) → `optim` (rules), `gradient` (clipping, scaling), `features` (the end,
+//! `telemetry`) → `plan` (tables) → `host` or `device` → [`Optimizer`].
 #![deny(unsafe_code)]
 
 mod backend;
 mod device;
 mod error;
+mod features;
 mod gradient;
 mod host;
 mod kernels;
@@ -22,12 +24,15 @@ mod optimizer;
 mod plan;
 mod program;
 mod schedule;
+mod settings;
+mod telemetry;
 
 pub use backend::{Device, Stream};
 pub use device::{CacheFound, DeviceFound, Doctor, NvrtcFound, Source};
 pub use error::{Error, Result};
 pub use gradient::{Accumulate, Clip, LossScale, NonFinite, Norm};
 pub use optim::{Adam, AdamRule, AdamW, Coupled, DecayForm, Decoupled, Momentum, Rule, Sgd};
+pub use optimizer::TelemetryReader;
 pub use optimizer::{DeviceView, Edit, KnobValue, Observed, Optimizer, OptimizerBuilder, Status, TensorView};
 pub use plan::{Buffer, Dtype, Tensor};
 #[cfg(feature = "serde")]
@@ -37,6 +42,9 @@ pub use schedule::{Better, Greedy, GreedyState, Improvement, Metric, Plateau, Pl
 #[cfg(feature = "serde")]
 pub use schedule::{Config, GroupConfig};
 pub use schedule::{Number, Ramp, Schedule, Steps, Warmup, knob, knob_steps, reached, step};
+#[cfg(feature = "csv")]
+pub use telemetry::TelemetryCsv;
+pub use telemetry::{Telemetry, TelemetryColumn, TelemetryRecord};
 
 /// The code of the README compiles.
 #[cfg(doctest)]

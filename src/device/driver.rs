@@ -14,6 +14,7 @@ pub(super) type RawContext = *mut c_void;
 pub(super) type RawStream = *mut c_void;
 pub(super) type RawModule = *mut c_void;
 pub(super) type RawFunction = *mut c_void;
+pub(super) type RawEvent = *mut c_void;
 
 // Values of the driver's enums, named as in cuda.h.
 pub(super) const CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT: c_int = 16;
@@ -23,6 +24,9 @@ pub(super) const CU_FUNC_ATTRIBUTE_NUM_REGS: c_int = 4;
 pub(super) const CU_STREAM_NON_BLOCKING: c_uint = 1;
 pub(super) const CU_STREAM_CAPTURE_MODE_RELAXED: c_int = 2;
 pub(super) const CU_STREAM_CAPTURE_STATUS_NONE: c_int = 0;
+pub(super) const CU_EVENT_DISABLE_TIMING: c_uint = 2;
+pub(super) const CU_MEMHOSTALLOC_PORTABLE: c_uint = 1;
+pub(super) const CU_MEMHOSTALLOC_DEVICEMAP: c_uint = 2;
 
 functions! {
     /// The functions that this crate calls; every one is in each driver since CUDA 11.4.
@@ -46,6 +50,13 @@ functions! {
     cuStreamIsCapturing(stream: RawStream, status: *mut c_int);
     cuMemAlloc_v2(address: *mut u64, bytes: usize);
     cuMemFree_v2(address: u64);
+    cuMemHostAlloc(memory: *mut *mut c_void, bytes: usize, flags: c_uint);
+    cuMemHostGetDevicePointer_v2(address: *mut u64, memory: *mut c_void, flags: c_uint);
+    cuMemFreeHost(memory: *mut c_void);
+    cuEventCreate(event: *mut RawEvent, flags: c_uint);
+    cuEventRecord(event: RawEvent, stream: RawStream);
+    cuEventQuery(event: RawEvent);
+    cuEventDestroy_v2(event: RawEvent);
     cuMemcpyHtoDAsync_v2(to: u64, from: *const c_void, bytes: usize, stream: RawStream);
     cuMemcpyDtoHAsync_v2(to: *mut c_void, from: u64, bytes: usize, stream: RawStream);
     cuMemsetD8Async(address: u64, byte: u8, bytes: usize, stream: RawStream);

@@ -35,7 +35,7 @@ impl Memory {
         self.len
     }
 
-    pub(super) fn context(&self) -> &Arc<Context> {
+    pub(crate) fn context(&self) -> &Arc<Context> {
         &self.context
     }
 
@@ -78,6 +78,12 @@ pub(crate) fn read(context: &Context, stream: &Stream, from: u64, to: &mut [u8])
         copy?;
     }
     Ok(())
+}
+
+/// Waits for all work on `stream`.
+pub(crate) fn wait(context: &Context, stream: &Stream) -> Result<()> {
+    expect_waitable(context, stream)?;
+    stream.synchronize()
 }
 
 /// A wait inside a capture would invalidate the engine's graph, so it is refused before the driver sees it.

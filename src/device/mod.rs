@@ -31,6 +31,7 @@ mod loader;
 mod memory;
 mod module;
 mod nvrtc;
+mod pinned;
 #[cfg(test)]
 mod scratch;
 mod search;
@@ -43,7 +44,8 @@ pub use compile::Source;
 pub(crate) use compile::compile;
 pub(crate) use context::Context;
 pub use doctor::{CacheFound, DeviceFound, Doctor, NvrtcFound};
-pub(crate) use memory::{Memory, read};
+pub(crate) use memory::{Memory, read, wait};
 pub(crate) use module::{Function, Module};
+pub(crate) use pinned::{Pinned, Readback};
 pub(crate) use setup::Setup;
 pub use stream::Stream;

@@ -9,12 +9,12 @@ use crate::program::Clocks;
 impl Engine {
     /// Checks the edit, then writes its constants and evaluates the step in force anew.
     pub fn edit(&mut self, request: &Request) -> Result<()> {
-        let prepared = self.plan.editable.prepare(request)?;
+        let prepared = self.plan.prepare(request)?;
         // The tables are at hand here, so no address is needed.
         for row in prepared.launches(Step::default()) {
             self.run(&row);
         }
-        self.plan.editable = prepared.after;
+        self.plan.edited(prepared);
         Ok(())
     }
 
@@ -40,11 +40,15 @@ impl Engine {
                 _ => {} // SET, which is done
             }
         }
+        if row.flags & EditRow::ACCUMULATE != 0 {
+            self.plan.settings.accumulate = row.accumulate;
+        }
         if row.flags & EditRow::INCREMENT != 0 {
             self.control.increment = row.increment;
         }
         if row.flags & EditRow::EVALUATE != 0 {
             self.evaluate(clocks);
+            self.stop_if_end(clocks.t);
         }
     }
 }

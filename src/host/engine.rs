@@ -1,13 +1,17 @@
 //! One optimizer on the CPU: its durable state, its two halves, and an update over all chunks in parallel.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
 use bytemuck::Zeroable;
 
 use super::{gradients, memory};
 use crate::error::{Error, Result};
 use crate::gradient::Factor;
 use crate::plan::layout::{Control, MAX_HYPERPARAMETERS, MetricStateRow, Record};
-use crate::plan::{Dtype, HandedIn, Plan, metrics};
+use crate::plan::{HandedIn, Plan, metrics};
 use crate::program::{Clocks, Constants};
+use crate::telemetry::{Header, Layout};
 
 /// 16-byte aligned memory for optimizer state.
 type Window = Record;
@@ -18,11 +22,13 @@ pub(crate) struct Engine {
     /// Two halves of one value per scalar, as on the device.
     pub(super) values: Vec<f64>,
     /// Two halves of one record per cohort.
-    records: Vec<Record>,
+    pub(super) records: Vec<Record>,
     /// Two halves of one state per metric rule, and of all windows.
-    metric_states: Vec<MetricStateRow>,
-    windows: Vec<f64>,
-    handed_in: HandedIn,
+    pub(super) metric_states: Vec<MetricStateRow>,
+    pub(super) windows: Vec<f64>,
+    /// Records of calls; empty without telemetry. A reader on another thread may look at any time.
+    ring: Arc<[AtomicU64]>,
+    pub(super) handed_in: HandedIn,
     _state: Vec<Window>,
 }
 
@@ -37,12 +43,14 @@ impl Engine {
             records: vec![Record { value: [f32::NAN; 16] }; 2 * plan.cohorts.len()],
             metric_states: metrics::start(&plan.metrics).repeat(2),
             windows: vec![0.0; 2 * metrics::window_count(&plan.metrics)],
+            ring: (0..plan.telemetry.as_ref().map_or(0, Layout::words)).map(|_| AtomicU64::new(0)).collect(),
             control: Box::new(Control::new(plan.increment, plan.gradients, &plan.settings)),
             plan,
             handed_in,
             _state: state,
         };
         engine.evaluate(Clocks { t: 0, progress: 0 });
+        engine.stop_if_end(0);
         Ok(engine)
     }
 
@@ -54,6 +62,7 @@ impl Engine {
         rayon::broadcast(|_| refuse_flushed_subnormals()).into_iter().collect::<Result<()>>()?;
         if plan.gradients.accumulate && self.control.micro_step + 1 < plan.settings.accumulate {
             self.control.micro_step += 1;
+            self.commit_factor();
             return Ok(());
         }
         gradients::look(plan, &mut self.control, self.handed_in);
@@ -70,7 +79,12 @@ impl Engine {
         }
         let progress = self.control.progress.wrapping_add(self.control.increment);
         self.carry_metrics(t);
+        self.observe_in_step(t + 1);
         self.evaluate(Clocks { t: t + 1, progress });
+        self.note_call(skip);
+        if self.plan.features.stops {
+            self.look_for_end(t + 1);
+        }
         self.commit(found, skip, progress);
         Ok(())
     }
@@ -79,19 +93,18 @@ impl Engine {
     fn commit(&mut self, found: bool, skip: bool, progress: u64) {
         let (plan, control) = (&self.plan, &mut *self.control);
         let (options, settings) = (plan.gradients, &plan.settings);
-        control.micro_step = 0;
         if options.factor == Factor::Computed {
             let verdict = gradients::computed(plan, control, self.handed_in);
             (control.norm, control.clip_factor) = (verdict.norm, verdict.clip as f32);
         }
+        control.micro_step = 0;
         if options.dynamic {
             let (scale, tracker) = (control.loss_scale, control.growth_tracker);
             let (scale, tracker) = options.next_loss_scale(settings, scale, tracker, found);
             (control.loss_scale, control.growth_tracker) = (scale, tracker);
-            if options.factor == Factor::Stored && options.norm.is_none() {
-                control.factor = options.judge(settings, 0.0, 1.0 / f64::from(scale)).factor;
-            }
         }
+        self.commit_factor();
+        let (settings, control) = (&self.plan.settings, &mut *self.control);
         if skip {
             control.skipped_in_a_row += 1;
             control.skipped += 1;
@@ -101,38 +114,46 @@ impl Engine {
             return;
         }
         control.skipped_in_a_row = 0;
+        if self.plan.features.stops {
+            self.commit_end();
+        }
+        let (settings, control) = (&self.plan.settings, &mut *self.control);
         (control.t, control.progress) = (control.t + 1, progress);
         if settings.stop_at != 0 && control.t >= settings.stop_at {
             control.stop = 1;
         }
     }
 
-    /// Feeds a metric to the state machines of the half that the current step reads, and evaluates it anew.
-    pub fn observe(&mut self, metric: f64) {
-        let (t, count) = (self.control.t, self.plan.metrics.len());
-        let half = (t & 1) as usize;
-        let states = &mut self.metric_states[half * count..][..count];
-        let windows = self.windows.len() / 2;
-        let mut windows = &mut self.windows[half * windows..][..windows];
-        for (rule, state) in self.plan.metrics.iter().zip(states) {
-            let (window, rest) = windows.split_at_mut(rule.window_len());
-            *state = metrics::observe(rule, *state, window, metric);
-            windows = rest;
+    /// Without a norm launch the factor of the next call is known now.
+    fn commit_factor(&mut self) {
+        let (options, settings, control) = (self.plan.gradients, &self.plan.settings, &mut *self.control);
+        if options.factor == Factor::Stored && options.norm.is_none() && (options.dynamic || options.accumulate) {
+            let unscale = 1.0 / f64::from(control.loss_scale);
+            control.factor = options.judge(settings, 0.0, unscale, control.micro_step + 1).factor;
         }
-        self.evaluate(Clocks { t, progress: self.control.progress });
     }
 
-    /// [`Engine::observe`] with the element at `address`, which the caller of `Optimizer::observe` vouches for.
-    pub fn observe_at(&mut self, address: u64, dtype: Dtype) {
-        self.observe(memory::read_element(address, dtype));
+    /// The record of this call: `note_call` of `kernels/telemetry.cuh`.
+    fn note_call(&self, skip: bool) {
+        let (plan, control) = (&self.plan, &*self.control);
+        let Some(layout) = &plan.telemetry else { return };
+        let (norm, clip_factor) = match (plan.gradients.norm, plan.gradients.factor) {
+            (Some(_), _) => (control.norm, control.clip_factor),
+            (None, Factor::Computed) => {
+                let verdict = gradients::computed(plan, control, self.handed_in);
+                (verdict.norm, verdict.clip as f32)
+            }
+            (None, _) => (0.0, 1.0),
+        };
+        let Control { t, skipped, loss_scale, .. } = *control;
+        let header = Header { t, skipped, applied: !skip, loss_scale, clip_factor, norm };
+        let half = &self.records[(t & 1) as usize * plan.cohorts.len()..];
+        layout.write(&self.ring, &header, bytemuck::cast_slice(half));
     }
 
-    /// What depends on metrics goes on to the next step as it is: only an observation changes it.
-    fn carry_metrics(&mut self, t: u64) {
-        let half = (t & 1) as usize;
-        let (states, windows) = (self.metric_states.len() / 2, self.windows.len() / 2);
-        self.metric_states.copy_within(half * states..(half + 1) * states, (1 - half) * states);
-        self.windows.copy_within(half * windows..(half + 1) * windows, (1 - half) * windows);
+    /// The ring of telemetry.
+    pub fn ring(&self) -> &Arc<[AtomicU64]> {
+        &self.ring
     }
 
     /// Fills half `t & 1` with what update `t` needs: `evaluate` of `kernels/evaluate.cuh`.

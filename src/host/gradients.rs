@@ -30,7 +30,7 @@ pub(super) fn look(plan: &Plan, control: &mut Control, handed_in: HandedIn) {
     if let Some(square) = handed_in.norm_square {
         scaled = f64::from(memory::read(square)).sqrt();
     }
-    let verdict = plan.gradients.judge(&plan.settings, scaled, unscale(control, handed_in));
+    let verdict = plan.gradients.judge(&plan.settings, scaled, unscale(control, handed_in), control.micro_step + 1);
     (control.norm, control.clip_factor) = (verdict.norm, verdict.clip as f32);
     (control.factor, control.found) = (verdict.factor, adders[0].found);
 }
@@ -46,7 +46,7 @@ pub(super) fn found(plan: &Plan, control: &Control, handed_in: HandedIn) -> bool
 /// What the engine hands in makes of this step, where nothing is known of all gradients: what the commit notes.
 pub(super) fn computed(plan: &Plan, control: &Control, handed_in: HandedIn) -> Verdict {
     let norm = handed_in.norm_square.map_or(0.0, |square| f64::from(memory::read(square)).sqrt());
-    plan.gradients.judge(&plan.settings, norm, unscale(control, handed_in))
+    plan.gradients.judge(&plan.settings, norm, unscale(control, handed_in), control.micro_step + 1)
 }
 
 /// What is done to each gradient of this step.

@@ -1,14 +1,16 @@
 //! Collects groups and checks everything at [`OptimizerBuilder::build`].
 
-use super::{Engine, Optimizer, cuda};
+use super::{Engine, Observed, Optimizer, cuda};
 use crate::backend::{Backend, Device};
 use crate::error::{Error, Result};
+use crate::features::FeatureOptions;
 use crate::gradient::{Accumulate, Clip, GradientOptions, LossScale, NonFinite};
 use crate::host;
 use crate::kernels::Unit;
 use crate::optim::{Description, Rule};
 use crate::plan::layout::TensorRow;
 use crate::plan::{HandedIn, Plan, Purpose, Scalar, Tensor};
+use crate::telemetry::Telemetry;
 
 /// Collects the groups of an [`Optimizer`]. All checks are made by [`OptimizerBuilder::build`].
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub struct OptimizerBuilder {
     groups: Vec<(Result<Description>, Vec<Tensor>)>,
     handed_in: HandedIn,
     options: GradientOptions,
+    features: FeatureOptions,
+    observed: Option<Observed>,
     increment: u64,
 }
 
@@ -28,6 +32,8 @@ impl OptimizerBuilder {
             groups: Vec::new(),
             handed_in: HandedIn::default(),
             options: GradientOptions::default(),
+            features: FeatureOptions::default(),
+            observed: None,
             increment: 1,
         }
     }
@@ -82,7 +88,42 @@ impl OptimizerBuilder {
 
     /// Raises the stop flag ([`DeviceView::stop`](crate::DeviceView::stop)) when `steps` updates have been applied; at least 1.
     pub fn stop_at(mut self, steps: u64) -> Self {
-        self.options.stop_at = Some(steps);
+        self.features.stop_at = Some(steps);
+        self
+    }
+
+    /// Raises the stop flag when the rate of the next update falls below `rate` in every group; above 0. A warm-up that starts
+    /// below it does not: the flag is raised once an update was made with a rate that was not below, and the next one is.
+    pub fn stop_below(mut self, rate: f64) -> Self {
+        self.features.stop_below = Some(rate);
+        self
+    }
+
+    /// Raises the stop flag when every [`Plateau`](crate::Plateau) has given up: it would lower its scale once more, and its
+    /// `min_scale` or `min_change` does not let it.
+    pub fn stop_on_plateau(mut self) -> Self {
+        self.features.stop_on_plateau = true;
+        self
+    }
+
+    /// Records every call that applies or skips an update in a ring, which [`Optimizer::telemetry`] reads without waiting. It
+    /// takes no launch.
+    pub fn telemetry(mut self, telemetry: Telemetry) -> Self {
+        self.features.telemetry = Some(telemetry);
+        self
+    }
+
+    /// Lets the step itself observe a metric in device memory after every `updates` updates, at least 1, with no launch of its
+    /// own: the launch that applies update `updates - 1` reads the metric as it is then, and the rate of the next update
+    /// follows from it. A skipped update observes nothing. [`Optimizer::observe`] works beside it.
+    ///
+    /// # Safety
+    ///
+    /// As for the gradients in [`Tensor::new`].
+    #[expect(unsafe_code, reason = "states a contract; holds no unsafe operation")]
+    pub unsafe fn observe_every(mut self, updates: u64, metric: Observed) -> Self {
+        self.features.observe_every = Some(updates);
+        self.observed = Some(metric);
         self
     }
 
@@ -130,12 +171,17 @@ impl OptimizerBuilder {
     /// Fails with [`Error::Argument`], which names the argument, its value and the rule, before anything is allocated;
     /// with [`Error::NoNvrtc`] or [`Error::Compile`] where the kernels cannot be compiled; with [`Error::Driver`].
     pub fn build(self) -> Result<Optimizer> {
-        let (device, handed_in) = (self.device.clone(), self.handed_in);
-        let plan = self.plan(Purpose::Run)?;
+        let (device, mut handed_in) = (self.device.clone(), self.handed_in);
+        let mapped = self.features.telemetry.as_ref().is_some_and(Telemetry::is_mapped);
+        handed_in.metric = self.observed.map(Observed::of_every_step).transpose()?;
+        let mut plan = self.plan(Purpose::Run)?;
         check_handed_in(handed_in, &plan)?;
+        if let Some((Scalar(address), dtype)) = handed_in.metric {
+            (plan.settings.metric, plan.settings.metric_type) = (address, dtype.number());
+        }
         Ok(Optimizer(match &device.0 {
             Backend::Host => Engine::Host(host::Engine::new(plan, handed_in)?),
-            Backend::Cuda(context) => Engine::Cuda(cuda::Engine::new(context, plan, handed_in)?),
+            Backend::Cuda(context) => Engine::Cuda(cuda::Engine::new(context, plan, handed_in, mapped)?),
         }))
     }
 
@@ -146,7 +192,7 @@ impl OptimizerBuilder {
     }
 
     fn plan(self, purpose: Purpose) -> Result<Plan> {
-        let HandedIn { found_inf, inv_scale, norm_square } = self.handed_in;
+        let HandedIn { found_inf, inv_scale, norm_square, metric: _ } = self.handed_in;
         let options = GradientOptions {
             found_inf: found_inf.is_some(),
             inv_scale: inv_scale.is_some(),
@@ -157,16 +203,20 @@ impl OptimizerBuilder {
             let rule = rule.map_err(|e| e.within(&format!("groups[{index}].")))?;
             Ok((rule, tensors))
         });
-        Plan::new(&groups.collect::<Result<Vec<_>>>()?, self.increment, &options, purpose)
+        Plan::new(&groups.collect::<Result<Vec<_>>>()?, self.increment, &options, &self.features, purpose)
     }
 }
 
 /// What the engine hands in lies at addresses that the update does not write.
 fn check_handed_in(handed_in: HandedIn, plan: &Plan) -> Result<()> {
-    let HandedIn { found_inf, inv_scale, norm_square } = handed_in;
-    for (argument, scalar) in [("found_inf", found_inf), ("inv_scale", inv_scale), ("norm_square", norm_square)] {
+    let HandedIn { found_inf, inv_scale, norm_square, metric } = handed_in;
+    let metric = metric.map(|(metric, _)| metric);
+    let all =
+        [("found_inf", found_inf), ("inv_scale", inv_scale), ("norm_square", norm_square), ("observe_every", metric)];
+    for (argument, scalar) in all {
         let Some(Scalar(address)) = scalar else { continue };
-        if address == 0 || !address.is_multiple_of(4) {
+        // The metric's was checked for its type.
+        if argument != "observe_every" && (address == 0 || !address.is_multiple_of(4)) {
             let rule = "must be the 4-byte aligned address of an f32";
             return Err(Error::argument(argument, format!("{address:#x}"), rule));
         }

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use bytemuck::{NoUninit, Zeroable};
 
 use super::observe::{Observed, no_metric};
+use super::telemetry::Ring;
 use super::view::{DeviceView, Status};
-use crate::device::{self, Context, Function, Memory, Module, Setup, Source, Stream};
+use crate::device::{self, Context, Function, Memory, Module, Pinned, Setup, Source, Stream};
 use crate::error::{Error, Result};
 use crate::kernels::{UNIT, Unit};
-use crate::plan::layout::{Control, EditRow, Observation, Partial, Record, Step};
+use crate::plan::layout::{Control, EditRow, Observation, Partial, Record, Step, TelemetryRow};
 use crate::plan::{HandedIn, Plan, Request, Scalar, metrics};
+use crate::telemetry::Layout;
 
 /// Threads of a block; `kernels/update.cu` has the same number.
 const THREADS: u32 = 256;
@@ -22,6 +24,8 @@ pub(super) struct Engine {
     /// Holds the memory that `step` and the tensor table point to. First, since freeing it waits for steps that still run,
     /// which the kernels below must outlive.
     _memory: [Memory; 2],
+    /// Where records of calls go, if they go anywhere.
+    ring: Option<Ring>,
     context: Arc<Context>,
     update: Function<Step>,
     /// The norm launch and its grid, if there is one.
@@ -35,7 +39,7 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub fn new(context: &Arc<Context>, mut plan: Plan, handed_in: HandedIn) -> Result<Engine> {
+    pub fn new(context: &Arc<Context>, mut plan: Plan, handed_in: HandedIn, mapped: bool) -> Result<Engine> {
         let unit = Unit::new(&plan);
         let source = Source { name: UNIT, text: unit.text, headers: &unit.headers() };
         let module = Module::load(context, &device::compile(context, &source)?)?;
@@ -47,9 +51,10 @@ impl Engine {
         let state = Memory::new(context, plan.state_bytes as usize)?;
         setup.fill(&state, 0, state.len(), 0)?;
         plan.place_state(state.address());
+        let ring = plan.telemetry.as_ref().map(|layout| ring(&setup, context, layout, mapped)).transpose()?;
 
         let mut tables = Tables::default();
-        let mut step = tables.lay_out(&plan);
+        let mut step = tables.lay_out(&plan, ring.as_ref().map_or(0, Ring::address));
         let memory = Memory::new(context, tables.bytes.len())?;
         for address in [
             &mut step.control,
@@ -68,6 +73,7 @@ impl Engine {
             &mut step.metrics,
             &mut step.metric_states,
             &mut step.windows,
+            &mut step.telemetry,
         ] {
             *address += memory.address();
         }
@@ -91,7 +97,18 @@ impl Engine {
         };
         setup.finish()?;
         (plan.chunks, plan.norm_blocks, plan.constants) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Engine { context: context.clone(), update, norm, edit, observe, step, grid, plan, _memory: [state, memory] })
+        Ok(Engine {
+            context: context.clone(),
+            update,
+            norm,
+            edit,
+            observe,
+            step,
+            grid,
+            plan,
+            ring,
+            _memory: [state, memory],
+        })
     }
 
     /// Enqueues one update.
@@ -121,7 +138,7 @@ impl Engine {
     /// Checks an edit, then enqueues it.
     pub fn edit(&mut self, stream: &Stream, request: &Request) -> Result<()> {
         stream.expect_context(&self.context)?;
-        let prepared = self.plan.editable.prepare(request)?;
+        let prepared = self.plan.prepare(request)?;
         if stream.is_capturing()? {
             let rule = "every replay of the graph would make the edit again; make it on a stream that runs";
             return Err(Error::argument("stream", "capturing a graph", rule));
@@ -129,7 +146,7 @@ impl Engine {
         for row in prepared.launches(self.step) {
             self.edit.launch(stream, 1, THREADS, &row)?;
         }
-        self.plan.editable = prepared.after;
+        self.plan.edited(prepared);
         Ok(())
     }
 
@@ -146,9 +163,27 @@ impl Engine {
         DeviceView::new(&self.plan, self.step.control, self.step.records)
     }
 
+    pub fn ring(&self) -> Option<&Ring> {
+        self.ring.as_ref()
+    }
+
+    pub fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
+}
+
+/// The ring of telemetry, zero at first.
+fn ring(setup: &Setup, context: &Arc<Context>, layout: &Layout, mapped: bool) -> Result<Ring> {
+    if mapped {
+        return Ok(Ring::Mapped(Arc::new(Pinned::new(context, layout.words())?)));
+    }
+    let memory = Memory::new(context, layout.words() * size_of::<u64>())?;
+    setup.fill(&memory, 0, memory.len(), 0)?;
+    Ok(Ring::Device(Arc::new(memory)))
 }
 
 /// One block evaluates the next step, the others walk: as many as have work and fit on the device at once.
@@ -163,7 +198,8 @@ struct Tables {
 }
 
 impl Tables {
-    fn lay_out(&mut self, plan: &Plan) -> Step {
+    /// `ring`: the address of that of telemetry.
+    fn lay_out(&mut self, plan: &Plan, ring: u64) -> Step {
         Step {
             control: self.put(&[Control::new(plan.increment, plan.gradients, &plan.settings)]),
             values: self.put(&vec![f64::NAN; 2 * plan.scalars.len()]),
@@ -184,6 +220,7 @@ impl Tables {
             found_inf: 0,
             inv_scale: 0,
             norm_square: 0,
+            telemetry: plan.telemetry.as_ref().map_or(0, |layout| self.put_telemetry(layout, ring)),
             chunk_count: plan.chunks.len() as u32,
             bundle_count: plan.bundles.len() as u32,
             scalar_count: plan.scalars.len() as u32,
@@ -193,6 +230,14 @@ impl Tables {
             window_count: metrics::window_count(&plan.metrics) as u32,
             reserved: 0,
         }
+    }
+
+    /// Where records of calls go: a row, and then the places of the values.
+    fn put_telemetry(&mut self, layout: &Layout, ring: u64) -> u64 {
+        let row = TelemetryRow { ring, capacity: layout.records, value_count: layout.sources.len() as u32 };
+        let offset = self.put(&[row]);
+        self.bytes.extend_from_slice(bytemuck::cast_slice(&layout.sources));
+        offset
     }
 
     /// Appends `rows` on a 128-byte boundary, so that no two tables share a line, and returns their offset.

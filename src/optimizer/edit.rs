@@ -73,13 +73,21 @@ impl<'a> Edit<'a> {
         self
     }
 
+    /// Sets how many calls of a step make an update from now on: for an optimizer that accumulates
+    /// ([`OptimizerBuilder::accumulate`](crate::OptimizerBuilder::accumulate)). Calls that were made since the last update
+    /// count: where they are as many already, the next call updates. A mean is over the calls that were made.
+    pub fn accumulate(mut self, calls: u32) -> Self {
+        self.request.accumulate = Some(calls);
+        self
+    }
+
     /// Checks the whole edit, then enqueues it on `stream`, ordered with the steps as those are among themselves: the next
-    /// update after it uses the new values, those before it the old ones. It takes one small kernel for each 243 constants
+    /// update after it uses the new values, those before it the old ones. It takes one small kernel for each 242 constants
     /// that change, no copy, no wait and no recompilation, and captured steps need no new capture.
     ///
     /// Fails with [`Error::Argument`](crate::Error::Argument), and then nothing is changed: for a knob that is not there, that
     /// is of the other kind or given twice; for values with which a schedule or hyperparameter breaks a rule; for a
-    /// [`now`](Edit::now) that cannot be resolved; for a stream of another device or context, or one that is being captured,
+    /// [`now`](Edit::now) that cannot be resolved; for 0 calls, or calls of an optimizer that does not accumulate; for a stream of another device or context, or one that is being captured,
     /// because every replay of the graph would make the edit again.
     pub fn apply(self, stream: &Stream) -> Result<()> {
         match &mut self.optimizer.0 {

@@ -4,11 +4,13 @@ mod builder;
 mod cuda;
 mod edit;
 mod observe;
+mod telemetry;
 mod view;
 
 pub use builder::OptimizerBuilder;
 pub use edit::{Edit, KnobValue};
 pub use observe::Observed;
+pub use telemetry::TelemetryReader;
 pub use view::{DeviceView, Status, TensorView};
 
 use crate::backend::{Device, Queue, Stream};

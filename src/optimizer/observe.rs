@@ -1,8 +1,8 @@
 //! What can be observed: a metric in device memory, or one that the host knows.
 
 use crate::error::{Error, Result};
-use crate::plan::Dtype;
 use crate::plan::layout::{Observation, Step};
+use crate::plan::{Dtype, Scalar};
 
 /// A metric to observe: see [`Optimizer::observe`](crate::Optimizer::observe).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,18 +41,23 @@ impl Observed {
         Ok(self)
     }
 
+    /// The element that a step observes by itself, its address checked.
+    pub(super) fn of_every_step(self) -> Result<(Scalar, Dtype)> {
+        match self.check().map_err(|e| e.renamed("metric.address", "observe_every.address"))? {
+            Observed::Value(value) => {
+                let rule = "it would be the same at every step; give the address of a device's";
+                Err(Error::argument("observe_every.metric", value, rule))
+            }
+            Observed::Device { address, dtype } => Ok((Scalar(address), dtype)),
+        }
+    }
+
     /// The argument of the kernel.
     pub(super) fn observation(self, step: Step) -> Observation {
         match self {
             Observed::Value(value) => Observation { step, address: 0, bits: value.to_bits(), dtype: 0, reserved: 0 },
             Observed::Device { address, dtype } => {
-                let dtype = match dtype {
-                    Dtype::F32 => 0,
-                    Dtype::Bf16 => 1,
-                    Dtype::F16 => 2,
-                    Dtype::F64 => 3,
-                };
-                Observation { step, address, bits: 0, dtype, reserved: 0 }
+                Observation { step, address, bits: 0, dtype: dtype.number(), reserved: 0 }
             }
         }
     }

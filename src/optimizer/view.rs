@@ -36,7 +36,7 @@ impl DeviceView {
     pub(super) fn new(plan: &Plan, control: u64, records: u64) -> DeviceView {
         let record = |index: usize| records + (index * size_of::<Record>()) as u64;
         let scalars = (0..plan.groups.len()).map(|group| {
-            let cohort = first_cohort(plan, group);
+            let cohort = plan.first_cohort(group);
             [record(cohort), record(plan.cohorts.len() + cohort)]
         });
         let at = |offset: usize| control + offset as u64;
@@ -90,7 +90,7 @@ impl Status {
         let half = &records[(control.t & 1) as usize * plan.cohorts.len()..];
         let groups = plan.groups.iter().enumerate().map(|(index, group)| {
             let names = plan.variants[group.variant as usize].hyperparameters();
-            let values = half[first_cohort(plan, index)].value;
+            let values = half[plan.first_cohort(index)].value;
             names.iter().copied().zip(values).collect()
         });
         Status {
@@ -143,9 +143,4 @@ impl<'a> TensorView<'a> {
             bytes_per_param: variant.bytes_per_param(),
         }
     }
-}
-
-fn first_cohort(plan: &Plan, group: usize) -> usize {
-    // Cohorts are laid out group by group, and no group is without tensors.
-    plan.cohorts.partition_point(|cohort| (cohort.group as usize) < group)
 }

@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use bytemuck::Zeroable;
 
 use super::layout::{EditRow, MAX_WRITES, Step, Write};
-use super::now;
+use super::{Plan, now};
 use crate::error::{Error, Result};
+use crate::gradient;
 use crate::optim::Hyperparameter;
 use crate::program::{Knob, Knobs, Program, Real};
 
@@ -21,6 +22,8 @@ pub(crate) struct Request {
     /// Knobs that become the clock of the device.
     pub now: Vec<String>,
     pub increment: Option<u64>,
+    /// Calls per update.
+    pub accumulate: Option<u32>,
 }
 
 /// The knobs, and the schedules in which they occur.
@@ -49,8 +52,9 @@ pub(crate) struct Prepared {
     /// What is to be written, in this order; a unit is not split between launches.
     units: Vec<Vec<Write>>,
     increment: Option<u64>,
+    accumulate: Option<u32>,
     /// What is known once it is written.
-    pub after: Editable,
+    after: Editable,
 }
 
 impl Source {
@@ -62,6 +66,26 @@ impl Source {
             true => Ok(program),
             false => Err(path(Error::argument("schedule", "of another structure", "an edit changes constants alone"))),
         }
+    }
+}
+
+impl Plan {
+    /// Checks all of an edit and says what it takes. Nothing is changed by that.
+    pub fn prepare(&self, request: &Request) -> Result<Prepared> {
+        if let Some(calls) = request.accumulate {
+            gradient::check_calls(calls)?;
+            if !self.gradients.accumulate {
+                let rule = "the optimizer was built without: call accumulate(..) on its builder, with 1 call or more";
+                return Err(Error::argument("accumulate.calls", calls, rule));
+            }
+        }
+        self.editable.prepare(request)
+    }
+
+    /// The edit was enqueued.
+    pub fn edited(&mut self, prepared: Prepared) {
+        self.editable = prepared.after;
+        self.settings.accumulate = prepared.accumulate.unwrap_or(self.settings.accumulate);
     }
 }
 
@@ -81,8 +105,7 @@ impl Editable {
         self.knobs.iter().map(move |(name, value)| (name, (!resolved.contains(name)).then_some(value)))
     }
 
-    /// Checks all of `request` and says what it takes. Nothing is changed by that.
-    pub fn prepare(&self, request: &Request) -> Result<Prepared> {
+    fn prepare(&self, request: &Request) -> Result<Prepared> {
         request.expect_distinct()?;
         let mut after = self.clone();
         for (name, value) in &request.values {
@@ -99,7 +122,7 @@ impl Editable {
             }
             units.extend(resolved);
         }
-        Ok(Prepared { units, increment: request.increment, after })
+        Ok(Prepared { units, increment: request.increment, accumulate: request.accumulate, after })
     }
 
     /// Lowers anew where a value of `request` occurs, and returns what differs.
@@ -174,7 +197,7 @@ impl Prepared {
     pub fn launches(&self, step: Step) -> Vec<EditRow> {
         let empty = || EditRow { step, ..EditRow::zeroed() };
         let mut launches = Vec::new();
-        if self.increment.is_some() || !self.units.is_empty() {
+        if self.increment.is_some() || self.accumulate.is_some() || !self.units.is_empty() {
             launches.push(empty());
         }
         for unit in &self.units {
@@ -189,6 +212,9 @@ impl Prepared {
             last.flags = EditRow::EVALUATE;
             if let Some(increment) = self.increment {
                 (last.increment, last.flags) = (increment, last.flags | EditRow::INCREMENT);
+            }
+            if let Some(accumulate) = self.accumulate {
+                (last.accumulate, last.flags) = (accumulate, last.flags | EditRow::ACCUMULATE);
             }
         }
         launches

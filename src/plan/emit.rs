@@ -22,6 +22,7 @@ pub(crate) fn generated(plan: &Plan) -> String {
         text.push_str(&format!("using Variant{index} = {};\n", variant.cuda_type()));
     }
     text.push_str(&format!("using Gradients = {};\n", plan.gradients.cuda_type()));
+    text.push_str(&format!("{}\n", plan.features.cuda_type()));
     let variants = plan.variants.len();
     text.push_str("\n__device__ __forceinline__ Record resolve_variant(u32 variant, const double* h, u64 updates) {\n");
     text.push_str(&switch("variant", variants, |i| format!("return Variant{i}::resolve(h, updates);")));

@@ -2,7 +2,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::gradient::{Gradients, Settings};
+use crate::gradient::Gradients;
+use crate::settings::Settings;
 
 /// Elements of one chunk, the work of one warp. `kernels/state.cuh` has the same number.
 pub(crate) const CHUNK: u64 = 2048;
@@ -35,14 +36,16 @@ pub(crate) struct Control {
     pub clip_factor: f32,
     pub norm: f64,
     pub found: u32,
-    pub reserved: [u32; 11],
+    pub armed: u32,
+    pub end: [u64; 2],
+    pub reserved: [u32; 6],
 }
 const _: () = assert!(size_of::<Control>() == 128);
 
 impl Control {
     /// Before the first update; each will advance the progress clock by `increment`.
     pub fn new(increment: u64, gradients: Gradients, settings: &Settings) -> Control {
-        let verdict = gradients.judge(settings, 0.0, 1.0 / f64::from(settings.loss_scale));
+        let verdict = gradients.judge(settings, 0.0, 1.0 / f64::from(settings.loss_scale), 1);
         Control {
             increment,
             loss_scale: settings.loss_scale,
@@ -52,8 +55,6 @@ impl Control {
         }
     }
 }
-
-const _: () = assert!(size_of::<Settings>() == 80);
 
 /// Elements `index * NORM_BLOCK` and on of one tensor's gradient, the work of one warp of the norm launch.
 #[repr(C)]
@@ -179,6 +180,16 @@ pub(crate) struct MetricStateRow {
 }
 const _: () = assert!(size_of::<MetricStateRow>() == 72);
 
+/// Where records of calls go. `value_count` places of values in a half of the records follow, as u32.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+pub(crate) struct TelemetryRow {
+    pub ring: u64,
+    pub capacity: u32,
+    pub value_count: u32,
+}
+const _: () = assert!(size_of::<TelemetryRow>() == 16);
+
 /// The argument of an observation: a metric at `address`, or its bits as an f64 if that is 0.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
@@ -214,6 +225,7 @@ pub(crate) struct Step {
     pub found_inf: u64,
     pub inv_scale: u64,
     pub norm_square: u64,
+    pub telemetry: u64,
     pub chunk_count: u32,
     pub bundle_count: u32,
     pub scalar_count: u32,
@@ -223,7 +235,7 @@ pub(crate) struct Step {
     pub window_count: u32,
     pub reserved: u32,
 }
-const _: () = assert!(size_of::<Step>() == 184);
+const _: () = assert!(size_of::<Step>() == 192);
 
 /// What an edit writes at one place of the table of constants.
 #[repr(C)]
@@ -249,7 +261,7 @@ impl Write {
 }
 
 /// The most writes of one launch: with all else they fill the 4 KiB that the argument of a kernel may have.
-pub(crate) const MAX_WRITES: usize = 243;
+pub(crate) const MAX_WRITES: usize = 242;
 
 /// The argument of an edit.
 #[repr(C)]
@@ -258,8 +270,11 @@ pub(crate) struct EditRow {
     pub step: Step,
     /// By how much an applied update advances the progress clock from now on.
     pub increment: u64,
+    /// Calls per update from now on.
+    pub accumulate: u32,
     pub count: u32,
     pub flags: u32,
+    pub reserved: u32,
     pub writes: [Write; MAX_WRITES],
 }
 const _: () = assert!(size_of::<EditRow>() == 4088);
@@ -269,4 +284,6 @@ impl EditRow {
     pub const INCREMENT: u32 = 1;
     /// Evaluate the step in force anew.
     pub const EVALUATE: u32 = 2;
+    /// Take `accumulate`.
+    pub const ACCUMULATE: u32 = 4;
 }

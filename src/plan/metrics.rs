@@ -76,8 +76,8 @@ fn row(metric: &Metric) -> MetricRow {
 impl From<MetricState> for MetricStateRow {
     fn from(state: MetricState) -> MetricStateRow {
         match state {
-            MetricState::Plateau(PlateauState { scale, best, mean, count, bad, cooldown, ignore }) => {
-                MetricStateRow { scale, best, mean, count, bad, cooldown, ignore, good: 0, at_min: 0 }
+            MetricState::Plateau(PlateauState { scale, best, mean, count, bad, cooldown, ignore, at_min }) => {
+                MetricStateRow { scale, best, mean, count, bad, cooldown, ignore, good: 0, at_min }
             }
             MetricState::Greedy(s) => MetricStateRow {
                 scale: s.scale,
@@ -96,8 +96,8 @@ impl From<MetricState> for MetricStateRow {
 
 impl From<MetricStateRow> for PlateauState {
     fn from(row: MetricStateRow) -> PlateauState {
-        let MetricStateRow { scale, best, mean, count, bad, cooldown, ignore, .. } = row;
-        PlateauState { scale, best, mean, count, bad, cooldown, ignore }
+        let MetricStateRow { scale, best, mean, count, bad, cooldown, ignore, at_min, .. } = row;
+        PlateauState { scale, best, mean, count, bad, cooldown, ignore, at_min }
     }
 }
 

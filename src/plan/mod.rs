@@ -18,10 +18,13 @@ pub use tensor::{Buffer, Dtype, Tensor};
 pub(crate) use tensor::{HandedIn, Scalar};
 
 use crate::error::Result;
-use crate::gradient::{GradientOptions, Gradients, Settings};
+use crate::features::{FeatureOptions, Features};
+use crate::gradient::{GradientOptions, Gradients};
 use crate::optim::{Description, Variant};
 use crate::program::Node;
 use crate::schedule::Metric;
+use crate::settings::Settings;
+use crate::telemetry::{Layout, Telemetry};
 use layout::{BundleRow, CHUNK, ChunkRow, CohortRow, GroupRow, NORM_BLOCK, NormBlockRow, TensorRow, VECTOR};
 
 /// What a plan is for.
@@ -57,7 +60,11 @@ pub(crate) struct Plan {
     pub metrics: Vec<Metric>,
     /// What is done to gradients: what is compiled in, and its settings.
     pub gradients: Gradients,
+    /// What a step does beside its updates.
+    pub features: Features,
     pub settings: Settings,
+    /// How records of calls lie in their ring, if there is one.
+    pub telemetry: Option<Layout>,
     /// By how much an applied update advances the progress clock.
     pub increment: u64,
     /// Bytes of state memory, a multiple of 16.
@@ -70,10 +77,14 @@ impl Plan {
         groups: &[(Description, Vec<Tensor>)],
         increment: u64,
         options: &GradientOptions,
+        features: &FeatureOptions,
         purpose: Purpose,
     ) -> Result<Plan> {
         let (lowered, knobs) = scalars::lower(groups)?;
-        let (gradients, settings) = options.lower()?;
+        let (gradients, mut settings) = options.lower()?;
+        let metrics: Vec<Metric> = groups.iter().filter_map(|(rule, _)| rule.metric).collect();
+        let telemetry = features.telemetry.as_ref();
+        let features = features.lower(&metrics, &mut settings)?;
         let names = check::check(groups, options.zero, purpose)?;
         let mut plan = Plan {
             tensors: Vec::new(),
@@ -88,9 +99,11 @@ impl Plan {
             programs: Vec::new(),
             variants: Vec::new(),
             names,
-            metrics: Vec::new(),
+            metrics,
             gradients,
+            features,
             settings,
+            telemetry: None,
             increment,
             state_bytes: 0,
         };
@@ -99,6 +112,7 @@ impl Plan {
             plan.lay_out_group(index as u32, rule, tensors);
         }
         plan.lay_out_chunks();
+        plan.telemetry = telemetry.map(|telemetry| plan.lay_out_telemetry(telemetry)).transpose()?;
         Ok(plan)
     }
 
@@ -144,6 +158,20 @@ impl Plan {
                 reserved: 0,
             });
         }
+    }
+
+    /// A group is shown by its first cohort.
+    fn lay_out_telemetry(&self, telemetry: &Telemetry) -> Result<Layout> {
+        let names = |group: &GroupRow| self.variants[group.variant as usize].hyperparameters();
+        let names: Vec<_> = self.groups.iter().map(names).collect();
+        let cohorts: Vec<usize> = (0..self.groups.len()).map(|group| self.first_cohort(group)).collect();
+        telemetry.lay_out(&names, &cohorts)
+    }
+
+    /// The cohort that a group is shown by.
+    pub fn first_cohort(&self, group: usize) -> usize {
+        // Cohorts are laid out group by group, and no group of an optimizer that runs is without tensors.
+        self.cohorts.partition_point(|cohort| (cohort.group as usize) < group)
     }
 
     fn lay_out_chunks(&mut self) {

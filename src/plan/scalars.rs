@@ -93,7 +93,7 @@ impl Plan {
 
     /// `scalars`: one for each hyperparameter of each group.
     fn lay_out_groups(&mut self, groups: &[(Description, Vec<Tensor>)], scalars: &[usize]) {
-        let mut scalars = scalars.iter();
+        let (mut scalars, mut metrics) = (scalars.iter(), 0);
         for (rule, _) in groups {
             let mut scalar = [0; MAX_HYPERPARAMETERS];
             for (place, index) in scalar.iter_mut().zip(scalars.by_ref().take(rule.hyperparameters.len())) {
@@ -103,8 +103,8 @@ impl Plan {
                 self.variants.push(rule.variant);
                 self.variants.len() - 1
             }) as u32;
-            self.metrics.extend(rule.metric);
-            let metric = rule.metric.map_or(0, |_| self.metrics.len() as u32);
+            metrics += u32::from(rule.metric.is_some());
+            let metric = if rule.metric.is_some() { metrics } else { 0 };
             self.groups.push(GroupRow { scalar, variant, metric });
         }
     }

@@ -15,6 +15,16 @@ pub enum Dtype {
 }
 
 impl Dtype {
+    /// Its number in kernels: `MetricType` of `kernels/state.cuh`.
+    pub(crate) fn number(self) -> u32 {
+        match self {
+            Dtype::F32 => 0,
+            Dtype::Bf16 => 1,
+            Dtype::F16 => 2,
+            Dtype::F64 => 3,
+        }
+    }
+
     pub(crate) fn bytes(self) -> u64 {
         match self {
             Dtype::F64 => 8,
@@ -42,7 +52,7 @@ impl Buffer {
     }
 }
 
-/// The address of an f32 that the engine hands in, by which each step may differ. Only the builder makes one, under the
+/// The address of an f32 (a metric: of its type) that the engine hands in, by which each step may differ. Only the builder makes one, under the
 /// contract of the method that takes it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scalar(pub(crate) u64);
@@ -56,6 +66,8 @@ pub(crate) struct HandedIn {
     pub inv_scale: Option<Scalar>,
     /// The square of the 2-norm of the scaled gradients.
     pub norm_square: Option<Scalar>,
+    /// What the step observes by itself, of any type.
+    pub metric: Option<(Scalar, Dtype)>,
 }
 
 /// A parameter and its gradient, as an engine registers them.

@@ -53,9 +53,11 @@ pub struct PlateauState {
     pub cooldown: u64,
     /// How many of the first metrics are still to be ignored.
     pub ignore: u64,
+    /// How many reductions were asked for and could not be made since the metric last got better.
+    pub at_min: u64,
 }
 
-const _: () = assert!(size_of::<PlateauState>() == 56 && align_of::<PlateauState>() == 8);
+const _: () = assert!(size_of::<PlateauState>() == 64 && align_of::<PlateauState>() == 8);
 
 impl Default for Plateau {
     fn default() -> Plateau {
@@ -140,7 +142,7 @@ impl Plateau {
     /// The state before the first observation.
     pub fn start(&self) -> PlateauState {
         let best = self.improvement.worst();
-        PlateauState { scale: 1.0, best, mean: 0.0, count: 0, bad: 0, cooldown: 0, ignore: self.ignore }
+        PlateauState { scale: 1.0, best, mean: 0.0, count: 0, bad: 0, cooldown: 0, ignore: self.ignore, at_min: 0 }
     }
 
     /// The state after `metric` was observed. NaN is not better, and so counts as bad.
@@ -159,7 +161,7 @@ impl Plateau {
         (state.mean, state.count) = (0.0, 0);
         if self.improvement.is_better(seen, state.best) {
             state.best = seen;
-            state.bad = 0;
+            (state.bad, state.at_min) = (0, 0);
         } else {
             state.bad += 1;
         }
@@ -172,6 +174,8 @@ impl Plateau {
             let lower = if lower < self.min_scale { self.min_scale } else { lower };
             if state.scale - lower > self.min_change {
                 state.scale = lower;
+            } else {
+                state.at_min += 1;
             }
             state.cooldown = self.cooldown;
             state.bad = 0;
@@ -219,6 +223,17 @@ mod tests {
         assert_eq!(scales(plateau, &[1.0, 1.0, 1.0, 1.0]), [1.0, 0.1, 0.05, 0.05]);
         let plateau = Plateau::new().factor(0.5).patience(0).min_change(0.25);
         assert_eq!(scales(plateau, &[1.0, 1.0, 1.0, 1.0]), [1.0, 0.5, 0.5, 0.5]);
+    }
+
+    #[test]
+    fn reductions_that_cannot_be_made_are_counted_until_it_gets_better() {
+        let plateau = Plateau::new().factor(0.1).patience(0).min_scale(0.05);
+        let mut state = plateau.start();
+        let mut at_min = |metric| {
+            state = plateau.observe(state, metric);
+            state.at_min
+        };
+        assert_eq!([1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.5].map(&mut at_min), [0, 0, 0, 1, 2, 0, 1]);
     }
 
     #[test]

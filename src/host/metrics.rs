@@ -1,0 +1,94 @@
+//! Observations and the end of training: `kernels/metric.cuh` and `kernels/end.cuh`.
+
+use super::{Engine, memory};
+use crate::plan::layout::Control;
+use crate::plan::{Dtype, Scalar, metrics};
+use crate::program::Clocks;
+use crate::schedule::Metric;
+
+/// Bits of `Control::end`: all rates are below the floor.
+const BELOW: u64 = 1;
+/// Every plateau wanted to lower its scale once more and could not.
+const GIVEN_UP: u64 = 2;
+
+impl Engine {
+    /// Feeds a metric to the state machines of the half that the current step reads, and evaluates it anew.
+    pub fn observe(&mut self, metric: f64) {
+        let t = self.control.t;
+        self.observe_all(t, metric);
+        self.evaluate(Clocks { t, progress: self.control.progress });
+        self.stop_if_end(t);
+    }
+
+    /// Feeds `metric` to all machines, in the half of update `t`.
+    fn observe_all(&mut self, t: u64, metric: f64) {
+        let count = self.plan.metrics.len();
+        let half = (t & 1) as usize;
+        let states = &mut self.metric_states[half * count..][..count];
+        let windows = self.windows.len() / 2;
+        let mut windows = &mut self.windows[half * windows..][..windows];
+        for (rule, state) in self.plan.metrics.iter().zip(states) {
+            let (window, rest) = windows.split_at_mut(rule.window_len());
+            *state = metrics::observe(rule, *state, window, metric);
+            windows = rest;
+        }
+    }
+
+    /// The step's own observation, in the half of update `t` that comes next.
+    pub(super) fn observe_in_step(&mut self, t: u64) {
+        let Some((Scalar(address), dtype)) = self.handed_in.metric else { return };
+        if t.is_multiple_of(self.plan.settings.observe_every) {
+            self.observe_all(t, memory::read_element(address, dtype));
+        }
+    }
+
+    /// [`Engine::observe`] with the element at `address`, which the caller of `Optimizer::observe` vouches for.
+    pub fn observe_at(&mut self, address: u64, dtype: Dtype) {
+        self.observe(memory::read_element(address, dtype));
+    }
+
+    /// What depends on metrics goes on to the next step as it is: only an observation changes it.
+    pub(super) fn carry_metrics(&mut self, t: u64) {
+        let half = (t & 1) as usize;
+        let (states, windows) = (self.metric_states.len() / 2, self.windows.len() / 2);
+        self.metric_states.copy_within(half * states..(half + 1) * states, (1 - half) * states);
+        self.windows.copy_within(half * windows..(half + 1) * windows, (1 - half) * windows);
+    }
+
+    /// Looks at half `t & 1`; whether its update must not be made.
+    pub(super) fn look_for_end(&mut self, t: u64) -> bool {
+        let (plan, half) = (&self.plan, (t & 1) as usize);
+        let settings = &plan.settings;
+        let mut end = 0;
+        let records = &self.records[half * plan.cohorts.len()..][..plan.cohorts.len()];
+        if settings.stop_below > 0.0 && records.iter().all(|record| record.value[0] < settings.stop_below) {
+            end |= BELOW;
+        }
+        let states = &self.metric_states[half * plan.metrics.len()..];
+        let mut plateaus = plan.metrics.iter().zip(states).filter(|(metric, _)| matches!(metric, Metric::Plateau(_)));
+        if settings.stop_on_plateau != 0 && plateaus.all(|(_, state)| state.at_min != 0) {
+            end |= GIVEN_UP;
+        }
+        self.control.end[half] = end;
+        is_end(end, self.control.armed != 0)
+    }
+
+    /// Between two updates: the half in force was evaluated anew.
+    pub(super) fn stop_if_end(&mut self, t: u64) {
+        if self.plan.features.stops && self.look_for_end(t) {
+            self.control.stop = 1;
+        }
+    }
+
+    /// Whether update `t` was the last one.
+    pub(super) fn commit_end(&mut self) {
+        let Control { t, end, armed, stop, .. } = &mut *self.control;
+        let half = (*t & 1) as usize;
+        *armed |= u32::from(end[half] & BELOW == 0);
+        *stop |= u32::from(is_end(end[1 - half], *armed != 0));
+    }
+}
+
+fn is_end(end: u64, armed: bool) -> bool {
+    end & GIVEN_UP != 0 || (armed && end & BELOW != 0)
+}

@@ -1,0 +1,156 @@
+//! Reading the ring of telemetry while steps run.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use super::{Engine, Optimizer};
+use crate::backend::Stream;
+use crate::device::{self, Memory, Pinned, Readback};
+use crate::error::{Error, Result};
+use crate::telemetry::{Layout, Progress, TelemetryColumn, TelemetryRecord};
+
+/// Reads what an optimizer records of its calls: [`OptimizerBuilder::telemetry`](crate::OptimizerBuilder::telemetry). It may
+/// live on another thread than the optimizer, and longer.
+///
+/// ```
+/// use instep::{Device, Optimizer, Schedule, Sgd, Stream, Telemetry, Tensor};
+///
+/// let (mut param, grad) = (vec![1.0f32; 8], vec![0.5f32; 8]);
+/// // SAFETY: both vectors outlive the optimizer, and nothing else touches them while a step runs.
+/// let weight = unsafe { Tensor::f32(param.as_mut_ptr() as u64, grad.as_ptr() as u64, 8) };
+/// let rule = Sgd::new(Schedule::linear(0.5, 0.0).over(4));
+/// let mut opt = Optimizer::builder(&Device::host()).group(rule, &[weight]).telemetry(Telemetry::ring(256)).build()?;
+/// let mut telemetry = opt.telemetry()?;
+/// for _ in 0..3 {
+///     opt.step(&Stream::host())?;
+/// }
+/// let rates: Vec<_> = telemetry.poll()?.iter().map(|record| (record.t, record.scalar(0, "lr"))).collect();
+/// assert_eq!(rates, [(0, Some(0.5)), (1, Some(0.375)), (2, Some(0.25))]);
+/// # Ok::<(), instep::Error>(())
+/// ```
+pub struct TelemetryReader {
+    layout: Layout,
+    progress: Progress,
+    source: Source,
+}
+
+/// Where the ring is.
+enum Source {
+    /// In memory of the host, which the CPU backend writes.
+    Host(Arc<[AtomicU64]>),
+    /// In pinned memory of the host, which kernels write.
+    Mapped(Arc<Pinned>),
+    /// In device memory, of which copies are polled.
+    Device(Arc<Memory>, Readback),
+}
+
+/// The ring of an optimizer on CUDA.
+#[derive(Debug, Clone)]
+pub(super) enum Ring {
+    Mapped(Arc<Pinned>),
+    Device(Arc<Memory>),
+}
+
+impl Ring {
+    /// The address for kernels.
+    pub(super) fn address(&self) -> u64 {
+        match self {
+            Ring::Mapped(pinned) => pinned.address(),
+            Ring::Device(memory) => memory.address(),
+        }
+    }
+}
+
+impl Optimizer {
+    /// A reader of what is recorded of the calls of [`Optimizer::step`], from the first on that the ring still holds. Allocates;
+    /// each reader reads everything.
+    ///
+    /// Fails with [`Error::Argument`] where the optimizer was built without telemetry.
+    pub fn telemetry(&self) -> Result<TelemetryReader> {
+        let Some(layout) = &self.plan().telemetry else {
+            let rule = "the optimizer was built without: call telemetry(..) on its builder";
+            return Err(Error::argument("telemetry", "asked for", rule));
+        };
+        let source = match &self.0 {
+            Engine::Host(engine) => Source::Host(engine.ring().clone()),
+            Engine::Cuda(engine) => match engine.ring().expect("a layout has a ring") {
+                Ring::Mapped(pinned) => Source::Mapped(pinned.clone()),
+                Ring::Device(memory) => {
+                    Source::Device(memory.clone(), Readback::new(engine.context(), layout.words())?)
+                }
+            },
+        };
+        Ok(TelemetryReader { layout: layout.clone(), progress: Progress { next: 0, lost: 0 }, source })
+    }
+}
+
+impl TelemetryReader {
+    /// The records that have come since the last call, in the order of calls of the step; often none. Waits for nothing, and
+    /// holds no stream up: where the ring is in device memory, it looks at the copy that an earlier poll started and starts
+    /// the next one, on a stream of its own.
+    ///
+    /// May be called while a graph is captured. Fails with [`Error::Driver`].
+    pub fn poll(&mut self) -> Result<Vec<TelemetryRecord>> {
+        let records = match &mut self.source {
+            Source::Host(ring) => take(&self.layout, ring, &mut self.progress),
+            Source::Mapped(pinned) => take(&self.layout, pinned.words(), &mut self.progress),
+            Source::Device(memory, copy) => {
+                let records = match copy.has_come()? {
+                    true => take(&self.layout, copy.words(), &mut self.progress),
+                    false => Vec::new(),
+                };
+                copy.start(memory)?;
+                records
+            }
+        };
+        Ok(records)
+    }
+
+    /// Waits for all work on `stream`, then returns every record that was not returned yet: for the end of a run.
+    ///
+    /// Fails with [`Error::Argument`] for a stream of another device or one that is being captured, and with
+    /// [`Error::Driver`].
+    pub fn finish(&mut self, stream: &Stream) -> Result<Vec<TelemetryRecord>> {
+        let records = match &mut self.source {
+            Source::Host(ring) => {
+                super::expect_host(stream)?;
+                take(&self.layout, ring, &mut self.progress)
+            }
+            Source::Mapped(pinned) => {
+                device::wait(pinned.context(), stream.cuda()?)?;
+                take(&self.layout, pinned.words(), &mut self.progress)
+            }
+            Source::Device(memory, copy) => {
+                device::wait(memory.context(), stream.cuda()?)?;
+                copy.wait()?; // one from before
+                copy.start(memory)?;
+                copy.wait()?;
+                take(&self.layout, copy.words(), &mut self.progress)
+            }
+        };
+        Ok(records)
+    }
+
+    /// How many records were overwritten before they could be read: then the ring is too short for how often it is polled.
+    pub fn lost(&self) -> u64 {
+        self.progress.lost
+    }
+
+    /// What the values of all records are.
+    pub fn columns(&self) -> &[TelemetryColumn] {
+        &self.layout.columns
+    }
+}
+
+fn take(layout: &Layout, ring: &[AtomicU64], progress: &mut Progress) -> Vec<TelemetryRecord> {
+    let taken = layout.read(ring, *progress);
+    *progress = taken.progress;
+    taken.records
+}
+
+impl fmt::Debug for TelemetryReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TelemetryReader").field("progress", &self.progress).finish_non_exhaustive()
+    }
+}

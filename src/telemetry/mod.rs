@@ -1,0 +1,127 @@
+//! What is recorded of every call of a step, in a ring that is read while kernels run: what the user chooses, how a record
+//! looks, and how records are found in a ring. Knows no device: `kernels/telemetry.cuh` and `src/host` write the ring.
+//!
+//! Each word of a record is a u64 with 32 bits of the record and the number of the call: records are whole or seen to be torn,
+//! whatever the order in which their words are written, copied and read. Start at [`Layout::read`].
+
+#[cfg(feature = "csv")]
+mod csv;
+mod ring;
+
+use std::sync::Arc;
+
+#[cfg(feature = "csv")]
+pub use csv::TelemetryCsv;
+pub(crate) use ring::{Header, Layout, Progress};
+
+use crate::error::{Error, Result};
+
+/// The most records of a ring.
+const MAX_RECORDS: u32 = 1 << 24;
+
+/// What is recorded of every call of a step that applies or skips an update, in a ring in device memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Telemetry {
+    records: u32,
+    groups: Option<Vec<usize>>,
+    mapped: bool,
+}
+
+impl Telemetry {
+    /// The last `records` calls, at most 16,777,216, with the hyperparameters of all groups.
+    ///
+    /// A record takes 72 bytes and 8 for each hyperparameter.
+    pub fn ring(records: u32) -> Telemetry {
+        Telemetry { records, groups: None, mapped: false }
+    }
+
+    /// Records the hyperparameters of these groups alone.
+    #[must_use]
+    pub fn groups(mut self, groups: impl IntoIterator<Item = usize>) -> Telemetry {
+        self.groups = Some(groups.into_iter().collect());
+        self
+    }
+
+    /// Puts the ring into pinned memory of the host that the device writes to: a poll then makes no driver call, and each
+    /// step writes its record over the bus. On the host it makes no difference.
+    #[must_use]
+    pub fn mapped(mut self) -> Telemetry {
+        self.mapped = true;
+        self
+    }
+
+    pub(crate) fn is_mapped(&self) -> bool {
+        self.mapped
+    }
+
+    /// Checks it for an optimizer whose groups have these hyperparameters. `cohorts`: the first cohort of each group.
+    pub(crate) fn lay_out(&self, groups: &[&'static [&'static str]], cohorts: &[usize]) -> Result<Layout> {
+        if self.records == 0 || self.records > MAX_RECORDS {
+            let rule = format!("must be from 1 to {MAX_RECORDS}");
+            return Err(Error::argument("telemetry.records", self.records, rule));
+        }
+        let chosen = self.groups.clone().unwrap_or_else(|| (0..groups.len()).collect());
+        let mut layout = Layout::new(self.records);
+        for (i, group) in chosen.iter().enumerate() {
+            let argument = format!("telemetry.groups[{i}]");
+            let Some(names) = groups.get(*group) else {
+                return Err(Error::argument(
+                    argument,
+                    group,
+                    format!("must be less than {}, the groups", groups.len()),
+                ));
+            };
+            if chosen[..i].contains(group) {
+                return Err(Error::argument(argument, group, "a group is recorded once"));
+            }
+            layout.add(*group, names, cohorts[*group]);
+        }
+        Ok(layout)
+    }
+}
+
+/// What one value of a record is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TelemetryColumn {
+    /// The group.
+    pub group: usize,
+    /// The hyperparameter, e.g. `lr`.
+    pub name: &'static str,
+}
+
+/// One call of a step that applied or skipped an update.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TelemetryRecord {
+    /// The update: the number of those applied before.
+    pub t: u64,
+    /// The number of updates skipped before. `t + skipped` numbers the calls.
+    pub skipped: u64,
+    /// Whether it was applied; else it was skipped, since a gradient was not finite.
+    pub applied: bool,
+    /// What the loss was multiplied by in the backward pass; 1 without loss scaling.
+    pub loss_scale: f32,
+    /// What clipping multiplied the gradients by.
+    pub clip_factor: f32,
+    /// The norm of the unscaled gradients, where one is computed; else 0.
+    pub norm: f64,
+    columns: Arc<[TelemetryColumn]>,
+    values: Vec<f32>,
+}
+
+impl TelemetryRecord {
+    /// The hyperparameters that the update used, in the order of [`TelemetryRecord::columns`].
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// What the values are: the same for all records of an optimizer.
+    pub fn columns(&self) -> &[TelemetryColumn] {
+        &self.columns
+    }
+
+    /// One of the values, by the group and the name of the hyperparameter.
+    pub fn scalar(&self, group: usize, name: &str) -> Option<f32> {
+        let place = self.columns.iter().position(|column| column.group == group && column.name == name)?;
+        Some(self.values[place])
+    }
+}

@@ -1,0 +1,243 @@
+//! Records as words, in a ring: the same layout as `kernels/telemetry.cuh`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{TelemetryColumn, TelemetryRecord};
+
+/// Words before the values. `kernels/telemetry.cuh` has the same number.
+const HEADER: usize = 9;
+
+/// How the records of one optimizer lie in its ring.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout {
+    pub records: u32,
+    pub columns: Arc<[TelemetryColumn]>,
+    /// Where each value stands in a half of the records of cohorts, counted in f32.
+    pub sources: Vec<u32>,
+}
+
+/// How far a reader is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// The number of the next call.
+    pub next: u64,
+    /// How many records were overwritten before they were read.
+    pub lost: u64,
+}
+
+/// What one look at a ring brought.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub records: Vec<TelemetryRecord>,
+    pub progress: Progress,
+}
+
+/// A record before its place in the layout is known.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Header {
+    pub t: u64,
+    pub skipped: u64,
+    pub applied: bool,
+    pub loss_scale: f32,
+    pub clip_factor: f32,
+    pub norm: f64,
+}
+
+impl Layout {
+    pub fn new(records: u32) -> Layout {
+        Layout { records, columns: Arc::new([]), sources: Vec::new() }
+    }
+
+    /// Adds the hyperparameters of a group, whose first cohort has the record at `cohort`.
+    pub fn add(&mut self, group: usize, names: &'static [&'static str], cohort: usize) {
+        let columns = names.iter().map(|name| TelemetryColumn { group, name });
+        self.columns = self.columns.iter().copied().chain(columns).collect();
+        self.sources.extend((0..names.len()).map(|place| (16 * cohort + place) as u32));
+    }
+
+    pub fn words_per_record(&self) -> usize {
+        HEADER + self.sources.len()
+    }
+
+    /// Words of the whole ring.
+    pub fn words(&self) -> usize {
+        self.records as usize * self.words_per_record()
+    }
+
+    /// The place of the first word of a call's record, and the mark that all its words have.
+    fn place(&self, call: u64) -> (usize, u32) {
+        ((call % u64::from(self.records)) as usize * self.words_per_record(), call.wrapping_add(1) as u32)
+    }
+
+    /// Writes a record: the twin of `note_call` in `kernels/telemetry.cuh`. `values`: a half of the records of cohorts.
+    pub fn write(&self, ring: &[AtomicU64], header: &Header, values: &[f32]) {
+        let (place, mark) = self.place(header.t + header.skipped);
+        let norm = header.norm.to_bits();
+        let head = [
+            header.t as u32,
+            (header.t >> 32) as u32,
+            header.skipped as u32,
+            (header.skipped >> 32) as u32,
+            u32::from(header.applied),
+            header.loss_scale.to_bits(),
+            header.clip_factor.to_bits(),
+            norm as u32,
+            (norm >> 32) as u32,
+        ];
+        const _: () = assert!(HEADER == 9);
+        let values = self.sources.iter().map(|source| values[*source as usize].to_bits());
+        for (word, bits) in ring[place..].iter().zip(head.into_iter().chain(values)) {
+            word.store(u64::from(mark) << 32 | u64::from(bits), Ordering::Relaxed);
+        }
+    }
+
+    /// The record whose words begin at `place`; None if there is none, or if its words are of several records.
+    fn decode(&self, ring: &[AtomicU64], place: usize) -> Option<TelemetryRecord> {
+        let words: Vec<u64> =
+            ring[place..][..self.words_per_record()].iter().map(|word| word.load(Ordering::Relaxed)).collect();
+        let mark = words[0] >> 32;
+        if words.iter().any(|word| word >> 32 != mark) {
+            return None;
+        }
+        let half = |k: usize| u64::from(words[k] as u32);
+        let pair = |k: usize| half(k) | half(k + 1) << 32;
+        let float = |k: usize| f32::from_bits(words[k] as u32);
+        let record = TelemetryRecord {
+            t: pair(0),
+            skipped: pair(2),
+            applied: half(4) != 0,
+            loss_scale: float(5),
+            clip_factor: float(6),
+            norm: f64::from_bits(pair(7)),
+            columns: self.columns.clone(),
+            values: (HEADER..words.len()).map(float).collect(),
+        };
+        // Zeroed memory is no record: the mark of call 0 is 1.
+        let (expected, expected_mark) = self.place(record.t.wrapping_add(record.skipped));
+        (expected == place && u64::from(expected_mark) == mark).then_some(record)
+    }
+
+    /// All whole records from call `progress.next` on that follow each other, in the order of calls. A record that is torn,
+    /// since it is being written at the moment, ends the list: the next look finds it.
+    pub fn read(&self, ring: &[AtomicU64], progress: Progress) -> Taken {
+        let width = self.words_per_record();
+        let all = (0..self.records as usize).filter_map(|slot| self.decode(ring, slot * width));
+        let call = |record: &TelemetryRecord| record.t.wrapping_add(record.skipped);
+        let mut records: Vec<_> = all.filter(|record| call(record) >= progress.next).collect();
+        records.sort_by_key(call);
+
+        let Some(last) = records.last().map(call) else { return Taken { records, progress } };
+        // What is older than one round was overwritten.
+        let first = progress.next.max((last + 1).saturating_sub(u64::from(self.records)));
+        records.retain(|record| call(record) >= first);
+        let whole = (first..).zip(&records).take_while(|(number, record)| call(record) == *number).count();
+        records.truncate(whole);
+        let progress = Progress { next: first + whole as u64, lost: progress.lost + (first - progress.next) };
+        Taken { records, progress }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout(records: u32) -> Layout {
+        let mut layout = Layout::new(records);
+        layout.add(0, &["lr", "weight_decay"], 0);
+        layout
+    }
+
+    fn ring(layout: &Layout) -> Vec<AtomicU64> {
+        (0..layout.words()).map(|_| AtomicU64::new(0)).collect()
+    }
+
+    fn write(layout: &Layout, ring: &[AtomicU64], call: u64) {
+        let skipped = call / 3;
+        let head = Header {
+            t: call - skipped,
+            skipped,
+            applied: call % 2 == 0,
+            loss_scale: call as f32,
+            clip_factor: 0.5,
+            norm: -(call as f64),
+        };
+        layout.write(ring, &head, &[call as f32 + 0.25, 7.0]);
+    }
+
+    const START: Progress = Progress { next: 0, lost: 0 };
+
+    #[test]
+    fn records_come_in_order_once_and_overwritten_ones_are_counted() {
+        let (layout, mut progress) = (layout(4), START);
+        let ring = ring(&layout);
+        let mut calls = Vec::new();
+        for (call, look) in [false, true, true, false, false, false, false, false, false, true].into_iter().enumerate()
+        {
+            write(&layout, &ring, call as u64);
+            if look {
+                let taken = layout.read(&ring, progress);
+                progress = taken.progress;
+                calls.extend(taken.records.iter().map(|record| record.t + record.skipped));
+            }
+        }
+        assert_eq!(calls, [0, 1, 2, 6, 7, 8, 9]);
+        assert_eq!(progress, Progress { next: 10, lost: 3 });
+        assert!(layout.read(&ring, progress).records.is_empty());
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        let layout = layout(3);
+        let ring = ring(&layout);
+        write(&layout, &ring, 5);
+        let taken = layout.read(&ring, Progress { next: 5, lost: 0 });
+        let record = &taken.records[0];
+        assert_eq!((record.t, record.skipped, record.applied), (4, 1, false));
+        assert_eq!((record.loss_scale, record.clip_factor, record.norm), (5.0, 0.5, -5.0));
+        assert_eq!((record.scalar(0, "lr"), record.scalar(0, "weight_decay")), (Some(5.25), Some(7.0)));
+        assert_eq!((record.scalar(1, "lr"), record.scalar(0, "momentum")), (None, None));
+    }
+
+    #[test]
+    fn a_record_of_which_any_words_are_another_calls_is_not_read() {
+        let layout = layout(1);
+        let (old, new) = (ring(&layout), ring(&layout));
+        write(&layout, &old, 40);
+        write(&layout, &new, 41);
+        let words = layout.words();
+        for mixture in 1..(1u32 << words) - 1 {
+            let word = |k: usize| if mixture >> k & 1 == 1 { &new[k] } else { &old[k] };
+            let mixed: Vec<_> = (0..words).map(|k| AtomicU64::new(word(k).load(Ordering::Relaxed))).collect();
+            let taken = layout.read(&mixed[..], Progress { next: 40, lost: 0 });
+            assert!(taken.records.is_empty() && taken.progress.next == 40, "mixture {mixture:b}");
+        }
+    }
+
+    #[test]
+    fn a_torn_record_holds_back_those_after_it_until_it_is_whole() {
+        let layout = layout(4);
+        let ring = ring(&layout);
+        for call in 0..3 {
+            write(&layout, &ring, call);
+        }
+        let torn = ring[layout.words_per_record() + 2].swap(0, Ordering::Relaxed);
+        let taken = layout.read(&ring, START);
+        assert_eq!((taken.records.len(), taken.progress), (1, Progress { next: 1, lost: 0 }));
+        ring[layout.words_per_record() + 2].store(torn, Ordering::Relaxed);
+        assert_eq!(layout.read(&ring, taken.progress).records.len(), 2);
+    }
+
+    #[test]
+    fn calls_past_two_to_the_32_keep_their_numbers() {
+        let layout = layout(4);
+        let ring = ring(&layout);
+        let first = u64::from(u32::MAX) - 1;
+        for call in first..first + 4 {
+            write(&layout, &ring, call);
+        }
+        let taken = layout.read(&ring, Progress { next: first, lost: 0 });
+        let calls: Vec<u64> = taken.records.iter().map(|record| record.t + record.skipped).collect();
+        assert_eq!(calls, [first, first + 1, first + 2, first + 3]);
+    }
+}
