@@ -8,6 +8,7 @@
 mod csv;
 mod ring;
 
+use std::fmt;
 use std::sync::Arc;
 
 #[cfg(feature = "csv")]
@@ -90,7 +91,7 @@ pub struct TelemetryColumn {
 }
 
 /// One call of a step that applied or skipped an update.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct TelemetryRecord {
     /// The update: the number of those applied before.
     pub t: u64,
@@ -123,5 +124,18 @@ impl TelemetryRecord {
     pub fn scalar(&self, group: usize, name: &str) -> Option<f32> {
         let place = self.columns.iter().position(|column| column.group == group && column.name == name)?;
         Some(self.values[place])
+    }
+}
+
+impl fmt::Debug for TelemetryRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let TelemetryRecord { t, skipped, applied, loss_scale, clip_factor, norm, .. } = self;
+        let mut shown = f.debug_struct("TelemetryRecord");
+        shown.field("t", t).field("skipped", skipped).field("applied", applied);
+        shown.field("loss_scale", loss_scale).field("clip_factor", clip_factor).field("norm", norm);
+        for (TelemetryColumn { group, name }, value) in self.columns.iter().zip(&self.values) {
+            shown.field(&format!("{group}.{name}"), value);
+        }
+        shown.finish()
     }
 }

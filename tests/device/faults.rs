@@ -6,7 +6,10 @@ use std::process::{Command, Output};
 
 use cudarc::driver::sys::CUgraphInstantiate_flags;
 use cudarc::driver::sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_GLOBAL;
-use instep::{AdamW, Clip, Device, Edit, Momentum, Optimizer, Schedule, Sgd, Stream, knob, knob_steps, reached};
+use instep::{
+    Accumulate, AdamW, Clip, Device, Edit, Greedy, Momentum, Observed, Optimizer, Plateau, Schedule, Sgd, Stream,
+    Telemetry, Tensor, knob, knob_steps, reached,
+};
 
 use crate::rig::{Pair, Rig};
 use crate::values::{Random, assert_same_bits};
@@ -26,7 +29,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     ),
     ("the half in use is written", "evaluate<THREADS>(step, t + 1,", "evaluate<THREADS>(step, t,"),
     ("the next half is that of the step after", "evaluate<THREADS>(step, t + 1,", "evaluate<THREADS>(step, t + 2,"),
-    ("t advances before the last ticket", "gridDim.x - 1) == gridDim.x - 1) commit", "gridDim.x - 1) == 0) commit"),
+    ("t advances before the last ticket", "gridDim.x - 1) == gridDim.x - 1) {\n", "gridDim.x - 1) == 0) {\n"),
     (
         "the ticket is left non-zero",
         "take_ticket(&step.control->ticket, gridDim.x - 1)",
@@ -67,11 +70,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     ("the progress clock stands still", "load_relaxed(&control->increment)", "0"),
     ("the next step sees the progress of this one", "+ load_row(&step.control->increment)", ""),
     ("a cohort's past is ignored", "h, t + cohort.base", "h, t"),
-    (
-        "an edit evaluates the other half",
-        "evaluate<THREADS>(edit.step, load_relaxed(&edit.step.control->t),",
-        "evaluate<THREADS>(edit.step, load_relaxed(&edit.step.control->t) + 1,",
-    ),
+    ("an edit evaluates the other half", "evaluate<THREADS>(edit.step, t,", "evaluate<THREADS>(edit.step, t + 1,"),
     ("an edit evaluates nothing", "if (edit.flags & Edit::evaluate_anew) {", "if (false) {"),
     ("an edit leaves the increment", "if (edit.flags & Edit::take_increment) store", "if (false) store"),
     ("now is the step after", "write.bits == 0 ? t :", "write.bits == 0 ? t + 1 :"),
@@ -92,10 +91,39 @@ const FAULTS: &[(&str, &str, &str)] = &[
         "__syncthreads();  // all threads evaluate",
         "// all threads evaluate",
     ),
+    (
+        "what block 0 found comes after its ticket",
+        "__threadfence();  // what this block found",
+        "// what this block found",
+    ),
+    ("the end is looked for before the last ticket", "__threadfence();  // and is seen", "// and is seen"),
+    (
+        "no barrier before the end is judged",
+        "__syncthreads();  // thread 0 reads what all",
+        "// thread 0 reads what all",
+    ),
+    ("the end is that of the update that was made", "control->end[~t & 1]", "control->end[t & 1]"),
+    ("a warm-up ends training", "armed && (end & End::below)", "end & End::below"),
+    ("no barrier before the step observes", "__syncthreads();  // windows were", "// windows were"),
+    ("the step observes one update late", "observe_every) != 0) return", "observe_every) != 1) return"),
+    (
+        "the step observes into the half in use",
+        "observe_in_step<THREADS>(step, t + 1)",
+        "observe_in_step<THREADS>(step, t)",
+    ),
+    ("a record has the number of another call", "(call + 1) << 32", "(call + 2) << 32"),
+    (
+        "a record has the rates of the next update",
+        "step.records + (t & 1) * step.cohort_count);",
+        "step.records + (~t & 1) * step.cohort_count);",
+    ),
+    ("a skipped update is recorded as applied", "return skips<O>(step) ? 0 : 1;", "return 1;"),
+    ("an edit leaves the calls of an update", "if (edit.flags & Edit::take_accumulate) store", "if (false) store"),
+    ("the mean is over the calls that were asked for", "1.0 / (double)calls", "1.0 / (double)settings.accumulate"),
     ("products are contracted", "__fmul_rn(s.one_minus_beta2, __fmul_rn(g, g))", "s.one_minus_beta2 * g * g"),
 ];
 
-/// Twelve updates of many tensors in two groups, some captured and replayed, some skipped, edits between them, against
+/// Fourteen calls of many tensors in two groups, some captured and replayed, some skipped, edits between them, against
 /// the CPU backend.
 #[test]
 #[ignore = "a process of its own, for the tests below"]
@@ -129,42 +157,41 @@ fn run(rig: &Rig) {
         let lr = warm.clone().then(Schedule::cosine(peak(), 1e-3).over(9)) * tokens.clone();
         Sgd::new(lr).momentum(Momentum::Heavy, momentum.clone())
     };
-    let mut found = rig.array(&[0.0], 0);
-    let mut host_found = Box::new(0.0f32);
-
-    let tensors: Vec<_> = pairs.iter().map(Pair::device_tensor).collect();
-    // SAFETY: the flag outlives the optimizer.
-    let builder = unsafe { Optimizer::builder(&rig.device).found_inf(found.address()) };
-    let past = tensors[1].clone().updates(3);
-    let adamw_tensors = [tensors[0].clone(), past, tensors[2].clone()];
-    let mut opt = builder
-        .progress_increment(100)
-        .clip(Clip::torch_norm(1.0))
-        .group(adamw(), &adamw_tensors)
-        .group(sgd(), &tensors[3..])
-        .build()
-        .unwrap();
-
-    let tensors: Vec<_> = pairs.iter_mut().map(Pair::host_tensor).collect();
-    // SAFETY: as above.
-    let builder = unsafe { Optimizer::builder(&Device::host()).found_inf(&raw mut *host_found as u64) };
-    let past = tensors[1].clone().updates(3);
-    let adamw_tensors = [tensors[0].clone(), past, tensors[2].clone()];
-    let mut host = builder
-        .progress_increment(100)
-        .clip(Clip::torch_norm(1.0))
-        .group(adamw(), &adamw_tensors)
-        .group(sgd(), &tensors[3..])
-        .build()
-        .unwrap();
+    let (mut found, mut loss) = (rig.array(&[0.0], 0), rig.array(&[0.0], 0));
+    let (mut host_found, mut host_loss) = (Box::new(0.0f32), Box::new(0.0f32));
+    let build = |device: &Device, found: u64, loss: u64, tensors: Vec<Tensor>| {
+        let adamw_tensors = [tensors[0].clone(), tensors[1].clone().updates(3), tensors[2].clone()];
+        // SAFETY: the flag outlives the optimizer.
+        let builder = unsafe { Optimizer::builder(device).found_inf(found) };
+        // SAFETY: so does the loss.
+        let builder = unsafe { builder.observe_every(2, Observed::f32(loss)) };
+        builder
+            .progress_increment(100)
+            .clip(Clip::torch_norm(1.0))
+            .stop_below(1e-1)
+            .telemetry(Telemetry::ring(4))
+            .accumulate(Accumulate::mean(1))
+            .group(adamw().metric(Plateau::new().factor(0.75).patience(0)), &adamw_tensors)
+            .group(sgd().metric(Greedy::new().factor(0.5).patience(0).smooth(2)), &tensors[3..])
+            .build()
+            .unwrap()
+    };
+    let tensors = pairs.iter().map(Pair::device_tensor).collect();
+    let mut opt = build(&rig.device, found.address(), loss.address(), tensors);
+    let tensors = pairs.iter_mut().map(Pair::host_tensor).collect();
+    let (host_found_at, host_loss_at) = (&raw mut *host_found as u64, &raw mut *host_loss as u64);
+    let mut host = build(&Device::host(), host_found_at, host_loss_at, tensors);
+    let (mut telemetry, mut host_telemetry) = (opt.telemetry().unwrap(), host.telemetry().unwrap());
 
     rig.engine.begin_capture(CU_STREAM_CAPTURE_MODE_GLOBAL).unwrap();
     opt.step(&rig.stream).unwrap();
     let graph = rig.engine.end_capture(CUgraphInstantiate_flags(0)).unwrap().unwrap();
-    for call in 0..12 {
+    for call in 0..14 {
         let flag = if call % 5 == 3 { 1.0 } else { 0.0 };
         found.write(rig, &[flag]);
         *host_found = flag;
+        loss.write(rig, &[(call % 3) as f32]);
+        *host_loss = (call % 3) as f32;
         if let Some(change) = edit(call) {
             change(opt.edit()).apply(&rig.stream).unwrap();
             change(host.edit()).apply(&Stream::host()).unwrap();
@@ -179,6 +206,8 @@ fn run(rig: &Rig) {
             assert_same_bits(&pair.param.read(rig), &pair.host_param, &format!("call {call}, tensor {i}"));
         }
         assert_eq!(opt.status(&rig.stream).unwrap(), host.status(&Stream::host()).unwrap(), "call {call}");
+        let records = telemetry.finish(&rig.stream).unwrap();
+        assert_eq!(records, host_telemetry.finish(&Stream::host()).unwrap(), "call {call}");
     }
 }
 
@@ -188,6 +217,7 @@ fn edit(call: usize) -> Option<fn(Edit<'_>) -> Edit<'_>> {
         1 => Some(|edit| edit.now("stable")), // in the warm-up, which is cut
         3 => Some(|edit| edit.set("peak", 2e-1).set_steps("stable", 1_000).progress_increment(40)),
         8 => Some(|edit| edit.set("peak", 3e-1).set_steps("warmup", 3).now("stable")),
+        9 => Some(|edit| edit.accumulate(2)),
         10 => Some(|edit| edit.set("peak", 1e-1)),
         _ => None,
     }

@@ -6,10 +6,11 @@ use cudarc::driver::sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_GLOBAL;
 use cudarc::driver::{LaunchConfig, PushKernelArg};
 use cudarc::nvrtc::Ptx;
 use instep::{AdamW, Clip, Device, LossScale, Momentum, Observed, Optimizer, OptimizerBuilder, Plateau, Schedule, Sgd};
-use instep::{Source, Stream, Tensor};
+use instep::{Source, Stream, Telemetry, Tensor};
 
 use crate::rig::Rig;
 use crate::values::{Random, assert_same_bits};
+use crate::zero_wait::assert_replays_only;
 
 const REPLAYS: u64 = 10_000;
 const TENSORS: usize = 148;
@@ -78,7 +79,9 @@ fn optimizer(builder: OptimizerBuilder, params: u64, grads: u64) -> Optimizer {
         .group(Sgd::new(lr(1e-2)).metric(plateau().factor(0.5)), &tensors[2 * quarter..3 * quarter])
         .group(Sgd::new(lr(1e-2)).momentum(Momentum::Nesterov, 0.9), &tensors[3 * quarter..])
         .clip(Clip::torch_norm(1.0))
-        .loss_scale(LossScale::dynamic().interval(100));
+        .loss_scale(LossScale::dynamic().interval(100))
+        // As long as the run, so that nothing is lost however late it is polled; mapped, so that a poll is no driver call.
+        .telemetry(Telemetry::ring(REPLAYS as u32).groups([0, 2]).mapped());
     optimizer.build().unwrap()
 }
 
@@ -108,22 +111,15 @@ fn ten_thousand_replays_of_the_closed_loop_give_the_hosts_bits() {
     unsafe { opt.observe(Observed::f32(loss.address()), &rig.stream) }.unwrap();
     opt.step(&rig.stream).unwrap();
     let graph = rig.engine.end_capture(CUgraphInstantiate_flags(0)).unwrap().unwrap();
-    if let Some(standin) = rig.standin {
-        standin.reset_calls();
-    }
-    for _ in 0..REPLAYS {
-        graph.launch().unwrap();
-    }
-    if let Some(standin) = rig.standin {
-        let log = standin.call_log();
-        let beyond: Vec<_> =
-            log.keys().filter(|n| !["cuGraphLaunch", "cuCtxGetCurrent"].contains(&n.as_str())).collect();
-        assert!(beyond.is_empty(), "the only driver calls are graph launches: {log:?}");
-    }
+    let mut telemetry = opt.telemetry().unwrap();
+    let mut records = Vec::new();
+    assert_replays_only(&rig, &graph, REPLAYS, || records.extend(telemetry.poll().unwrap()));
+    records.extend(telemetry.finish(&rig.stream).unwrap());
 
     let (mut host_params, mut host_grads) = (start.into_boxed_slice(), vec![0.0f32; elements].into_boxed_slice());
     let (params_at, grads_at) = (host_params.as_mut_ptr() as u64, host_grads.as_mut_ptr() as u64);
     let mut host = optimizer(Optimizer::builder(&Device::host()), params_at, grads_at);
+    let mut host_telemetry = host.telemetry().unwrap();
     let mut scale = host.status(&Stream::host()).unwrap().loss_scale;
     for call in 0..REPLAYS {
         let loss = engine(call, scale, &mut host_grads);
@@ -136,6 +132,14 @@ fn ten_thousand_replays_of_the_closed_loop_give_the_hosts_bits() {
     let (ours, theirs) = (opt.status(&rig.stream).unwrap(), host.status(&Stream::host()).unwrap());
     assert_eq!(ours, theirs, "counters, rates, scales, norm and clip factor");
     assert_same_bits(&params.read(&rig), &host_params, "parameters");
+    let host_records = host_telemetry.poll().unwrap();
+    assert_eq!(records.len() as u64, REPLAYS, "every call is recorded once");
+    for (call, (record, expected)) in records.iter().zip(&host_records).enumerate() {
+        // As texts, in which numbers have their bits and every NaN is the same.
+        assert_eq!(format!("{record:?}"), format!("{expected:?}"), "call {call}");
+    }
+    let skipped = records.iter().filter(|record| !record.applied).count() as u64;
+    assert_eq!((skipped, telemetry.lost()), (ours.skipped, 0));
     assert!(ours.skipped > 50 && ours.t + ours.skipped == REPLAYS, "{ours:?}");
     assert!(
         ours.scalar(0, "lr").unwrap() < 0.5 * 1e-5 && ours.clip_factor < 1.0,

@@ -3,6 +3,7 @@
 mod bits;
 mod closed_loop;
 mod edits;
+mod ends;
 mod faults;
 #[cfg(feature = "serde")]
 mod golden;
@@ -16,5 +17,7 @@ mod protocol;
 mod refusals;
 mod rig;
 mod schedules;
+mod telemetry;
 mod twins;
 mod values;
+mod zero_wait;

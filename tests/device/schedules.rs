@@ -7,6 +7,7 @@ use instep::{AdamW, Device, Optimizer, Schedule, Sgd, Source, Stream, Warmup, st
 
 use crate::rig::{Pair, Rig};
 use crate::values::{Random, assert_same_bits};
+use crate::zero_wait::assert_replays_only;
 
 /// One of every form of the language, alone and composed.
 fn schedules() -> Vec<Schedule> {
@@ -121,18 +122,7 @@ fn ten_thousand_replays_of_one_captured_step_follow_the_schedule_and_the_hosts_b
     launch().unwrap();
     opt.step(&rig.stream).unwrap();
     let graph = rig.engine.end_capture(cudarc::driver::sys::CUgraphInstantiate_flags(0)).unwrap().unwrap();
-    if let Some(standin) = rig.standin {
-        standin.reset_calls();
-    }
-    for _ in 0..REPLAYS {
-        graph.launch().unwrap();
-    }
-    if let Some(standin) = rig.standin {
-        let log = standin.call_log();
-        let others: Vec<_> =
-            log.keys().filter(|name| !["cuGraphLaunch", "cuCtxGetCurrent"].contains(&name.as_str())).collect();
-        assert!(others.is_empty(), "a replay needs no other call: {log:?}");
-    }
+    assert_replays_only(&rig, &graph, REPLAYS as u64, || {});
     rig.finish();
 
     for _ in 0..REPLAYS {
