@@ -93,7 +93,10 @@ where
             series.label(curve.name).legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], style));
         }
     }
-    chart.configure_series_labels().background_style(WHITE).border_style(GREY).draw()?;
+    if curves.len() > 1 {
+        let place = SeriesLabelPosition::UpperRight;
+        chart.configure_series_labels().position(place).background_style(WHITE).border_style(GREY).draw()?;
+    }
     Ok(())
 }
 
