@@ -28,7 +28,7 @@ use crate::data::Digits;
 use crate::host::HostTraining;
 use crate::options::{Options, USAGE};
 use crate::recipe::{Decline, Recipe};
-use crate::training::{Report, Training};
+use crate::training::{Report, Training, Validation};
 
 type BoxedError = Box<dyn std::error::Error>;
 type Result<T> = std::result::Result<T, BoxedError>;
@@ -66,30 +66,27 @@ fn train(options: &Options) -> Result<f64> {
 
     let style = ProgressStyle::with_template("{bar:32} {pos}/{len} steps, {msg}")?;
     let progress = ProgressBar::new(options.steps).with_style(style).with_message("first epoch");
+    let accuracy = |seen: Validation| f64::from(seen.correct) / held_out;
+    let told = |seen| format!("accuracy {:.4}, validation loss {:.4}", accuracy(seen), seen.loss);
     let mut steps = 0;
     while steps < options.steps {
         let epoch = steps_per_epoch.min(options.steps - steps);
         training.epoch(epoch)?;
         steps += epoch;
         progress.set_position(steps);
-        progress.set_message(match training.validated() {
-            Some(seen) => {
-                format!("accuracy {:.4}, validation loss {:.4}", f64::from(seen.correct) / held_out, seen.loss)
-            }
-            None => "enqueued".to_owned(),
-        });
+        progress.set_message(training.validated().map_or_else(|| "enqueued".to_owned(), &told));
     }
     let report = training.report()?;
-    progress.finish();
+    let last = *report.validations.last().ok_or("there was no validation")?;
+    progress.finish_with_message(told(last));
 
-    let drops: Vec<_> = drops(&recipe, &report);
+    let drops = drops(&recipe, &report);
     let picture = options.picture.display();
     picture::draw(&options.picture, &report, &drops).map_err(|error| format!("picture {picture}: {error}"))?;
     if let Some(path) = &options.csv {
         record::write(path, &report).map_err(|error| format!("csv {}: {error}", path.display()))?;
     }
-    let correct = report.validations.last().map_or(0, |seen| seen.correct);
-    let accuracy = f64::from(correct) / held_out;
+    let accuracy = accuracy(last);
     println!("digits: accuracy={accuracy:.4} steps={steps} backend={backend} picture={picture}");
     Ok(accuracy)
 }

@@ -39,7 +39,7 @@ pub struct Report {
 impl Report {
     /// The validations after which the rate of the very next step was lower than before.
     pub fn drops(&self) -> impl Iterator<Item = &Validation> {
-        let lr = |step: usize| self.lr.get(step).copied();
-        self.validations.iter().filter(move |seen| lr(seen.steps) < lr(seen.steps - 1) && lr(seen.steps).is_some())
+        let lowered = |seen: &&Validation| self.lr.get(seen.steps).is_some_and(|lr| *lr < self.lr[seen.steps - 1]);
+        self.validations.iter().filter(lowered)
     }
 }
