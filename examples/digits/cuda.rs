@@ -1,7 +1,7 @@
 //! The CUDA form, as a training engine would do it: its own context, stream and buffers through cudarc, its kernels in
 //! `digits.cu`. One whole step, the optimizer's included, is captured into a graph once, and so is one validation with
-//! the observation of its loss. Training is then nothing but replays: the host waits for nothing and reads nothing before
-//! the report. Event tracking is off: it would query events inside the captures.
+//! the observation of its loss. Training is then nothing but replays: the host waits for nothing and reads nothing
+//! before the report. Event tracking is off: it would query events inside the captures.
 
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
 //! Trains a small network on real handwritten digits, with the learning rate where the parameters are.
 //!
-//! On a GPU a whole step (pick a batch, forward, backward, record, update) is captured into one CUDA graph and replayed,
-//! and a second graph validates after each epoch: see `cuda.rs`. The validation loss never leaves the device, and yet
-//! lowers the rate where it stalls, with `--schedule plateau`: see `recipe.rs`. Without a GPU the same network trains on
-//! the CPU: see `host.rs`. Start at [`train`].
+//! On a GPU a whole step (pick a batch, forward, backward, record, update) is captured into one CUDA graph and
+//! replayed, and a second graph validates after each epoch: see `cuda.rs`. The validation loss never leaves the device,
+//! and yet lowers the rate where it stalls, with `--schedule plateau`: see `recipe.rs`. Without a GPU the same network
+//! trains on the CPU: see `host.rs`. Start at [`train`].
 
 mod buffers;
 mod cuda;

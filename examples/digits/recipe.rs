@@ -39,10 +39,10 @@ impl Recipe {
         }
     }
 
-    /// What lowers the rate by the validation loss, which it is shown once per epoch: to 0.3 of it when four epochs in a
-    /// row were not better than the best by a hundredth. Losses of the warm-up say nothing about a plateau, and below a
-    /// hundredth of the peak there is nothing to gain. The held-out images then choose the rate: a serious comparison of
-    /// accuracies would hold out others for that.
+    /// What lowers the rate by the validation loss, which it is shown once per epoch: to 0.3 of it when four epochs in
+    /// a row were not better than the best by a hundredth. Losses of the warm-up say nothing about a plateau, and drops
+    /// of less than a hundredth of the peak rate, which would change nothing any more, are not made. The held-out images
+    /// then choose the rate: a serious comparison of accuracies would hold out others for that.
     pub fn plateau(&self) -> Option<Plateau> {
         let plateau = Plateau::new()
             .factor(0.3)

@@ -7,8 +7,8 @@ use crate::Result;
 use crate::training::Report;
 
 /// Writes `report` as CSV into a new file; missing folders are made. One line per step, in which `validation_loss` and
-/// `correct` stand only if a validation came right after it. Numbers have as many digits as it takes to read the same f32
-/// back.
+/// `correct` stand only if a validation came right after it. Numbers have as many digits as it takes to read the same
+/// f32 back.
 pub fn write(path: &Path, report: &Report) -> Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;

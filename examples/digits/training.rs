@@ -4,8 +4,8 @@ use crate::Result;
 
 /// A network in training, with its optimizer.
 pub trait Training {
-    /// Trains for `steps` more steps, an epoch or its beginning, and then validates; the recipe's plateau rule, if it has
-    /// one, observes the loss. The CUDA form only enqueues all that.
+    /// Trains for `steps` more steps, an epoch or its beginning, and then validates; the recipe's plateau rule, if it
+    /// has one, observes the loss. The CUDA form only enqueues all that.
     fn epoch(&mut self, steps: u64) -> Result<()>;
 
     /// The last validation, where it is known without waiting.

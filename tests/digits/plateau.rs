@@ -1,5 +1,6 @@
-//! The rate follows the validation loss, which never leaves the device: what the example recorded of its rates is replayed
-//! through the public rule, fed with what it recorded of its losses, and nothing but graph launches made it so.
+//! The rate follows the validation loss, which never leaves the device: what the example recorded of its rates is
+//! replayed through the public rule, fed with what it recorded of its losses, and nothing but graph launches made it
+//! so.
 
 use std::path::Path;
 
