@@ -1,126 +1,161 @@
 //! The CUDA form, as a training engine would do it: its own context, stream and buffers through cudarc, its kernels in
-//! `digits.cu`. One whole step, the optimizer's included, is captured into a graph once; a step is then one replay, and
-//! nothing waits until a report. Event tracking is off: it would query events inside the capture.
+//! `digits.cu`. One whole step, the optimizer's included, is captured into a graph once, and so is one validation with
+//! the observation of its loss. Training is then nothing but replays: the host waits for nothing and reads nothing
+//! before the report. Event tracking is off: it would query events inside the captures.
 
 use std::sync::Arc;
 
 use cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
-use cudarc::driver::{
-    CudaContext, CudaFunction, CudaGraph, CudaModule, CudaSlice, CudaStream, DevicePtr, DeviceRepr, LaunchConfig,
-    PushKernelArg,
-};
+use cudarc::driver::{CudaContext, CudaFunction, CudaGraph, CudaModule, CudaStream, LaunchConfig, PushKernelArg};
 use cudarc::nvrtc::Ptx;
-use instep::{Device, Optimizer, Source};
+use instep::{Device, Observed, Optimizer, Source, Stream};
 
 use crate::Result;
+use crate::buffers::{self, Buffers, Memory};
 use crate::data::Digits;
-use crate::network::{self, BATCH, DIGITS, HIDDEN, PARAMS};
-use crate::recipe::{self, WEIGHTS};
-use crate::training::{Report, Training};
-
-/// What every kernel is given, by value. Layout twin: `digits.cu`, `Buffers`, where the lengths stand.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct Buffers {
-    images: u64,
-    labels: u64,
-    param: u64,
-    grad: u64,
-    batch: u64,
-    hidden: u64,
-    hidden_grad: u64,
-    logit_grad: u64,
-    image_loss: u64,
-    predicted: u64,
-    loss: u64,
-    lr: u64,
-    total_steps: u64,
-    t: u64,
-    scalars: [u64; 2],
-}
-
-const _: () = assert!(size_of::<Buffers>() == 16 * 8, "digits.cu: Buffers");
-
-// SAFETY: plain integers in C layout, equal to the kernels' parameter, as both sides assert.
-unsafe impl DeviceRepr for Buffers {}
+use crate::network::{self, BATCH, HIDDEN, PARAMS};
+use crate::optimizer::{WEIGHTS, optimizer};
+use crate::recipe::Recipe;
+use crate::training::{Report, Training, Validation};
 
 pub struct CudaTraining {
     // In this order on purpose: each is dropped before what it uses.
-    graph: CudaGraph,
-    /// Keeps the module of all kernels, the graph's too.
-    classify: CudaFunction,
-    _optimizer: Optimizer,
+    step: CudaGraph,
+    validation: CudaGraph,
+    /// Keeps the kernels and the state that the graphs use.
+    work: Work,
     memory: Memory,
-    buffers: Buffers,
-    stream: Arc<CudaStream>,
-    digits: Digits,
     steps: usize,
-}
-
-/// The buffers' owners. Freed on the training's stream, hence after all work enqueued there.
-struct Memory {
-    predicted: CudaSlice<u32>,
-    loss: CudaSlice<f32>,
-    lr: CudaSlice<f32>,
-    _indices: [CudaSlice<u32>; 2],
-    _values: [CudaSlice<f32>; 7],
+    /// The number of steps before each validation.
+    validated_after: Vec<usize>,
 }
 
 impl CudaTraining {
     /// Compiles, allocates, captures: all that the training needs but the replays.
-    pub fn new(digits: Digits, total_steps: u64) -> Result<Self> {
+    pub fn new(digits: &Digits, recipe: &Recipe) -> Result<Self> {
         let device = Device::cuda(0)?;
         let context = CudaContext::new(0)?;
         // SAFETY: all work goes to one stream, which orders it.
         unsafe { context.disable_event_tracking() };
         let stream = context.new_stream()?;
-        let module = load(&context, &device, &digits)?;
-        let (memory, mut buffers) = allocate(&stream, &digits, total_steps)?;
+        let kernels = Kernels::load(&context, &device, digits)?;
+        let (memory, mut buffers) = buffers::allocate(&stream, digits, recipe)?;
         // SAFETY: the buffers hold PARAMS values and outlive the optimizer in `Self`; only this stream touches them.
-        let mut optimizer = unsafe { recipe::optimizer(&device, buffers.param, buffers.grad, total_steps) }?;
+        let optimizer = unsafe { optimizer(&device, buffers.param, buffers.grad, recipe) }?;
         let view = optimizer.device_view();
         (buffers.t, buffers.scalars) = (view.t, view.scalars(WEIGHTS).ok_or("no such group")?);
 
-        let [backpropagate, reduce_gradients, record, classify] =
-            ["backpropagate", "reduce_gradients", "record", "classify"].map(|name| function(&module, name));
-        let (backpropagate, reduce_gradients, record) = (backpropagate?, reduce_gradients?, record?);
+        let (held_out, observes) = (digits.held_out() as u32, recipe.plateau().is_some());
         let borrowed = device.stream(&stream)?;
-        stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_GLOBAL)?;
-        launch(&stream, &backpropagate, BATCH as u32, &buffers)?;
-        launch(&stream, &reduce_gradients, PARAMS.div_ceil(HIDDEN) as u32, &buffers)?;
-        launch(&stream, &record, 1, &buffers)?;
-        optimizer.step(&borrowed)?;
-        let graph = stream.end_capture(CUgraphInstantiate_flags(0))?.ok_or("the captured graph is empty")?;
-
-        Ok(Self { graph, classify: classify?, _optimizer: optimizer, memory, buffers, stream, digits, steps: 0 })
+        let mut work = Work { optimizer, kernels, buffers, held_out, observes, borrowed, stream: stream.clone() };
+        let step = capture(&stream, || work.step())?;
+        let validation = capture(&stream, || work.validation())?;
+        Ok(Self { step, validation, work, memory, steps: 0, validated_after: Vec::new() })
     }
 }
 
 impl Training for CudaTraining {
-    fn advance(&mut self, steps: u64) -> Result<()> {
+    fn epoch(&mut self, steps: u64) -> Result<()> {
         for _ in 0..steps {
-            self.graph.launch()?;
+            self.step.launch()?;
         }
+        self.validation.launch()?;
         self.steps += steps as usize;
+        self.validated_after.push(self.steps);
         Ok(())
     }
 
+    fn validated(&self) -> Option<Validation> {
+        None
+    }
+
     fn report(&mut self) -> Result<Report> {
-        launch(&self.stream, &self.classify, self.digits.held_out() as u32, &self.buffers)?;
-        let predicted = self.stream.clone_dtoh(&self.memory.predicted)?;
-        let loss = self.stream.clone_dtoh(&self.memory.loss.slice(..self.steps))?;
-        let lr = self.stream.clone_dtoh(&self.memory.lr.slice(..self.steps))?;
-        self.stream.synchronize()?;
-        Ok(Report { correct: self.digits.correct(&predicted), loss, lr })
+        let (stream, epochs) = (&self.work.stream, self.validated_after.len());
+        let loss = stream.clone_dtoh(&self.memory.loss.slice(..self.steps))?;
+        let lr = stream.clone_dtoh(&self.memory.lr.slice(..self.steps))?;
+        let validation_loss = stream.clone_dtoh(&self.memory.validation_loss.slice(..epochs))?;
+        let correct = stream.clone_dtoh(&self.memory.correct.slice(..epochs))?;
+        stream.synchronize()?;
+        let validations = self.validated_after.iter().zip(validation_loss).zip(correct);
+        let validations = validations.map(|((&steps, loss), correct)| Validation { steps, loss, correct });
+        Ok(Report { loss, lr, validations: validations.collect() })
     }
 }
 
-/// The compiled kernels of `digits.cu`, in `context`.
-fn load(context: &Arc<CudaContext>, device: &Device, digits: &Digits) -> Result<Arc<CudaModule>> {
-    let header = network::header(digits);
-    let text = include_str!("digits.cu");
-    let image = device.compile(&Source { name: "digits.cu", text, headers: &[("network.h", &header)] })?;
-    Ok(context.load_module(Ptx::from_binary(image.to_vec()))?)
+/// What is put on the stream, captured or not.
+struct Work {
+    optimizer: Optimizer,
+    kernels: Kernels,
+    buffers: Buffers,
+    held_out: u32,
+    /// Whether the optimizer has a rule that observes the validation loss.
+    observes: bool,
+    /// `stream`, as the optimizer takes it.
+    borrowed: Stream,
+    stream: Arc<CudaStream>,
+}
+
+impl Work {
+    /// One training step: four or more nodes of a graph, the last of which is the update.
+    fn step(&mut self) -> Result<()> {
+        self.launch(&self.kernels.backpropagate, BATCH as u32)?;
+        self.launch(&self.kernels.reduce_gradients, PARAMS.div_ceil(HIDDEN) as u32)?;
+        self.launch(&self.kernels.record, 1)?;
+        Ok(self.optimizer.step(&self.borrowed)?)
+    }
+
+    /// One validation. The plateau rule, if there is one, sees its loss before the next step, and on the device.
+    fn validation(&mut self) -> Result<()> {
+        self.launch(&self.kernels.validate, self.held_out)?;
+        self.launch(&self.kernels.conclude, 1)?;
+        if self.observes {
+            // SAFETY: `Memory` keeps the f32 until the last launch of the graph; `conclude` wrote it, on this stream.
+            unsafe { self.optimizer.observe(Observed::f32(self.buffers.metric), &self.borrowed) }?;
+        }
+        Ok(())
+    }
+
+    /// Enqueues `blocks` blocks of HIDDEN threads.
+    fn launch(&self, function: &CudaFunction, blocks: u32) -> Result<()> {
+        let shape = LaunchConfig { grid_dim: (blocks, 1, 1), block_dim: (HIDDEN as u32, 1, 1), shared_mem_bytes: 0 };
+        let mut arguments = self.stream.launch_builder(function);
+        arguments.arg(&self.buffers);
+        // SAFETY: the kernels of `digits.cu` take one `Buffers`, whose addresses `Memory` and the optimizer keep valid.
+        unsafe { arguments.launch(shape) }?;
+        Ok(())
+    }
+}
+
+/// The graph of what `body` puts on `stream`.
+fn capture(stream: &Arc<CudaStream>, body: impl FnOnce() -> Result<()>) -> Result<CudaGraph> {
+    stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_GLOBAL)?;
+    body()?;
+    Ok(stream.end_capture(CUgraphInstantiate_flags(0))?.ok_or("the captured graph is empty")?)
+}
+
+/// The compiled kernels of `digits.cu`.
+struct Kernels {
+    backpropagate: CudaFunction,
+    reduce_gradients: CudaFunction,
+    record: CudaFunction,
+    validate: CudaFunction,
+    conclude: CudaFunction,
+}
+
+impl Kernels {
+    fn load(context: &Arc<CudaContext>, device: &Device, digits: &Digits) -> Result<Self> {
+        let header = network::header(digits);
+        let text = include_str!("digits.cu");
+        let image = device.compile(&Source { name: "digits.cu", text, headers: &[("network.h", &header)] })?;
+        let module = context.load_module(Ptx::from_binary(image.to_vec()))?;
+        Ok(Self {
+            backpropagate: function(&module, "backpropagate")?,
+            reduce_gradients: function(&module, "reduce_gradients")?,
+            record: function(&module, "record")?,
+            validate: function(&module, "validate")?,
+            conclude: function(&module, "conclude")?,
+        })
+    }
 }
 
 /// A kernel, loaded now: the driver loads lazily, and may not do so inside a capture.
@@ -128,54 +163,4 @@ fn function(module: &Arc<CudaModule>, name: &str) -> Result<CudaFunction> {
     let function = module.load_function(name)?;
     function.num_regs()?;
     Ok(function)
-}
-
-fn allocate(stream: &Arc<CudaStream>, digits: &Digits, total_steps: u64) -> Result<(Memory, Buffers)> {
-    let images = stream.clone_htod(&digits.images)?;
-    let labels = stream.clone_htod(&digits.labels)?;
-    let param = stream.clone_htod(&network::initial_params())?;
-    let grad = stream.alloc_zeros(PARAMS)?;
-    let batch = stream.alloc_zeros(BATCH)?;
-    let hidden = stream.alloc_zeros(BATCH * HIDDEN)?;
-    let hidden_grad = stream.alloc_zeros(BATCH * HIDDEN)?;
-    let logit_grad = stream.alloc_zeros(BATCH * DIGITS)?;
-    let image_loss = stream.alloc_zeros(BATCH)?;
-    let predicted = stream.alloc_zeros(digits.held_out())?;
-    let loss = stream.alloc_zeros(total_steps as usize)?;
-    let lr = stream.alloc_zeros(total_steps as usize)?;
-    // The optimizer's build works on a stream of its own, so the buffers must be ready before.
-    stream.synchronize()?;
-    let buffers = Buffers {
-        images: address(&images, stream),
-        labels: address(&labels, stream),
-        param: address(&param, stream),
-        grad: address(&grad, stream),
-        batch: address(&batch, stream),
-        hidden: address(&hidden, stream),
-        hidden_grad: address(&hidden_grad, stream),
-        logit_grad: address(&logit_grad, stream),
-        image_loss: address(&image_loss, stream),
-        predicted: address(&predicted, stream),
-        loss: address(&loss, stream),
-        lr: address(&lr, stream),
-        total_steps,
-        t: 0,
-        scalars: [0; 2],
-    };
-    let values = [images, param, grad, hidden, hidden_grad, logit_grad, image_loss];
-    Ok((Memory { predicted, loss, lr, _indices: [labels, batch], _values: values }, buffers))
-}
-
-fn address<T>(slice: &CudaSlice<T>, stream: &CudaStream) -> u64 {
-    slice.device_ptr(stream).0
-}
-
-/// Enqueues `blocks` blocks of HIDDEN threads.
-fn launch(stream: &Arc<CudaStream>, function: &CudaFunction, blocks: u32, buffers: &Buffers) -> Result<()> {
-    let shape = LaunchConfig { grid_dim: (blocks, 1, 1), block_dim: (HIDDEN as u32, 1, 1), shared_mem_bytes: 0 };
-    let mut arguments = stream.launch_builder(function);
-    arguments.arg(buffers);
-    // SAFETY: the kernels of `digits.cu` take one `Buffers`, whose addresses `Memory` and the optimizer keep valid.
-    unsafe { arguments.launch(shape) }?;
-    Ok(())
 }

@@ -42,11 +42,6 @@ impl Digits {
     pub fn held_out(&self) -> usize {
         self.labels.len() - self.training
     }
-
-    /// How many of the held-out images `predicted` (one digit for each) names rightly.
-    pub fn correct(&self, predicted: &[u32]) -> usize {
-        self.labels[self.training..].iter().zip(predicted).filter(|(label, predicted)| label == predicted).count()
-    }
 }
 
 /// One line of the file: 64 pixels, then the digit.

@@ -1,4 +1,5 @@
-// One training step of the digits network, but for the update, which is the optimizer's. Blocks have HIDDEN threads.
+// One training step of the digits network, but for the update, which is the optimizer's: `backpropagate`,
+// `reduce_gradients`, `record`. And one validation: `validate`, `conclude`. Blocks have HIDDEN threads.
 // Everything that changes from step to step is read from device memory, the step `t` first of all, so a captured graph
 // of these kernels can be replayed as it is.
 // Sums run in the order of `host.rs`, product and sum rounded apart (--fmad=false): the same bits, but for expf and logf.
@@ -18,14 +19,18 @@ struct Buffers {  // layout twin: cuda.rs, Buffers
     float* hidden_grad;       // f32[BATCH][HIDDEN], before the ReLU
     float* logit_grad;        // f32[BATCH][DIGITS]
     float* image_loss;        // f32[BATCH]
-    u32* predicted;           // u32[images held out]
+    float* held_out_loss;     // f32[HELD_OUT]
+    u32* held_out_right;      // u32[HELD_OUT]: 1 where the image is recognised
     float* loss;              // f32[total_steps]
     float* lr;                // f32[total_steps]
+    float* validation_loss;   // f32[epochs], the last of which may be cut short
+    u32* correct;             // u32[epochs]
+    float* metric;            // f32: the last validation's loss, for the optimizer to observe
     u64 total_steps;
     const u64* t;             // the optimizer's: updates applied so far
     const float* scalars[2];  // the optimizer's: update t reads scalars[t & 1], its first value is the rate
 };
-static_assert(sizeof(Buffers) == 16 * 8, "cuda.rs: Buffers");
+static_assert(sizeof(Buffers) == 20 * 8, "cuda.rs: Buffers");
 
 __device__ u32 mixed(u32 x) {
     x = (x ^ x >> 16) * 0x7feb352du;
@@ -73,6 +78,13 @@ __device__ u32 largest(const float* logit) {
     return best;
 }
 
+// The sum of the exponentials of all logits relative to the largest.
+__device__ float softmax_total(const float* logit, float max) {
+    float total = 0.0f;
+    for (u32 d = 0; d < DIGITS; ++d) total += expf(logit[d] - max);
+    return total;
+}
+
 // Block i: forward and backward of image i of the batch. Gradients are of the batch's mean loss.
 extern "C" __global__ void backpropagate(Buffers b) {
     __shared__ float pixel[PIXELS];
@@ -88,8 +100,7 @@ extern "C" __global__ void backpropagate(Buffers b) {
     if (unit < DIGITS) {
         const u32 label = b.labels[image];
         const float max = logit[largest(logit)];
-        float total = 0.0f;
-        for (u32 d = 0; d < DIGITS; ++d) total += expf(logit[d] - max);
+        const float total = softmax_total(logit, max);
         const float target = unit == label ? 1.0f : 0.0f;
         logit_grad[unit] = (expf(logit[unit] - max) / total - target) / (float)BATCH;
         b.logit_grad[row * DIGITS + unit] = logit_grad[unit];
@@ -137,11 +148,31 @@ extern "C" __global__ void record(Buffers b) {
     b.lr[t] = (t & 1 ? b.scalars[1] : b.scalars[0])[0];  // an index here would cost a stack copy of `b`
 }
 
-// Block i: the digit that the network sees in held-out image i.
-extern "C" __global__ void classify(Buffers b) {
+// Block i: loss of held-out image i, and whether it is recognised.
+extern "C" __global__ void validate(Buffers b) {
     __shared__ float pixel[PIXELS];
     __shared__ float hidden[HIDDEN];
     __shared__ float logit[DIGITS];
-    forward(b, TRAINING + blockIdx.x, pixel, hidden, logit);
-    if (threadIdx.x == 0) b.predicted[blockIdx.x] = largest(logit);
+    const u32 image = TRAINING + blockIdx.x;
+    forward(b, image, pixel, hidden, logit);
+    if (threadIdx.x != 0) return;
+    const u32 label = b.labels[image], best = largest(logit);
+    const float max = logit[best];
+    b.held_out_loss[blockIdx.x] = logf(softmax_total(logit, max)) - (logit[label] - max);
+    b.held_out_right[blockIdx.x] = best == label ? 1 : 0;
+}
+
+// The first thread: sums of the epoch that ends with update t - 1, image by image: the same bits in every run.
+extern "C" __global__ void conclude(Buffers b) {
+    const u64 t = *b.t;
+    if (threadIdx.x != 0 || t == 0 || t > b.total_steps) return;
+    float loss = 0.0f;
+    u32 correct = 0;
+    for (u32 image = 0; image < HELD_OUT; ++image) {
+        loss += b.held_out_loss[image];
+        correct += b.held_out_right[image];
+    }
+    const u64 epoch = (t - 1) / STEPS_PER_EPOCH;
+    *b.metric = b.validation_loss[epoch] = loss / (float)HELD_OUT;
+    b.correct[epoch] = correct;
 }

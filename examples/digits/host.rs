@@ -6,9 +6,10 @@ use instep::{Device, Optimizer, Stream};
 use crate::Result;
 use crate::data::Digits;
 use crate::network::{self, B1, B2, BATCH, DIGITS, HIDDEN, PARAMS, W1, W2};
+use crate::optimizer::{WEIGHTS, optimizer};
 use crate::order::shuffled;
-use crate::recipe::{self, WEIGHTS};
-use crate::training::{Report, Training};
+use crate::recipe::Recipe;
+use crate::training::{Report, Training, Validation};
 
 pub struct HostTraining {
     // First, so that it is dropped before the buffers whose addresses it holds.
@@ -20,17 +21,21 @@ pub struct HostTraining {
     grad: Vec<f32>,
     loss: Vec<f32>,
     lr: Vec<f32>,
+    validations: Vec<Validation>,
+    /// Whether the optimizer has a rule that observes the validation loss.
+    observes: bool,
 }
 
 impl HostTraining {
-    pub fn new(digits: Digits, total_steps: u64) -> Result<Self> {
+    pub fn new(digits: Digits, recipe: &Recipe) -> Result<Self> {
         let mut param = network::initial_params();
         let mut grad = vec![0.0_f32; PARAMS];
         let addresses = (param.as_mut_ptr().expose_provenance() as u64, grad.as_mut_ptr().expose_provenance() as u64);
         // SAFETY: both vectors hold PARAMS values and live, unmoved, in `self` beside the optimizer, whose steps take
         // `&mut self` and finish before they return.
-        let optimizer = unsafe { recipe::optimizer(&Device::host(), addresses.0, addresses.1, total_steps) }?;
-        Ok(Self { optimizer, digits, param, grad, loss: Vec::new(), lr: Vec::new() })
+        let optimizer = unsafe { optimizer(&Device::host(), addresses.0, addresses.1, recipe) }?;
+        let (loss, lr, validations) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { optimizer, digits, param, grad, loss, lr, validations, observes: recipe.plateau().is_some() })
     }
 
     /// `backpropagate` and `reduce_gradients` over the batch of step `t`; the batch's mean loss.
@@ -52,8 +57,7 @@ impl HostTraining {
         let label = self.digits.labels[image] as usize;
         let (hidden, logit) = forward(&self.param, pixel);
 
-        let max = logit[largest(&logit)];
-        let total = logit.iter().fold(0.0, |sum, &l| sum + (l - max).exp());
+        let (max, total) = softmax(&logit);
         let logit_grad: [f32; DIGITS] = std::array::from_fn(|digit| {
             let target = if digit == label { 1.0 } else { 0.0 };
             ((logit[digit] - max).exp() / total - target) / BATCH as f32
@@ -74,10 +78,23 @@ impl HostTraining {
         add_scaled(&mut self.grad[B2], 1.0, &logit_grad);
         total.ln() - (logit[label] - max)
     }
+
+    /// `validate` and `conclude`: the mean loss over the held-out images, and how many are recognised.
+    fn validate(&self) -> Validation {
+        let (mut loss, mut correct) = (0.0, 0);
+        for image in self.digits.training..self.digits.labels.len() {
+            let label = self.digits.labels[image] as usize;
+            let (_, logit) = forward(&self.param, self.digits.image(image));
+            let (max, total) = softmax(&logit);
+            loss += total.ln() - (logit[label] - max);
+            correct += u32::from(largest(&logit) == label);
+        }
+        Validation { steps: self.loss.len(), loss: loss / self.digits.held_out() as f32, correct }
+    }
 }
 
 impl Training for HostTraining {
-    fn advance(&mut self, steps: u64) -> Result<()> {
+    fn epoch(&mut self, steps: u64) -> Result<()> {
         for _ in 0..steps {
             let view = self.optimizer.device_view();
             // SAFETY: on the host `t` is the address of a u64 that lives as long as the optimizer.
@@ -90,14 +107,22 @@ impl Training for HostTraining {
             self.lr.push(lr);
             self.optimizer.step(&Stream::host())?;
         }
+        let validation = self.validate();
+        if self.observes {
+            // SAFETY: a value has no address.
+            unsafe { self.optimizer.observe(f64::from(validation.loss), &Stream::host()) }?;
+        }
+        self.validations.push(validation);
         Ok(())
     }
 
+    fn validated(&self) -> Option<Validation> {
+        self.validations.last().copied()
+    }
+
     fn report(&mut self) -> Result<Report> {
-        let held_out = self.digits.training..self.digits.labels.len();
-        let predicted = held_out.map(|image| largest(&forward(&self.param, self.digits.image(image)).1) as u32);
-        let correct = self.digits.correct(&predicted.collect::<Vec<_>>());
-        Ok(Report { correct, loss: self.loss.clone(), lr: self.lr.clone() })
+        let Self { loss, lr, validations, .. } = self;
+        Ok(Report { loss: loss.clone(), lr: lr.clone(), validations: validations.clone() })
     }
 }
 
@@ -115,6 +140,12 @@ fn forward(param: &[f32], pixel: &[f32]) -> ([f32; HIDDEN], [f32; DIGITS]) {
         add_scaled(&mut logit, input, weights);
     }
     (hidden, logit)
+}
+
+/// The largest logit, and the sum of the exponentials of all logits relative to it.
+fn softmax(logit: &[f32; DIGITS]) -> (f32, f32) {
+    let max = logit[largest(logit)];
+    (max, logit.iter().fold(0.0, |sum, &l| sum + (l - max).exp()))
 }
 
 /// `sum[i] += factor * terms[i]`, product and sum rounded apart, as in the kernels.

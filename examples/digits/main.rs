@@ -1,16 +1,21 @@
 //! Trains a small network on real handwritten digits, with the learning rate where the parameters are.
 //!
-//! On a GPU a whole step (pick a batch, forward, backward, record, update) is captured into one CUDA graph and replayed:
-//! see `cuda.rs`. Without a GPU the same network trains on the CPU: see `host.rs`. Start at [`train`].
+//! On a GPU a whole step (pick a batch, forward, backward, record, update) is captured into one CUDA graph and
+//! replayed, and a second graph validates after each epoch: see `cuda.rs`. The validation loss never leaves the device,
+//! and yet lowers the rate where it stalls, with `--schedule plateau`: see `recipe.rs`. Without a GPU the same network
+//! trains on the CPU: see `host.rs`. Start at [`train`].
 
+mod buffers;
 mod cuda;
 mod data;
 mod host;
 mod network;
+mod optimizer;
 mod options;
 mod order;
 mod picture;
 mod recipe;
+mod record;
 mod training;
 
 use std::process::ExitCode;
@@ -22,7 +27,8 @@ use crate::cuda::CudaTraining;
 use crate::data::Digits;
 use crate::host::HostTraining;
 use crate::options::{Options, USAGE};
-use crate::training::Training;
+use crate::recipe::{Decline, Recipe};
+use crate::training::{Report, Training, Validation};
 
 type BoxedError = Box<dyn std::error::Error>;
 type Result<T> = std::result::Result<T, BoxedError>;
@@ -55,41 +61,58 @@ fn main() -> ExitCode {
 fn train(options: &Options) -> Result<f64> {
     let digits = Digits::load()?;
     let (held_out, steps_per_epoch) = (digits.held_out() as f64, network::steps_per_epoch(&digits));
-    let (mut training, backend) = begin(options, digits)?;
+    let recipe = Recipe { decline: options.decline, total_steps: options.steps, steps_per_epoch };
+    let (mut training, backend) = begin(options.host, digits, &recipe)?;
 
     let style = ProgressStyle::with_template("{bar:32} {pos}/{len} steps, {msg}")?;
     let progress = ProgressBar::new(options.steps).with_style(style).with_message("first epoch");
+    let accuracy = |seen: Validation| f64::from(seen.correct) / held_out;
+    let told = |seen| format!("accuracy {:.4}, validation loss {:.4}", accuracy(seen), seen.loss);
     let mut steps = 0;
-    let (report, accuracy) = loop {
+    while steps < options.steps {
         let epoch = steps_per_epoch.min(options.steps - steps);
-        training.advance(epoch)?;
+        training.epoch(epoch)?;
         steps += epoch;
-        let report = training.report()?;
-        let accuracy = report.correct as f64 / held_out;
         progress.set_position(steps);
-        progress.set_message(format!("accuracy {accuracy:.4}, loss {:.4}", report.loss[steps as usize - 1]));
-        if steps == options.steps {
-            break (report, accuracy);
-        }
-    };
-    progress.finish();
+        progress.set_message(training.validated().map_or_else(|| "enqueued".to_owned(), &told));
+    }
+    let report = training.report()?;
+    let last = *report.validations.last().ok_or("there was no validation")?;
+    progress.finish_with_message(told(last));
 
+    let drops = drops(&recipe, &report);
     let picture = options.picture.display();
-    picture::draw(&options.picture, &report).map_err(|error| format!("picture {picture}: {error}"))?;
+    picture::draw(&options.picture, &report, &drops).map_err(|error| format!("picture {picture}: {error}"))?;
+    if let Some(path) = &options.csv {
+        record::write(path, &report).map_err(|error| format!("csv {}: {error}", path.display()))?;
+    }
+    let accuracy = accuracy(last);
     println!("digits: accuracy={accuracy:.4} steps={steps} backend={backend} picture={picture}");
     Ok(accuracy)
 }
 
+/// The steps at which a plateau rule had lowered the rate, each told in a line.
+fn drops(recipe: &Recipe, report: &Report) -> Vec<usize> {
+    if recipe.decline != Decline::Plateau {
+        return Vec::new();
+    }
+    let drops = report.drops().inspect(|seen| {
+        let (before, after) = (report.lr[seen.steps - 1], report.lr[seen.steps]);
+        println!("digits: step {}: lr {before} -> {after}, validation loss {:.4}", seen.steps, seen.loss);
+    });
+    drops.map(|seen| seen.steps).collect()
+}
+
 /// The CUDA form where there is a GPU and NVRTC; else the host form, and a line that says why.
-fn begin(options: &Options, digits: Digits) -> Result<(Box<dyn Training>, &'static str)> {
-    if !options.host {
-        match CudaTraining::new(digits.clone(), options.steps) {
+fn begin(host: bool, digits: Digits, recipe: &Recipe) -> Result<(Box<dyn Training>, &'static str)> {
+    if !host {
+        match CudaTraining::new(&digits, recipe) {
             Ok(training) => return Ok((Box::new(training), "cuda")),
             Err(error) if is_absence(&error) => println!("digits: training on the host: {error}"),
             Err(error) => return Err(error),
         }
     }
-    Ok((Box::new(HostTraining::new(digits, options.steps)?), "host"))
+    Ok((Box::new(HostTraining::new(digits, recipe)?), "host"))
 }
 
 /// Whether CUDA, or a part of it, is not there; an error of one that is there must not pass unseen.

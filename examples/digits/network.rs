@@ -55,6 +55,7 @@ pub fn header(digits: &Digits) -> String {
         ("B2", B2.start),
         ("PARAMS", PARAMS),
         ("TRAINING", digits.training),
+        ("HELD_OUT", digits.held_out()),
         ("STEPS_PER_EPOCH", digits.training / BATCH),
         ("ORDER_HALF_BITS", HALF_BITS as usize),
         ("ORDER_ROUNDS", ROUNDS as usize),

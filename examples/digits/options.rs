@@ -3,33 +3,51 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::recipe::Decline;
+
 pub const USAGE: &str = "\
-usage: digits [--host] [--steps N] [--picture PATH]
-  --host          train on the CPU even where there is a GPU
-  --steps N       steps to train for, at least 1 (1320: 60 epochs)
-  --picture PATH  where the SVG of rate and loss goes (digits.svg in the target folder)";
+usage: digits [--host] [--schedule NAME] [--steps N] [--picture PATH] [--csv PATH]
+  --host           train on the CPU even where there is a GPU
+  --schedule NAME  how the rate declines after the warm-up: `cosine`, over the steps that are left (the default), or
+                   `plateau`, by a factor whenever the validation loss stalls
+  --steps N        steps to train for, at least 1 (1320: 60 epochs)
+  --picture PATH   where the SVG of rate and losses goes (digits.svg in the target folder)
+  --csv PATH       where every step's rate and losses go (nowhere)";
 
 #[derive(Debug)]
 pub struct Options {
     pub host: bool,
+    pub decline: Decline,
     pub steps: u64,
     pub picture: PathBuf,
+    pub csv: Option<PathBuf>,
 }
 
 impl Options {
     /// Reads the arguments, without the program's name. The error is for the user.
     pub fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Self, String> {
-        let mut options = Self { host: false, steps: 1320, picture: default_picture() };
+        let picture = default_picture();
+        let mut options = Self { host: false, decline: Decline::Cosine, steps: 1320, picture, csv: None };
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or(format!("{} needs a value", argument.display()));
             match argument.to_str() {
                 Some("--host") => options.host = true,
+                Some("--schedule") => options.decline = decline(value()?)?,
                 Some("--steps") => options.steps = steps(value()?)?,
                 Some("--picture") => options.picture = value()?.into(),
+                Some("--csv") => options.csv = Some(value()?.into()),
                 _ => return Err(format!("{} is not an option", argument.display())),
             }
         }
         Ok(options)
+    }
+}
+
+fn decline(value: OsString) -> Result<Decline, String> {
+    match value.to_str() {
+        Some("cosine") => Ok(Decline::Cosine),
+        Some("plateau") => Ok(Decline::Plateau),
+        _ => Err(format!("--schedule is {}, but must be cosine or plateau", value.display())),
     }
 }
 

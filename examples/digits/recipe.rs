@@ -1,42 +1,59 @@
-//! What the network is trained with, on either device: the schedule and the update rule.
+//! What the rate does: a schedule of the step, and in one of the two recipes a rule that follows the validation loss.
+//! Knows no tensors: `optimizer.rs` gives both to an update rule.
 
-use instep::{AdamW, Device, Optimizer, Schedule, Tensor};
+use instep::{Better, Improvement, Plateau, Schedule};
 
-use crate::Result;
-use crate::network::{B1, B2, W1, W2};
-
-const PEAK_LR: f64 = 3e-3;
-const END_LR: f64 = 3e-5;
-const WEIGHT_DECAY: f64 = 0.01;
-
-/// Up to [`PEAK_LR`] over the first tenth, then half a cosine down to [`END_LR`].
-pub fn schedule(total_steps: u64) -> Schedule {
-    let warmup_steps = total_steps / 10;
-    Schedule::linear(0.0, PEAK_LR)
-        .over(warmup_steps)
-        .then(Schedule::cosine(PEAK_LR, END_LR).over(total_steps - warmup_steps))
+/// How the rate goes on after the warm-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decline {
+    /// Half a cosine over the steps that are left: the end is known from the start.
+    Cosine,
+    /// Constant, until the validation loss stalls: then lower. No end is known.
+    Plateau,
 }
 
-/// The group whose rate is recorded.
-pub const WEIGHTS: usize = 0;
+/// A decline and the counts of steps that it is laid out for.
+#[derive(Debug, Clone, Copy)]
+pub struct Recipe {
+    pub decline: Decline,
+    pub total_steps: u64,
+    pub steps_per_epoch: u64,
+}
 
-/// AdamW over four tensors in two groups: the weights decay, the biases do not.
-///
-/// # Safety
-///
-/// * `param` and `grad` are addresses of `f32[PARAMS]` on `device`, valid for as long as the optimizer is used.
-/// * Nothing else reads or writes them while a step runs.
-pub unsafe fn optimizer(device: &Device, param: u64, grad: u64, total_steps: u64) -> Result<Optimizer> {
-    let tensor = |name: &str, part: std::ops::Range<usize>| {
-        let offset = (part.start * size_of::<f32>()) as u64;
-        // SAFETY: the part lies within the two buffers, for which this function's caller answers.
-        unsafe { Tensor::f32(param + offset, grad + offset, part.len() as u64) }.name(name)
-    };
-    let lr = schedule(total_steps);
-    let weights = AdamW::new(lr.clone()).weight_decay(WEIGHT_DECAY);
-    let biases = AdamW::new(lr).weight_decay(0.0);
-    Ok(Optimizer::builder(device)
-        .group(weights, &[tensor("w1", W1), tensor("w2", W2)])
-        .group(biases, &[tensor("b1", B1), tensor("b2", B2)])
-        .build()?)
+impl Recipe {
+    const PEAK_LR: f64 = 3e-3;
+    const END_LR: f64 = 3e-5;
+    /// Higher than a cosine would start from: nothing lowers it until it stops helping.
+    const PLATEAU_LR: f64 = 5e-2;
+
+    /// Over the first tenth up from 0, then the decline; a constant where a metric lowers the rate.
+    pub fn schedule(&self) -> Schedule {
+        let warmup_steps = self.warmup_steps();
+        let warmup = |peak_lr| Schedule::linear(0.0, peak_lr).over(warmup_steps);
+        match self.decline {
+            Decline::Cosine => {
+                let decline = Schedule::cosine(Self::PEAK_LR, Self::END_LR).over(self.total_steps - warmup_steps);
+                warmup(Self::PEAK_LR).then(decline)
+            }
+            Decline::Plateau => warmup(Self::PLATEAU_LR).then(Self::PLATEAU_LR),
+        }
+    }
+
+    /// What lowers the rate by the validation loss, which it is shown once per epoch: to 0.3 of it when four epochs in
+    /// a row were not better than the best by a hundredth. Losses of the warm-up say nothing about a plateau, and drops
+    /// of less than a hundredth of the peak rate, which would change nothing any more, are not made. The held-out images
+    /// then choose the rate: a serious comparison of accuracies would hold out others for that.
+    pub fn plateau(&self) -> Option<Plateau> {
+        let plateau = Plateau::new()
+            .factor(0.3)
+            .patience(3)
+            .improvement(Improvement::relative(Better::Lower, 0.01))
+            .min_change(0.01)
+            .ignore_first(self.warmup_steps() / self.steps_per_epoch);
+        (self.decline == Decline::Plateau).then_some(plateau)
+    }
+
+    fn warmup_steps(&self) -> u64 {
+        self.total_steps / 10
+    }
 }

@@ -119,8 +119,12 @@ run_tests() {
         env INSTEP_TEST_DEVICE="$([[ $standin ]] && echo standin || echo gpu)" "$here/bin/step"
     local -a steps=()
     [[ $standin ]] && steps=(--steps 330)
-    check "digits" 60 "$here/bin/digits" --picture "$results/digits.svg" "${steps[@]}"
-    grep -q ' backend=cuda ' <<<"$output" || row "digits trains on the GPU" failed 0 "$(grep 'on the host' <<<"$output")"
+    for schedule in cosine plateau; do
+        check "digits, $schedule" 60 "$here/bin/digits" --schedule "$schedule" --picture "$results/digits-$schedule.svg" \
+            "${steps[@]}"
+        grep -q ' backend=cuda ' <<<"$output" ||
+            row "digits, $schedule, trains on the GPU" failed 0 "$(grep 'on the host' <<<"$output")"
+    done
 }
 
 find_sanitizer() {
