@@ -142,8 +142,13 @@ fn scenario() {
 fn run(rig: &Rig) {
     let mut random = Random(3);
     let shapes = [(5, 0, 0), (2_050, 1, 1), (130, 0, 1), (6_000, 0, 0), (64, 2, 2), (40_000, 0, 0)];
-    let mut pairs: Vec<Pair> =
-        shapes.into_iter().map(|(len, p, g)| Pair::new(rig, random.units(len), random.units(len), (p, g))).collect();
+    // Each a cohort of its own: more than one warp has.
+    let cohorts = [(1, 0, 0); 36];
+    let mut pairs: Vec<Pair> = shapes
+        .into_iter()
+        .chain(cohorts)
+        .map(|(len, p, g)| Pair::new(rig, random.units(len), random.units(len), (p, g)))
+        .collect();
     let peak = || knob("peak", 1e-1);
     let stable = || knob_steps("stable", 1_000);
     let warm = Schedule::linear(1e-3, peak()).over(knob_steps("warmup", 5));
@@ -160,7 +165,10 @@ fn run(rig: &Rig) {
     let (mut found, mut loss) = (rig.array(&[0.0], 0), rig.array(&[0.0], 0));
     let (mut host_found, mut host_loss) = (Box::new(0.0f32), Box::new(0.0f32));
     let build = |device: &Device, found: u64, loss: u64, tensors: Vec<Tensor>| {
-        let adamw_tensors = [tensors[0].clone(), tensors[1].clone().updates(3), tensors[2].clone()];
+        let past = |tensor: &Tensor, updates: usize| tensor.clone().updates(updates as u64);
+        let cohorts = tensors[6..].iter().enumerate().map(|(i, tensor)| past(tensor, 10 + i));
+        let adamw_tensors = [tensors[0].clone(), past(&tensors[1], 3), tensors[2].clone()];
+        let adamw_tensors: Vec<Tensor> = adamw_tensors.into_iter().chain(cohorts).collect();
         // SAFETY: the flag outlives the optimizer.
         let builder = unsafe { Optimizer::builder(device).found_inf(found) };
         // SAFETY: so does the loss.
@@ -172,7 +180,7 @@ fn run(rig: &Rig) {
             .telemetry(Telemetry::ring(4))
             .accumulate(Accumulate::mean(1))
             .group(adamw().metric(Plateau::new().factor(0.75).patience(0)), &adamw_tensors)
-            .group(sgd().metric(Greedy::new().factor(0.5).patience(0).smooth(2)), &tensors[3..])
+            .group(sgd().metric(Greedy::new().factor(0.5).patience(0).smooth(2)), &tensors[3..6])
             .build()
             .unwrap()
     };
@@ -217,7 +225,9 @@ fn edit(call: usize) -> Option<fn(Edit<'_>) -> Edit<'_>> {
         1 => Some(|edit| edit.now("stable")), // in the warm-up, which is cut
         3 => Some(|edit| edit.set("peak", 2e-1).set_steps("stable", 1_000).progress_increment(40)),
         8 => Some(|edit| edit.set("peak", 3e-1).set_steps("warmup", 3).now("stable")),
-        9 => Some(|edit| edit.accumulate(2)),
+        4 => Some(|edit| edit.accumulate(3)),
+        6 => Some(|edit| edit.accumulate(2)), // after two calls: this one updates
+        9 => Some(|edit| edit.accumulate(1)),
         10 => Some(|edit| edit.set("peak", 1e-1)),
         _ => None,
     }
