@@ -10,7 +10,7 @@ use crate::plan::{Dtype, HandedIn, Plan, metrics};
 use crate::program::{Clocks, Constants};
 
 /// 16-byte aligned memory for optimizer state.
-type Window = Record;
+pub(super) type Window = Record;
 
 pub(crate) struct Engine {
     pub(super) plan: Plan,
@@ -20,10 +20,11 @@ pub(crate) struct Engine {
     /// Two halves of one record per cohort.
     records: Vec<Record>,
     /// Two halves of one state per metric rule, and of all windows.
-    metric_states: Vec<MetricStateRow>,
-    windows: Vec<f64>,
+    pub(super) metric_states: Vec<MetricStateRow>,
+    pub(super) windows: Vec<f64>,
     handed_in: HandedIn,
-    _state: Vec<Window>,
+    /// The optimizer state of all tensors, at the addresses of the tensor table.
+    pub(super) state: Vec<Window>,
 }
 
 impl Engine {
@@ -40,7 +41,7 @@ impl Engine {
             control: Box::new(Control::new(plan.increment, plan.gradients, &plan.settings)),
             plan,
             handed_in,
-            _state: state,
+            state,
         };
         engine.evaluate(Clocks { t: 0, progress: 0 });
         Ok(engine)
@@ -183,7 +184,7 @@ impl std::fmt::Debug for Engine {
 }
 
 /// The device keeps subnormals, so a thread that flushes them would give other bits.
-fn refuse_flushed_subnormals() -> Result<()> {
+pub(super) fn refuse_flushed_subnormals() -> Result<()> {
     let subnormal = std::hint::black_box(f32::from_bits(1 << 20));
     match subnormal * std::hint::black_box(0.5) {
         0.0 => Err(Error::FlushedSubnormals),

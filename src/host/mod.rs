@@ -1,7 +1,7 @@
 //! The CPU backend: the same tables, the same arithmetic, the same bits as the kernels, on all cores.
 //!
 //! It runs an update at once, where a device would enqueue it. `engine` walks the tables, `edit` writes constants,
-//! `gradients` looks at all gradients first, `rules` holds the arithmetic of one element, `memory` the only unsafe code:
+//! `gradients` looks at all gradients first, `state` turns what a run changes into a block of bytes and back, `rules` holds the arithmetic of one element, `memory` the only unsafe code:
 //! views of the caller's memory, and the AVX2 + FMA build of the loops.
 
 mod edit;
@@ -10,5 +10,6 @@ mod gradients;
 #[allow(unsafe_code)]
 mod memory;
 mod rules;
+mod state;
 
 pub(crate) use engine::Engine;

@@ -14,6 +14,7 @@ mod lowest_bits;
 mod metrics;
 mod protocol;
 mod refusals;
+mod resume;
 mod rig;
 mod schedules;
 mod twins;
