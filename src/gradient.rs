@@ -216,22 +216,6 @@ pub(crate) struct Settings {
     pub loss_scale: f32,
     pub reserved: u32,
 }
-
-impl Settings {
-    /// The settings in force when a run goes on that had `stored`: what edits may change comes from there, and all else must be
-    /// as it is here, except the step to stop at.
-    pub fn resumed(&self, stored: &Settings) -> Result<Settings> {
-        let expected = Settings { stop_at: stored.stop_at, ..*self };
-        match bytemuck::bytes_of(&expected) == bytemuck::bytes_of(stored) {
-            true => Ok(Settings { stop_at: self.stop_at, ..*stored }),
-            false => {
-                let rule = format!("must be {expected:?}, what this optimizer was built with");
-                Err(Error::argument("state.settings", format!("{stored:?}"), rule))
-            }
-        }
-    }
-}
-
 impl GradientOptions {
     /// Checks all of it.
     pub fn lower(&self) -> Result<(Gradients, Settings)> {

@@ -136,16 +136,6 @@ impl<'a> Reader<'a> {
         Ok(self.bytes(len)?.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned).collect())
     }
 
-    /// As many rows as there are in this optimizer.
-    pub fn expect_rows<T: Pod>(&mut self, count: usize) -> Result<Vec<T>> {
-        let rows = self.rows()?;
-        if rows.len() != count {
-            let rule = format!("must be {count}, as in this optimizer");
-            return Err(Error::argument(format!("state.{}.len", self.name), rows.len(), rule));
-        }
-        Ok(rows)
-    }
-
     pub fn bytes(&mut self, len: usize) -> Result<&'a [u8]> {
         let (bytes, rest) = self.rest.split_at_checked(len).ok_or_else(|| self.malformed("it ends too early"))?;
         self.rest = rest;

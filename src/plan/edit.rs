@@ -112,8 +112,9 @@ impl Editable {
             source.program = source.lower(&mut resumed.knobs)?;
         }
         let resolves = |place: u32, name: &String| {
-            let sources = resumed.sources.iter().filter(|source| source.program.knobs.contains(name));
-            sources.into_iter().any(|source| source.may_resolve(place))
+            let counts = matches!(resumed.knobs.get(name), Ok(Knob::Count(_)));
+            let mut sources = resumed.sources.iter().filter(|source| source.program.knobs.contains(name));
+            counts && sources.any(|source| source.may_resolve(place))
         };
         match resumed.owned.iter().find(|(place, name)| !resolves(**place, name)) {
             None => Ok(resumed),

@@ -31,6 +31,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use bytemuck::Pod;
+
 use super::block::{Reader, Tag, Writer};
 use super::layout::{Control, MetricStateRow};
 use super::{Editable, Plan, fit, metrics};
@@ -134,25 +136,14 @@ pub(crate) fn decode<'a>(plan: &Plan, block: &'a [u8]) -> Result<Loaded<'a>> {
     let editable = read_knobs(plan, &mut knobs)?;
     knobs.end()?;
 
-    let mut section = block.section(SETTINGS, "settings")?;
-    let settings = plan.settings.resumed(&section.expect_rows(1)?[0])?;
-    section.end()?;
-    let mut section = block.section(CONSTANTS, "constants")?;
-    let constants = section.expect_rows(plan.constants.len())?;
-    section.end()?;
+    let settings = resumed_settings(&plan.settings, read_rows(&mut block, SETTINGS, "settings", 1)?[0])?;
+    let constants = read_rows(&mut block, CONSTANTS, "constants", plan.constants.len())?;
     expect_constants(plan, &editable, &constants)?;
-
-    let mut section = block.section(CONTROL, "control")?;
-    let mut control: Control = section.expect_rows(1)?[0];
-    section.end()?;
+    let mut control: Control = read_rows(&mut block, CONTROL, "control", 1)?[0];
     expect_at_rest(&control)?;
     control.stop = u32::from(settings.stop_at != 0 && control.t >= settings.stop_at);
-    let mut section = block.section(METRIC_STATES, "metric_states")?;
-    let metric_states = section.expect_rows(plan.metrics.len())?;
-    section.end()?;
-    let mut section = block.section(WINDOWS, "windows")?;
-    let windows = section.expect_rows(metrics::window_count(&plan.metrics))?;
-    section.end()?;
+    let metric_states = read_rows(&mut block, METRIC_STATES, "metric_states", plan.metrics.len())?;
+    let windows = read_rows(&mut block, WINDOWS, "windows", metrics::window_count(&plan.metrics))?;
     let mut section = block.section(STATES, "states")?;
     let states = section.bytes(plan.state_ranges().map(|range| range.len()).sum())?;
     section.end()?;
@@ -170,6 +161,29 @@ impl Loaded<'_> {
             rest = others;
         }
     }
+}
+
+/// The rows of the next section, as many as there are in this optimizer.
+fn read_rows<T: Pod>(block: &mut Reader<'_>, tag: Tag, name: &'static str, count: usize) -> Result<Vec<T>> {
+    let mut section = block.section(tag, name)?;
+    let rows: Vec<T> = section.rows()?;
+    section.end()?;
+    if rows.len() != count {
+        let rule = format!("must be {count}, as in this optimizer");
+        return Err(Error::argument(format!("state.{name}.len"), rows.len(), rule));
+    }
+    Ok(rows)
+}
+
+/// The settings in force from now on: what an edit may change is `theirs`. All else must be equal, except the step to stop at,
+/// which is ours.
+fn resumed_settings(ours: &Settings, theirs: Settings) -> Result<Settings> {
+    let expected = Settings { stop_at: theirs.stop_at, ..*ours };
+    if bytemuck::bytes_of(&expected) == bytemuck::bytes_of(&theirs) {
+        return Ok(Settings { stop_at: ours.stop_at, ..theirs });
+    }
+    let rule = format!("must be {expected:?}, what this optimizer was built with");
+    Err(Error::argument("state.settings", format!("{theirs:?}"), rule))
 }
 
 fn read_knobs(plan: &Plan, section: &mut Reader<'_>) -> Result<Editable> {
