@@ -167,11 +167,11 @@ impl Loaded<'_> {
 fn read_rows<T: Pod>(block: &mut Reader<'_>, tag: Tag, name: &'static str, count: usize) -> Result<Vec<T>> {
     let mut section = block.section(tag, name)?;
     let rows: Vec<T> = section.rows()?;
-    section.end()?;
     if rows.len() != count {
         let rule = format!("must be {count}, as in this optimizer");
         return Err(Error::argument(format!("state.{name}.len"), rows.len(), rule));
     }
+    section.end()?;
     Ok(rows)
 }
 

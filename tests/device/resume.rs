@@ -218,6 +218,7 @@ fn a_run_stopped_anywhere_and_resumed_on_either_side_gives_the_bits_of_one_that_
                 for to in [Side::Device, Side::Host] {
                     let run = from.resumed(to, state, 1 + call as usize % 3);
                     assert!(run.state() == *state, "what was loaded is what is read back");
+                    assert_same(&run.seen(), &from.seen(), &format!("loaded before call {call}"));
                     resumed.push((format!("stopped before call {call}, {:?} to {to:?}", from.side), run));
                 }
             }
