@@ -41,7 +41,6 @@ __device__ __forceinline__ void walk(const Step& step, Visit visit) {
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR) update(const Step step) {
-  __shared__ u64 ends[THREADS / WARP];
   const u64 t = load_relaxed(&step.control->t);
   if (!accumulates<Gradients>(step)) {
     if (blockIdx.x == 0) {
@@ -49,7 +48,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR)
       if constexpr (Features::OBSERVES) observe_in_step<THREADS>(step, t + 1);
       evaluate<THREADS>(step, t + 1, load_row(&step.control->progress) + load_row(&step.control->increment));
       if constexpr (Features::TELEMETRY) note_call<THREADS, Gradients>(step, t);
-      if constexpr (Features::STOPS) look_for_end<THREADS>(step, t + 1, ends);
+      if constexpr (Features::STOPS) look_for_end(step, t + 1);
     } else if (!skips<Gradients>(step)) {
       walk(step, [&](const Tensor& tensor, u32 index) {
         // Loaded and computed anew for each chunk: fewer registers are alive in between.
@@ -123,28 +122,25 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR)
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS) prime(const Step step) {
-  __shared__ u64 ends[THREADS / WARP];
   const u64 t = load_relaxed(&step.control->t);
   evaluate<THREADS>(step, t, load_row(&step.control->progress));
-  stop_if_end<THREADS, Features>(step, t, ends);
+  stop_if_end<Features>(step, t);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS) observe(const Observation observation) {
-  __shared__ u64 ends[THREADS / WARP];
   const Step& step = observation.step;
   const u64 t = load_relaxed(&step.control->t);
   observe_all<THREADS>(step, t, metric_of(observation));
   __syncthreads();  // cohorts read the scales of all threads
   evaluate<THREADS>(step, t, load_row(&step.control->progress));
-  stop_if_end<THREADS, Features>(step, t, ends);
+  stop_if_end<Features>(step, t);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS) edit(const Edit edit) {
-  __shared__ u64 ends[THREADS / WARP];
   write_constants<THREADS>(edit);
   if (edit.flags & Edit::evaluate_anew) {
     const u64 t = load_relaxed(&edit.step.control->t);
     evaluate<THREADS>(edit.step, t, load_row(&edit.step.control->progress));
-    stop_if_end<THREADS, Features>(edit.step, t, ends);
+    stop_if_end<Features>(edit.step, t);
   }
 }

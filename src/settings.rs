@@ -32,4 +32,3 @@ pub(crate) struct Settings {
     pub stop_on_plateau: u32,
     pub reserved: u32,
 }
-const _: () = assert!(size_of::<Settings>() == 104);

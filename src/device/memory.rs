@@ -68,16 +68,39 @@ impl Drop for Memory {
 ///
 /// `from` is vouched for as the parameters of a launch are.
 pub(crate) fn read(context: &Context, stream: &Stream, from: u64, to: &mut [u8]) -> Result<()> {
+    read_all(context, stream, &mut [(from, to)])
+}
+
+/// [`read`] for several places, with one wait.
+pub(crate) fn read_all(context: &Context, stream: &Stream, copies: &mut [(u64, &mut [u8])]) -> Result<()> {
     expect_waitable(context, stream)?;
-    if !to.is_empty() {
-        let _relaxed = context.relaxed()?;
+    let _relaxed = context.relaxed()?;
+    let enqueued = copies.iter_mut().filter(|(_, to)| !to.is_empty()).try_for_each(|(from, to)| {
         // SAFETY: `to` is ours until the wait below is over.
-        let copy =
-            unsafe { context.driver().cuMemcpyDtoHAsync_v2(to.as_mut_ptr().cast(), from, to.len(), stream.raw()) };
-        stream.synchronize()?;
-        copy?;
-    }
-    Ok(())
+        unsafe { context.driver().cuMemcpyDtoHAsync_v2(to.as_mut_ptr().cast(), *from, to.len(), stream.raw()) }
+    });
+    let waited = stream.synchronize();
+    enqueued.and(waited)
+}
+
+/// Copies bytes to device addresses, after the work that is on `stream`; what `then` enqueues comes after them. Waits.
+///
+/// Addresses are vouched for as the parameters of a launch are.
+pub(crate) fn write_all(
+    context: &Context,
+    stream: &Stream,
+    copies: &[(u64, &[u8])],
+    then: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    expect_waitable(context, stream)?;
+    let _relaxed = context.relaxed()?;
+    let enqueued = copies.iter().filter(|(_, from)| !from.is_empty()).try_for_each(|(to, from)| {
+        // SAFETY: `from` is borrowed until the wait below is over.
+        unsafe { context.driver().cuMemcpyHtoDAsync_v2(*to, from.as_ptr().cast(), from.len(), stream.raw()) }
+    });
+    let enqueued = enqueued.and_then(|()| then());
+    let waited = stream.synchronize();
+    enqueued.and(waited)
 }
 
 /// Waits for all work on `stream`.
@@ -87,10 +110,10 @@ pub(crate) fn wait(context: &Context, stream: &Stream) -> Result<()> {
 }
 
 /// A wait inside a capture would invalidate the engine's graph, so it is refused before the driver sees it.
-fn expect_waitable(context: &Context, stream: &Stream) -> Result<()> {
+pub(crate) fn expect_waitable(context: &Context, stream: &Stream) -> Result<()> {
     stream.expect_context(context)?;
     if stream.is_capturing()? {
-        return Err(Error::argument("stream", "capturing a graph", "reading waits, which a capture forbids"));
+        return Err(Error::argument("stream", "capturing a graph", "this waits, which a capture forbids"));
     }
     Ok(())
 }

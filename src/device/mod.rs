@@ -44,7 +44,7 @@ pub use compile::Source;
 pub(crate) use compile::compile;
 pub(crate) use context::Context;
 pub use doctor::{CacheFound, DeviceFound, Doctor, NvrtcFound};
-pub(crate) use memory::{Memory, read, wait};
+pub(crate) use memory::{Memory, expect_waitable, read, read_all, wait, write_all};
 pub(crate) use module::{Function, Module};
 pub(crate) use pinned::{Pinned, Readback};
 pub(crate) use setup::Setup;

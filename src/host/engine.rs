@@ -14,7 +14,7 @@ use crate::program::{Clocks, Constants};
 use crate::telemetry::{Header, Layout};
 
 /// 16-byte aligned memory for optimizer state.
-type Window = Record;
+pub(super) type Window = Record;
 
 pub(crate) struct Engine {
     pub(super) plan: Plan,
@@ -29,7 +29,8 @@ pub(crate) struct Engine {
     /// Records of calls; empty without telemetry. A reader on another thread may look at any time.
     ring: Arc<[AtomicU64]>,
     pub(super) handed_in: HandedIn,
-    _state: Vec<Window>,
+    /// The optimizer state of all tensors, at the addresses of the tensor table.
+    pub(super) state: Vec<Window>,
 }
 
 impl Engine {
@@ -47,7 +48,7 @@ impl Engine {
             control: Box::new(Control::new(plan.increment, plan.gradients, &plan.settings)),
             plan,
             handed_in,
-            _state: state,
+            state,
         };
         engine.evaluate(Clocks { t: 0, progress: 0 });
         engine.stop_if_end(0);
@@ -204,7 +205,7 @@ impl std::fmt::Debug for Engine {
 }
 
 /// The device keeps subnormals, so a thread that flushes them would give other bits.
-fn refuse_flushed_subnormals() -> Result<()> {
+pub(super) fn refuse_flushed_subnormals() -> Result<()> {
     let subnormal = std::hint::black_box(f32::from_bits(1 << 20));
     match subnormal * std::hint::black_box(0.5) {
         0.0 => Err(Error::FlushedSubnormals),

@@ -4,7 +4,6 @@ use super::{Engine, memory};
 use crate::plan::layout::Control;
 use crate::plan::{Dtype, Scalar, metrics};
 use crate::program::Clocks;
-use crate::schedule::Metric;
 
 /// Bits of `Control::end`: all rates are below the floor.
 const BELOW: u64 = 1;
@@ -65,8 +64,9 @@ impl Engine {
             end |= BELOW;
         }
         let states = &self.metric_states[half * plan.metrics.len()..];
-        let mut plateaus = plan.metrics.iter().zip(states).filter(|(metric, _)| matches!(metric, Metric::Plateau(_)));
-        if settings.stop_on_plateau != 0 && plateaus.all(|(_, state)| state.at_min != 0) {
+        let mut given_up =
+            plan.metrics.iter().zip(states).filter_map(|(metric, state)| metrics::has_given_up(metric, state));
+        if settings.stop_on_plateau != 0 && given_up.all(|given_up| given_up) {
             end |= GIVEN_UP;
         }
         self.control.end[half] = end;

@@ -1,7 +1,8 @@
 //! The CPU backend: the same tables, the same arithmetic, the same bits as the kernels, on all cores.
 //!
 //! It runs an update at once, where a device would enqueue it. `engine` walks the tables, `edit` writes constants,
-//! `gradients` looks at all gradients first, `metrics` observes and looks for the end, `rules` holds the arithmetic of one element, `memory` the only unsafe code:
+//! `gradients` looks at all gradients first, `metrics` observes and looks for the end, `state` turns what a run changes into a
+//! block of bytes and back, `rules` holds the arithmetic of one element, `memory` the only unsafe code:
 //! views of the caller's memory, and the AVX2 + FMA build of the loops.
 
 mod edit;
@@ -11,5 +12,6 @@ mod gradients;
 mod memory;
 mod metrics;
 mod rules;
+mod state;
 
 pub(crate) use engine::Engine;

@@ -10,8 +10,9 @@ use super::view::{DeviceView, Status};
 use crate::device::{self, Context, Function, Memory, Module, Pinned, Setup, Source, Stream};
 use crate::error::{Error, Result};
 use crate::kernels::{UNIT, Unit};
-use crate::plan::layout::{Control, EditRow, Observation, Partial, Record, Step, TelemetryRow};
-use crate::plan::{HandedIn, Plan, Request, Scalar, metrics};
+use crate::plan::layout::{Control, EditRow, MetricStateRow, Observation, Partial, Record, Step, TelemetryRow};
+use crate::plan::{HandedIn, Plan, Request, Scalar, metrics, state};
+use crate::settings::Settings;
 use crate::telemetry::Layout;
 
 /// Threads of a block; `kernels/update.cu` has the same number.
@@ -32,9 +33,10 @@ pub(super) struct Engine {
     norm: Option<(Function<Step>, u32)>,
     edit: Function<EditRow>,
     observe: Function<Observation>,
+    prime: Function<Step>,
     step: Step,
     grid: u32,
-    /// Without chunks, norm blocks and constants, which only the device needs.
+    /// Without chunks and norm blocks, which only the device needs. Constants are those of the build.
     plan: Plan,
 }
 
@@ -96,19 +98,9 @@ impl Engine {
             }
         };
         setup.finish()?;
-        (plan.chunks, plan.norm_blocks, plan.constants) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Engine {
-            context: context.clone(),
-            update,
-            norm,
-            edit,
-            observe,
-            step,
-            grid,
-            plan,
-            ring,
-            _memory: [state, memory],
-        })
+        (plan.chunks, plan.norm_blocks) = (Vec::new(), Vec::new());
+        let (context, memory) = (context.clone(), [state, memory]);
+        Ok(Engine { context, update, norm, edit, observe, prime, step, grid, plan, ring, _memory: memory })
     }
 
     /// Enqueues one update.
@@ -157,6 +149,57 @@ impl Engine {
         device::read(&self.context, stream, self.step.control, bytemuck::bytes_of_mut(&mut control))?;
         device::read(&self.context, stream, self.step.records, bytemuck::cast_slice_mut(&mut records))?;
         Ok(Status::new(&self.plan, &control, &records))
+    }
+
+    /// Waits for `stream`, then reads the state back, all of it with one wait.
+    pub fn state(&self, stream: &Stream) -> Result<Vec<u8>> {
+        let (plan, step) = (&self.plan, &self.step);
+        let (mut control, mut settings) = (Control::zeroed(), Settings::zeroed());
+        let mut constants = vec![0u64; plan.constants.len()];
+        let mut metric_states = vec![MetricStateRow::zeroed(); 2 * step.metric_count as usize];
+        let mut windows = vec![0.0f64; 2 * step.window_count as usize];
+        let mut memory = vec![0u8; plan.state_bytes as usize];
+        let mut copies = [
+            (step.control, bytemuck::bytes_of_mut(&mut control)),
+            (step.settings, bytemuck::bytes_of_mut(&mut settings)),
+            (step.constants, bytemuck::cast_slice_mut(&mut constants)),
+            (step.metric_states, bytemuck::cast_slice_mut(&mut metric_states)),
+            (step.windows, bytemuck::cast_slice_mut(&mut windows)),
+            (plan.state_base, &mut memory),
+        ];
+        device::read_all(&self.context, stream, &mut copies)?;
+        let metric_states = state::half(&metric_states, control.t).to_vec();
+        let windows = state::half(&windows, control.t).to_vec();
+        let tables = state::Tables { control, settings, constants, metric_states, windows };
+        state::encode(plan, &tables, &memory)
+    }
+
+    /// Checks `block`, then writes all of it and evaluates the step in force anew.
+    pub fn load_state(&mut self, block: &[u8], stream: &Stream) -> Result<()> {
+        device::expect_waitable(&self.context, stream)?;
+        let loaded = state::decode(&self.plan, block)?;
+        let (tables, step) = (&loaded.tables, &self.step);
+        let mut memory = vec![0u8; self.plan.state_bytes as usize];
+        loaded.place_states(&self.plan, &mut memory);
+        let half = |first: u64, len: usize| first + (tables.control.t & 1) * len as u64;
+        let copies: [(u64, &[u8]); 6] = [
+            (step.control, bytemuck::bytes_of(&tables.control)),
+            (step.settings, bytemuck::bytes_of(&tables.settings)),
+            (step.constants, bytemuck::cast_slice(&tables.constants)),
+            (
+                half(step.metric_states, size_of_val(&*tables.metric_states)),
+                bytemuck::cast_slice(&tables.metric_states),
+            ),
+            (half(step.windows, size_of_val(&*tables.windows)), bytemuck::cast_slice(&tables.windows)),
+            (self.plan.state_base, &memory),
+        ];
+        device::write_all(&self.context, stream, &copies, || self.prime.launch(stream, 1, THREADS, step))?;
+        if let (Some(layout), Some(ring)) = (&self.plan.telemetry, &self.ring) {
+            ring.clear(stream)?;
+            layout.restart(tables.control.t + tables.control.skipped);
+        }
+        (self.plan.settings, self.plan.editable) = (tables.settings, loaded.editable);
+        Ok(())
     }
 
     pub fn device_view(&self) -> DeviceView {

@@ -4,6 +4,7 @@ mod builder;
 mod cuda;
 mod edit;
 mod observe;
+mod state;
 mod telemetry;
 mod view;
 

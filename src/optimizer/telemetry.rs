@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Engine, Optimizer};
 use crate::backend::Stream;
@@ -29,9 +29,13 @@ use crate::telemetry::{Layout, Progress, TelemetryColumn, TelemetryRecord};
 /// assert_eq!(rates, [(0, Some(0.5)), (1, Some(0.375)), (2, Some(0.25))]);
 /// # Ok::<(), instep::Error>(())
 /// ```
+///
+/// After [`Optimizer::load_state`] it goes on with the calls that follow the state.
 pub struct TelemetryReader {
     layout: Layout,
     progress: Progress,
+    /// Which of the optimizer's runs that progress is in: another one begins when a state is loaded.
+    run: u64,
     source: Source,
 }
 
@@ -60,6 +64,20 @@ impl Ring {
             Ring::Device(memory) => memory.address(),
         }
     }
+
+    /// Zeroes it, and waits: no step runs.
+    pub(super) fn clear(&self, stream: &device::Stream) -> Result<()> {
+        match self {
+            Ring::Mapped(pinned) => {
+                pinned.words().iter().for_each(|word| word.store(0, Ordering::Relaxed));
+                Ok(())
+            }
+            Ring::Device(memory) => {
+                let zeroes = vec![0u8; memory.len()];
+                device::write_all(memory.context(), stream, &[(memory.address(), &zeroes)], || Ok(()))
+            }
+        }
+    }
 }
 
 impl Optimizer {
@@ -81,7 +99,8 @@ impl Optimizer {
                 }
             },
         };
-        Ok(TelemetryReader { layout: layout.clone(), progress: Progress { next: 0, lost: 0 }, source })
+        let (run, next) = layout.run();
+        Ok(TelemetryReader { layout: layout.clone(), progress: Progress { next, lost: 0 }, run, source })
     }
 }
 
@@ -92,6 +111,7 @@ impl TelemetryReader {
     ///
     /// May be called while a graph is captured. Fails with [`Error::Driver`].
     pub fn poll(&mut self) -> Result<Vec<TelemetryRecord>> {
+        self.follow()?;
         let records = match &mut self.source {
             Source::Host(ring) => take(&self.layout, ring, &mut self.progress),
             Source::Mapped(pinned) => take(&self.layout, pinned.words(), &mut self.progress),
@@ -112,6 +132,7 @@ impl TelemetryReader {
     /// Fails with [`Error::Argument`] for a stream of another device or one that is being captured, and with
     /// [`Error::Driver`].
     pub fn finish(&mut self, stream: &Stream) -> Result<Vec<TelemetryRecord>> {
+        self.follow()?;
         let records = match &mut self.source {
             Source::Host(ring) => {
                 super::expect_host(stream)?;
@@ -130,6 +151,18 @@ impl TelemetryReader {
             }
         };
         Ok(records)
+    }
+
+    /// Where a state was loaded: begins with the run that goes on from it, and drops a copy of the ring from before.
+    fn follow(&mut self) -> Result<()> {
+        let (run, next) = self.layout.run();
+        if run != self.run {
+            (self.run, self.progress.next) = (run, next);
+            if let Source::Device(_, copy) = &mut self.source {
+                copy.wait()?;
+            }
+        }
+        Ok(())
     }
 
     /// How many records were overwritten before they could be read: then the ring is too short for how often it is polled.

@@ -13,7 +13,7 @@ use super::{Plan, now};
 use crate::error::{Error, Result};
 use crate::gradient;
 use crate::optim::Hyperparameter;
-use crate::program::{Knob, Knobs, Program, Real};
+use crate::program::{Count, Knob, Knobs, Program, Real};
 
 /// What is asked for, unchecked.
 #[derive(Debug, Default)]
@@ -67,6 +67,12 @@ impl Source {
             false => Err(path(Error::argument("schedule", "of another structure", "an edit changes constants alone"))),
         }
     }
+
+    /// Whether the constant at `place` of the table is one of its own that may have any value.
+    fn may_resolve(&self, place: u32) -> bool {
+        let Some(own) = place.checked_sub(self.first) else { return false };
+        (own as usize) < self.program.constants.len() && !self.program.root.divides_by(Count(own))
+    }
 }
 
 impl Plan {
@@ -103,6 +109,44 @@ impl Editable {
     pub fn knobs(&self) -> impl Iterator<Item = (&str, Option<Knob>)> {
         let resolved: HashSet<&str> = self.owned.values().map(String::as_str).collect();
         self.knobs.iter().map(move |(name, value)| (name, (!resolved.contains(name)).then_some(value)))
+    }
+
+    /// Names and values of all knobs, in alphabetical order, as the host set them last.
+    pub fn values(&self) -> impl Iterator<Item = (&str, Knob)> {
+        self.knobs.iter()
+    }
+
+    /// Places that the device wrote for itself, with the knob whose `now` it was.
+    pub fn owned(&self) -> &BTreeMap<u32, String> {
+        &self.owned
+    }
+
+    /// Places and bits of the constants of schedules with knobs, as they follow from the knobs' values.
+    pub fn constants(&self) -> impl Iterator<Item = (u32, u64)> {
+        self.sources.iter().flat_map(|source| (source.first..).zip(source.program.constants.iter().copied()))
+    }
+
+    /// What a run knew that had these `values` and in which the device had resolved the places `owned`.
+    pub fn resumed(&self, values: &[(String, Knob)], owned: BTreeMap<u32, String>) -> Result<Editable> {
+        let mut resumed = Editable { owned, ..self.clone() };
+        for (name, value) in values {
+            resumed.knobs.set(name, *value)?;
+        }
+        for source in &mut resumed.sources {
+            source.program = source.lower(&mut resumed.knobs)?;
+        }
+        let resolves = |place: u32, name: &String| {
+            let counts = matches!(resumed.knobs.get(name), Ok(Knob::Count(_)));
+            let mut sources = resumed.sources.iter().filter(|source| source.program.knobs.contains(name));
+            counts && sources.any(|source| source.may_resolve(place))
+        };
+        match resumed.owned.iter().find(|(place, name)| !resolves(**place, name)) {
+            None => Ok(resumed),
+            Some((place, name)) => {
+                let rule = format!("now({name:?}) resolves no such constant");
+                Err(Error::argument("knobs", format!("constant {place}"), rule))
+            }
+        }
     }
 
     fn prepare(&self, request: &Request) -> Result<Prepared> {

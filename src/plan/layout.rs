@@ -56,6 +56,8 @@ impl Control {
     }
 }
 
+const _: () = assert!(size_of::<Settings>() == 104);
+
 /// Elements `index * NORM_BLOCK` and on of one tensor's gradient, the work of one warp of the norm launch.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]

@@ -26,6 +26,14 @@ pub(crate) fn window_count(metrics: &[Metric]) -> usize {
     metrics.iter().map(Metric::window_len).sum()
 }
 
+/// Whether a rule wanted to lower its scale once more and could not; None for one that never gives up.
+pub(crate) fn has_given_up(metric: &Metric, state: &MetricStateRow) -> Option<bool> {
+    match metric {
+        Metric::Plateau(_) => Some(state.at_min != 0),
+        Metric::Greedy(_) => None,
+    }
+}
+
 /// The state after `value` was observed.
 pub(crate) fn observe(metric: &Metric, state: MetricStateRow, window: &mut [f64], value: f64) -> MetricStateRow {
     match metric {

@@ -2,15 +2,19 @@
 //! device: the same tables drive the kernels and the CPU backend. Start at [`Plan::new`].
 //!
 //! `check` holds the rules about tensors, `scalars` lays out schedules, `edit` and `now` turn a change of knobs into writes
-//! to the table of constants, `emit` writes the CUDA text.
+//! to the table of constants, `emit` writes the CUDA text, `state` turns what a run changes into a block of bytes and back,
+//! with `fit` (what must agree) and `block` (the frame).
 
+mod block;
 mod check;
 mod edit;
 pub(crate) mod emit;
+mod fit;
 pub(crate) mod layout;
 pub(crate) mod metrics;
 mod now;
 mod scalars;
+pub(crate) mod state;
 mod tensor;
 
 pub(crate) use edit::{Editable, Request};
@@ -67,8 +71,9 @@ pub(crate) struct Plan {
     pub telemetry: Option<Layout>,
     /// By how much an applied update advances the progress clock.
     pub increment: u64,
-    /// Bytes of state memory, a multiple of 16.
+    /// Bytes of state memory, a multiple of 16, and where it begins: 0 until [`Plan::place_state`] is called.
     pub state_bytes: u64,
+    pub state_base: u64,
 }
 
 impl Plan {
@@ -106,6 +111,7 @@ impl Plan {
             telemetry: None,
             increment,
             state_bytes: 0,
+            state_base: 0,
         };
         plan.lay_out_scalars(groups, lowered);
         for (index, (rule, tensors)) in groups.iter().enumerate() {
@@ -118,6 +124,7 @@ impl Plan {
 
     /// Turns the state offsets of the tensor table into addresses.
     pub fn place_state(&mut self, base: u64) {
+        self.state_base = base;
         for tensor in &mut self.tensors {
             let states = self.variants[tensor.variant as usize].states().len();
             for address in &mut tensor.state[..states] {

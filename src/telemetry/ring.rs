@@ -1,7 +1,7 @@
 //! Records as words, in a ring: the same layout as `kernels/telemetry.cuh`.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{TelemetryColumn, TelemetryRecord};
 
@@ -15,6 +15,15 @@ pub(crate) struct Layout {
     pub columns: Arc<[TelemetryColumn]>,
     /// Where each value stands in a half of the records of cohorts, counted in f32.
     pub sources: Vec<u32>,
+    run: Arc<Mutex<Run>>,
+}
+
+/// A run goes on from a state that was loaded, or from the start: readers must know, since calls then have numbers anew.
+#[derive(Debug, Default)]
+struct Run {
+    number: u64,
+    /// The number of its first call.
+    first: u64,
 }
 
 /// How far a reader is.
@@ -46,7 +55,7 @@ pub(crate) struct Header {
 
 impl Layout {
     pub fn new(records: u32) -> Layout {
-        Layout { records, columns: Arc::new([]), sources: Vec::new() }
+        Layout { records, columns: Arc::new([]), sources: Vec::new(), run: Arc::default() }
     }
 
     /// Adds the hyperparameters of a group, whose first cohort has the record at `cohort`.
@@ -54,6 +63,18 @@ impl Layout {
         let columns = names.iter().map(|name| TelemetryColumn { group, name });
         self.columns = self.columns.iter().copied().chain(columns).collect();
         self.sources.extend((0..names.len()).map(|place| (16 * cohort + place) as u32));
+    }
+
+    /// Another run begins, whose first call is number `first`.
+    pub fn restart(&self, first: u64) {
+        let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
+        *run = Run { number: run.number + 1, first };
+    }
+
+    /// Which run this is, and the number of its first call.
+    pub fn run(&self) -> (u64, u64) {
+        let run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
+        (run.number, run.first)
     }
 
     pub fn words_per_record(&self) -> usize {

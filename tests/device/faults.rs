@@ -97,11 +97,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
         "// what this block found",
     ),
     ("the end is looked for before the last ticket", "__threadfence();  // and is seen", "// and is seen"),
-    (
-        "no barrier before the end is judged",
-        "__syncthreads();  // thread 0 reads what all",
-        "// thread 0 reads what all",
-    ),
+    ("no barrier before the end is judged", "__syncthreads();  // one warp reads", "// one warp reads"),
     ("the end is that of the update that was made", "control->end[~t & 1]", "control->end[t & 1]"),
     ("a warm-up ends training", "armed && (end & End::below)", "end & End::below"),
     ("no barrier before the step observes", "__syncthreads();  // windows were", "// windows were"),

@@ -15,6 +15,7 @@ mod lowest_bits;
 mod metrics;
 mod protocol;
 mod refusals;
+mod resume;
 mod rig;
 mod schedules;
 mod telemetry;

@@ -10,3 +10,4 @@ mod host;
 mod layering;
 mod owned;
 mod random_schedules;
+mod state;

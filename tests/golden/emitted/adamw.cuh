@@ -28,6 +28,7 @@ __device__ __forceinline__ double run_program(u32 program, const u64* c, u64 t, 
 
 using Variant0 = Adam<Decay::decoupled, Direction::minimize>;
 using Gradients = GradientOptions<Norm::none, Clip::none, Factor::none, false, false, false, false>;
+struct Features { static constexpr bool OBSERVES = false, STOPS = false, TELEMETRY = false; };
 
 __device__ __forceinline__ Record resolve_variant(u32 variant, const double* h, u64 updates) {
   return Variant0::resolve(h, updates);

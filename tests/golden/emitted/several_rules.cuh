@@ -27,6 +27,7 @@ using Variant2 = Sgd<Momentum::none, Decay::none, Direction::minimize>;
 using Variant3 = Sgd<Momentum::heavy, Decay::coupled, Direction::minimize>;
 using Variant4 = Sgd<Momentum::nesterov, Decay::none, Direction::maximize>;
 using Gradients = GradientOptions<Norm::none, Clip::none, Factor::none, false, false, false, false>;
+struct Features { static constexpr bool OBSERVES = false, STOPS = false, TELEMETRY = false; };
 
 __device__ __forceinline__ Record resolve_variant(u32 variant, const double* h, u64 updates) {
   switch (variant) {

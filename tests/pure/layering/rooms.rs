@@ -5,20 +5,37 @@ use std::collections::BTreeSet;
 use super::{files, none, root};
 
 /// A room and the rooms that it may know. A room is a folder or a file of `src/`; it knows itself.
-const ROOMS: [(&str, &[&str]); 11] = [
+const ROOMS: [(&str, &[&str]); 14] = [
     ("error", &[]),
     ("schedule", &["error"]),
     ("program", &["error", "schedule"]),
     ("optim", &["error", "schedule", "program"]),
-    ("gradient", &["error"]),
-    ("plan", &["error", "gradient", "schedule", "program", "optim"]),
-    ("host", &["error", "gradient", "program", "optim", "plan"]),
+    ("settings", &[]),
+    ("gradient", &["error", "settings"]),
+    ("telemetry", &["error"]),
+    ("features", &["error", "schedule", "settings", "telemetry"]),
+    ("plan", &["error", "settings", "gradient", "telemetry", "features", "schedule", "program", "optim"]),
+    ("host", &["error", "gradient", "telemetry", "program", "optim", "plan"]),
     ("device", &["error"]),
     ("kernels", &["plan"]),
     ("backend", &["error", "device"]),
     (
         "optimizer",
-        &["error", "schedule", "program", "optim", "plan", "host", "device", "kernels", "backend", "gradient"],
+        &[
+            "error",
+            "settings",
+            "schedule",
+            "program",
+            "optim",
+            "plan",
+            "host",
+            "device",
+            "kernels",
+            "backend",
+            "gradient",
+            "telemetry",
+            "features",
+        ],
     ),
 ];
 

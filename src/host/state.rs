@@ -1,0 +1,44 @@
+//! The state as one block, on the CPU: the tables and the memory are at hand, so nothing is read back.
+
+use std::sync::atomic::Ordering;
+
+use super::Engine;
+use super::engine::refuse_flushed_subnormals;
+use crate::error::Result;
+use crate::plan::state::{self, Tables};
+use crate::program::Clocks;
+
+impl Engine {
+    pub fn state(&self) -> Result<Vec<u8>> {
+        let t = self.control.t;
+        let tables = Tables {
+            control: *self.control,
+            settings: self.plan.settings,
+            constants: self.plan.constants.clone(),
+            metric_states: state::half(&self.metric_states, t).to_vec(),
+            windows: state::half(&self.windows, t).to_vec(),
+        };
+        state::encode(&self.plan, &tables, bytemuck::cast_slice(&self.state))
+    }
+
+    /// Checks `block`, then takes all of it and evaluates the step in force anew.
+    pub fn load_state(&mut self, block: &[u8]) -> Result<()> {
+        refuse_flushed_subnormals()?;
+        let loaded = state::decode(&self.plan, block)?;
+        loaded.place_states(&self.plan, bytemuck::cast_slice_mut(&mut self.state));
+        let Tables { control, settings, constants, metric_states, windows } = loaded.tables;
+        let half = (control.t & 1) as usize;
+        // The control block is written where it is: `device_view` gave its address.
+        *self.control = control;
+        self.metric_states[half * metric_states.len()..][..metric_states.len()].copy_from_slice(&metric_states);
+        self.windows[half * windows.len()..][..windows.len()].copy_from_slice(&windows);
+        (self.plan.settings, self.plan.constants, self.plan.editable) = (settings, constants, loaded.editable);
+        self.evaluate(Clocks { t: control.t, progress: control.progress });
+        self.stop_if_end(control.t);
+        self.ring().iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        if let Some(layout) = &self.plan.telemetry {
+            layout.restart(control.t + control.skipped);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,77 @@
+//! The state of a run, to be kept and to be gone on from.
+
+use super::{Engine, Optimizer, expect_host};
+use crate::backend::Stream;
+use crate::error::Result;
+
+impl Optimizer {
+    /// The state of the run as one block of bytes, for [`Optimizer::load_state`]: a run that goes on from there continues bit
+    /// for bit. Waits for `stream`, then reads the device once.
+    ///
+    /// In it are the clocks and counters, the loss scale and its growth, calls that only accumulated, the values of knobs and
+    /// what [`now`](crate::Edit::now) resolved, what metric rules remember, and every tensor's optimizer state. Not in it are
+    /// parameters and gradients, which are the engine's own: it keeps the parameters itself, and in the middle of an
+    /// accumulation the gradients too. The block holds no address and is the same on every device and on the host, as long
+    /// as nothing steps on another stream.
+    ///
+    /// Its size is that of the optimizer state and some bytes per tensor. While it is made, memory for one copy more of the
+    /// optimizer state is in use on the host.
+    ///
+    /// Fails with [`Error::Argument`](crate::Error::Argument) for a stream of another device or context, or one that is being
+    /// captured.
+    ///
+    /// ```
+    /// use instep::{Device, Momentum, Optimizer, Schedule, Sgd, Stream, Tensor};
+    ///
+    /// let build = |param: &mut [f32], grad: &[f32]| {
+    ///     // SAFETY: both outlive the optimizer, and nothing else touches them while a step runs.
+    ///     let weight = unsafe { Tensor::f32(param.as_mut_ptr() as u64, grad.as_ptr() as u64, 2) };
+    ///     let rule = Sgd::new(Schedule::linear(0.0, 1.0).over(8)).momentum(Momentum::Heavy, 0.5);
+    ///     Optimizer::builder(&Device::host()).group(rule, &[weight]).build()
+    /// };
+    /// let (mut param, grad, stream) = (vec![1.0f32; 2], vec![0.5f32; 2], Stream::host());
+    /// let mut opt = build(&mut param, &grad)?;
+    /// (0..3).try_for_each(|_| opt.step(&stream))?;
+    /// let (state, mut copy) = (opt.state(&stream)?, param.clone());
+    ///
+    /// let mut resumed = build(&mut copy, &grad)?;
+    /// resumed.load_state(&state, &stream)?;
+    /// opt.step(&stream)?;
+    /// resumed.step(&stream)?;
+    /// assert_eq!((param, resumed.status(&stream)?.t), (copy, 4));
+    /// # Ok::<(), instep::Error>(())
+    /// ```
+    pub fn state(&self, stream: &Stream) -> Result<Vec<u8>> {
+        match &self.0 {
+            Engine::Cuda(engine) => engine.state(stream.cuda()?),
+            Engine::Host(engine) => {
+                expect_host(stream)?;
+                engine.state()
+            }
+        }
+    }
+
+    /// Goes on from `bytes`, which [`Optimizer::state`] gave: of this optimizer or of another one, on any device, that was
+    /// built alike. Waits for `stream`. Addresses stay, so captured steps need no new capture; their replays go on from there.
+    ///
+    /// Built alike means the same groups in their order, with the same rules, schedules, metric rules, names and lengths of
+    /// tensors, and the same options of gradients. Free are addresses, default values of knobs and the increment of the
+    /// progress clock (those of the block are in force from now on), what the step observes by itself, telemetry, and when to
+    /// stop: a flag that [`stop_at`](crate::OptimizerBuilder::stop_at) raised follows anew. A schedule that shall change
+    /// needs a [`knob`](crate::knob), to be edited after this call. Of the two addresses in
+    /// [`DeviceView::scalars`](crate::DeviceView::scalars), the one of the last update is meaningless until the next update.
+    ///
+    /// All of `bytes` is checked first, by a checksum too, and anything that is damaged or that does not fit is an
+    /// [`Error::Argument`](crate::Error::Argument) with its place, such as `state.groups[1].tensors[3].len`; so is a stream of
+    /// another device or context or one that is being captured. Nothing is changed then. After an
+    /// [`Error::Driver`](crate::Error::Driver) the state is that of neither run. The checksum finds damage, not forgery.
+    pub fn load_state(&mut self, bytes: &[u8], stream: &Stream) -> Result<()> {
+        match &mut self.0 {
+            Engine::Cuda(engine) => engine.load_state(bytes, stream.cuda()?),
+            Engine::Host(engine) => {
+                expect_host(stream)?;
+                engine.load_state(bytes)
+            }
+        }
+    }
+}

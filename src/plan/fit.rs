@@ -1,0 +1,136 @@
+//! What of a state block must be as in the optimizer that loads it: rules, structures of schedules, metric rules, tensors,
+//! knobs. Said once, in [`describe`]: a [`Writer`] notes it and a [`Reader`] compares it, fact by fact, in one order.
+
+use bytemuck::Pod;
+use sha2::{Digest, Sha256};
+
+use super::block::{Reader, Writer};
+use super::layout::MetricRow;
+use super::{Plan, metrics};
+use crate::error::{Error, Result};
+use crate::program::{self, Knob};
+
+/// Takes facts. `path` is the place that an error names, and `what` says what stands there.
+pub(super) trait Facts {
+    fn number(&mut self, ours: u64, path: impl Fn() -> String, what: &str) -> Result<()>;
+    fn text(&mut self, ours: &str, path: impl Fn() -> String, what: &str) -> Result<()>;
+    fn rows<T: Pod + std::fmt::Debug>(&mut self, ours: &[T], path: impl Fn() -> String, what: &str) -> Result<()>;
+}
+
+impl Facts for Writer {
+    fn number(&mut self, ours: u64, _: impl Fn() -> String, _: &str) -> Result<()> {
+        Writer::number(self, ours);
+        Ok(())
+    }
+
+    fn text(&mut self, ours: &str, _: impl Fn() -> String, _: &str) -> Result<()> {
+        Writer::text(self, ours);
+        Ok(())
+    }
+
+    fn rows<T: Pod + std::fmt::Debug>(&mut self, ours: &[T], _: impl Fn() -> String, _: &str) -> Result<()> {
+        Writer::rows(self, ours);
+        Ok(())
+    }
+}
+
+impl Facts for Reader<'_> {
+    fn number(&mut self, ours: u64, path: impl Fn() -> String, what: &str) -> Result<()> {
+        match Reader::number(self)? {
+            theirs if theirs == ours => Ok(()),
+            theirs => Err(differs(path(), theirs, ours, what)),
+        }
+    }
+
+    fn text(&mut self, ours: &str, path: impl Fn() -> String, what: &str) -> Result<()> {
+        match Reader::text(self)? {
+            theirs if theirs == ours => Ok(()),
+            theirs => Err(differs(path(), format!("{theirs:?}"), format!("{ours:?}"), what)),
+        }
+    }
+
+    fn rows<T: Pod + std::fmt::Debug>(&mut self, ours: &[T], path: impl Fn() -> String, what: &str) -> Result<()> {
+        let theirs = Reader::rows::<T>(self)?;
+        // By their bits, so that a NaN equals itself.
+        match bytemuck::cast_slice::<T, u8>(&theirs) == bytemuck::cast_slice::<T, u8>(ours) {
+            true => Ok(()),
+            false => Err(differs(path(), format!("{theirs:?}"), format!("{ours:?}"), what)),
+        }
+    }
+}
+
+fn differs(path: String, theirs: impl std::fmt::Display, ours: impl std::fmt::Display, what: &str) -> Error {
+    Error::argument(format!("state.{path}"), theirs, format!("must be {ours}, {what}"))
+}
+
+/// Visits every fact about `plan`, group by group.
+pub(super) fn describe(plan: &Plan, facts: &mut impl Facts) -> Result<()> {
+    facts.number(plan.groups.len() as u64, || "groups.len".to_owned(), "the number of groups")?;
+    let (schedules, metric_rows) = (schedules(plan), metrics::rows(&plan.metrics));
+    let mut first = 0;
+    for (g, group) in plan.groups.iter().enumerate() {
+        let variant = plan.variants[group.variant as usize];
+        facts.text(&variant.cuda_type(), || format!("groups[{g}].rule"), "the group's rule")?;
+        for (name, scalar) in variant.hyperparameters().iter().zip(group.scalar) {
+            facts.text(
+                &schedules[scalar as usize],
+                || format!("groups[{g}].{name}"),
+                "the structure of its schedule",
+            )?;
+        }
+        let metric: &[MetricRow] = match group.metric {
+            0 => &[],
+            place => &metric_rows[place as usize - 1..place as usize],
+        };
+        facts.rows(metric, || format!("groups[{g}].metric"), "the group's metric rule")?;
+
+        let count = plan.tensors[first..].iter().take_while(|row| plan.cohorts[row.cohort as usize].group == g as u32);
+        let count = count.count();
+        facts.number(count as u64, || format!("groups[{g}].tensors.len"), "the number of the group's tensors")?;
+        for i in 0..count {
+            let (row, path) = (&plan.tensors[first + i], |field| format!("groups[{g}].tensors[{i}].{field}"));
+            facts.text(&plan.names[first + i], || path("name"), "the tensor's name")?;
+            facts.number(row.len, || path("len"), "the tensor's length")?;
+            let updates = plan.cohorts[row.cohort as usize].base;
+            facts.number(updates, || path("updates"), "what the tensor was registered with")?;
+        }
+        first += count;
+    }
+    facts.text(&plan.gradients.cuda_type(), || "gradients".to_owned(), "what is done with gradients")?;
+    facts.number(plan.editable.values().count() as u64, || "knobs.len".to_owned(), "the number of knobs")?;
+    for (i, (name, value)) in plan.editable.values().enumerate() {
+        facts.text(name, || format!("knobs[{i}].name"), "the next knob in alphabetical order")?;
+        let kind = if matches!(value, Knob::Real(_)) { "knob" } else { "knob_steps" };
+        facts.text(kind, || format!("knobs[{i}].kind"), "the kind of the knob")?;
+    }
+    Ok(())
+}
+
+/// For each scalar, what its schedule is made of, without constants, and whose it is. The text that is compiled is the
+/// best witness of a structure; a part of its digest is short.
+fn schedules(plan: &Plan) -> Vec<String> {
+    let digest = |node| {
+        let digest = Sha256::digest(program::emit::emit(0, node));
+        digest[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let digests: Vec<String> = plan.programs.iter().map(digest).collect();
+    let mut schedules = Vec::with_capacity(plan.scalars.len());
+    for bundle in &plan.bundles {
+        let scalars = bundle.first..bundle.first + bundle.count;
+        schedules.extend(scalars.map(|scalar| {
+            // Two hyperparameters share a scalar if their schedules are one.
+            let owner = owner(plan, scalar).unwrap_or_default();
+            format!("schedule {} of {owner}", digests[bundle.program as usize])
+        }));
+    }
+    schedules
+}
+
+/// The first hyperparameter that is scalar `scalar`, e.g. `groups[1].lr`.
+pub(super) fn owner(plan: &Plan, scalar: u32) -> Option<String> {
+    plan.groups.iter().enumerate().find_map(|(g, group)| {
+        let names = plan.variants[group.variant as usize].hyperparameters();
+        let (name, _) = names.iter().zip(group.scalar).find(|(_, place)| *place == scalar)?;
+        Some(format!("groups[{g}].{name}"))
+    })
+}

@@ -1,0 +1,297 @@
+//! The state block: what does not fit or is damaged is refused with its place, and changes nothing.
+
+use instep::{
+    Accumulate, AdamW, Clip, Device, Error, Greedy, LossScale, Momentum, NonFinite, Optimizer, OptimizerBuilder,
+    Plateau, Schedule, Sgd, Stream, Tensor, knob, knob_steps, reached,
+};
+use proptest::prelude::*;
+use sha2::{Digest, Sha256};
+
+use crate::owned::{Pair, Values};
+
+fn pairs() -> Vec<Pair> {
+    let pair =
+        |len: usize| Pair { param: Values::new(&vec![1.0; len], len % 4), grad: Values::new(&vec![0.5; len], 1) };
+    [5, 1, 9, 4].map(pair).into()
+}
+
+fn lr() -> Schedule {
+    let stable = Schedule::constant(knob("peak_lr", 0.1)).over(knob_steps("stable_steps", 50));
+    stable.then(Schedule::cosine(reached(), 0.0).over(8))
+}
+
+fn adam() -> AdamW {
+    AdamW::new(lr()).metric(Plateau::new().patience(1))
+}
+
+fn sgd() -> Sgd {
+    Sgd::new(Schedule::linear(0.5, 0.1).over(9)).momentum(Momentum::Heavy, 0.9).metric(Greedy::new().smooth(3))
+}
+
+fn options(builder: OptimizerBuilder) -> OptimizerBuilder {
+    builder.clip(Clip::torch_norm(1.0)).loss_scale(LossScale::dynamic().interval(3)).accumulate(Accumulate::mean(2))
+}
+
+/// Two groups of two tensors.
+fn build(pairs: &[Pair]) -> Optimizer {
+    let tensors: Vec<Tensor> = pairs.iter().map(Pair::tensor).collect();
+    let builder = options(Optimizer::builder(&Device::host()));
+    builder.group(adam(), &tensors[..2]).group(sgd(), &tensors[2..]).build().unwrap()
+}
+
+/// After seven calls, the fourth update begun, and a boundary set to now.
+fn stopped(pairs: &[Pair]) -> Optimizer {
+    let mut opt = build(pairs);
+    for call in 0..7 {
+        // SAFETY: a value has no address.
+        unsafe { opt.observe(1.0 + f64::from(call % 3), &Stream::host()) }.unwrap();
+        opt.step(&Stream::host()).unwrap();
+    }
+    opt.edit().set("peak_lr", 0.2).apply(&Stream::host()).unwrap();
+    opt.edit().now("stable_steps").apply(&Stream::host()).unwrap();
+    opt
+}
+
+fn state(opt: &Optimizer) -> Vec<u8> {
+    opt.state(&Stream::host()).unwrap()
+}
+
+/// The argument, the value and the rule of the refusal, which must have changed nothing.
+#[track_caller]
+fn refused(opt: &mut Optimizer, bytes: &[u8]) -> (String, String, String) {
+    let seen = |opt: &Optimizer| {
+        let knobs: Vec<_> = opt.knobs().map(|(name, value)| (name.to_owned(), value)).collect();
+        (state(opt), opt.status(&Stream::host()).unwrap(), knobs)
+    };
+    let before = seen(opt);
+    match opt.load_state(bytes, &Stream::host()) {
+        Err(Error::Argument { argument, value, rule }) => {
+            assert!(seen(opt) == before, "{argument} is refused, but something changed");
+            (argument, value, rule)
+        }
+        other => panic!("not refused as an argument: {other:?}"),
+    }
+}
+
+/// The checksum of a block that was changed, made right again.
+fn sealed(mut block: Vec<u8>) -> Vec<u8> {
+    let content = block.len() - 32;
+    let checksum = Sha256::digest(&block[..content]);
+    block[content..].copy_from_slice(&checksum);
+    block
+}
+
+/// Where the content of section `tag` begins.
+fn section(block: &[u8], tag: &str) -> usize {
+    let mut at = 12;
+    loop {
+        let content = at + 12;
+        if &block[at..at + 4] == tag.as_bytes() {
+            return content;
+        }
+        at = content + u64::from_le_bytes(block[at + 4..content].try_into().unwrap()) as usize;
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_named_with_both_values() {
+    let ours = pairs();
+    let block = state(&stopped(&ours));
+    let tensors: Vec<Tensor> = ours.iter().map(Pair::tensor).collect();
+    let other = Pair::new(&[1.0; 6], &[1.0; 6]);
+    let with = |groups: &dyn Fn(OptimizerBuilder) -> OptimizerBuilder| {
+        groups(options(Optimizer::builder(&Device::host()))).build().unwrap()
+    };
+    let (a, b) = (&tensors[..2], &tensors[2..]);
+    let longer = [tensors[0].clone(), other.tensor()];
+    let renamed = [tensors[2].clone().name("head"), tensors[3].clone()];
+    let older = [tensors[2].clone(), tensors[3].clone().updates(5)];
+    let peak = || Schedule::constant(knob("peak_lr", 0.1));
+    let end = || Schedule::cosine(reached(), 0.0);
+    let cases: Vec<(&str, &str, &str, Optimizer)> = vec![
+        ("groups.len", "2", "must be 1, the number of groups", with(&|x| x.group(adam(), a))),
+        ("groups[0].rule", "Adam<", "must be \"Sgd<", with(&|x| x.group(sgd(), a).group(adam(), b))),
+        (
+            "groups[1].lr",
+            "schedule ",
+            "the structure of its schedule",
+            with(&|x| x.group(adam(), a).group(Sgd::new(0.5).momentum(Momentum::Heavy, 0.9), b)),
+        ),
+        (
+            "groups[1].metric",
+            "patience",
+            "must be [], the group's metric rule",
+            with(&|x| {
+                let lr = Schedule::linear(0.5, 0.1).over(9);
+                x.group(adam(), a).group(Sgd::new(lr).momentum(Momentum::Heavy, 0.9), b)
+            }),
+        ),
+        ("groups[0].metric", "patience: 1", "patience: 2", {
+            with(&|x| x.group(AdamW::new(lr()).metric(Plateau::new().patience(2)), a).group(sgd(), b))
+        }),
+        ("groups[1].tensors.len", "2", "must be 1", with(&|x| x.group(adam(), a).group(sgd(), &b[..1]))),
+        ("groups[0].tensors[1].len", "1", "must be 6, the tensor's length", {
+            with(&|x| x.group(adam(), &longer).group(sgd(), b))
+        }),
+        ("groups[1].tensors[0].name", "\"1.0\"", "must be \"head\"", {
+            with(&|x| x.group(adam(), a).group(sgd(), &renamed))
+        }),
+        ("groups[1].tensors[1].updates", "0", "must be 5", with(&|x| x.group(adam(), a).group(sgd(), &older))),
+        ("gradients", "true", "must be", {
+            let plain = Optimizer::builder(&Device::host()).clip(Clip::torch_norm(1.0));
+            plain.group(adam(), a).group(sgd(), b).build().unwrap()
+        }),
+        ("settings", "max_norm: 1.0", "max_norm: 2.0", {
+            with(&|x| x.clip(Clip::torch_norm(2.0)).group(adam(), a).group(sgd(), b))
+        }),
+        ("knobs[1].name", "\"stable_steps\"", "must be \"steps\"", {
+            let lr = peak().over(knob_steps("steps", 50)).then(end().over(8));
+            with(&|x| x.group(AdamW::new(lr.clone()).metric(Plateau::new().patience(1)), a).group(sgd(), b))
+        }),
+        ("knobs.len", "2", "must be 1", {
+            let lr = peak().over(50).then(end().over(8));
+            with(&|x| x.group(AdamW::new(lr.clone()).metric(Plateau::new().patience(1)), a).group(sgd(), b))
+        }),
+        ("groups[0].weight_decay.constants[0]", "1e-2", "must be 2e-2, as in this optimizer's schedule", {
+            with(&|x| x.group(adam().weight_decay(0.02), a).group(sgd(), b))
+        }),
+        ("groups[1].lr.constants[2]", "9", "must be 10, as in this optimizer's schedule", {
+            let rule = Sgd::new(Schedule::linear(0.5, 0.1).over(10)).momentum(Momentum::Heavy, 0.9);
+            with(&|x| x.group(adam(), a).group(rule.clone().metric(Greedy::new().smooth(3)), b))
+        }),
+    ];
+    for (place, theirs, rule, mut opt) in cases {
+        let error = refused(&mut opt, &block);
+        assert_eq!(error.0, format!("state.{place}"), "{error:?}");
+        assert!(error.1.contains(theirs) && error.2.contains(rule), "{place}: {error:?}");
+    }
+    // And it fits where all is alike, whatever was edited there, and whatever the defaults of the knobs are.
+    let mut edited = stopped(&ours);
+    edited
+        .edit()
+        .set("peak_lr", 0.7)
+        .set_steps("stable_steps", 3)
+        .progress_increment(9)
+        .apply(&Stream::host())
+        .unwrap();
+    edited.load_state(&block, &Stream::host()).unwrap();
+    assert!(state(&edited) == block);
+    let lr = Schedule::constant(knob("peak_lr", 3.0)).over(knob_steps("stable_steps", 7)).then(end().over(8));
+    let rule = AdamW::new(lr).metric(Plateau::new().patience(1));
+    let mut other_defaults = with(&|x| x.group(rule.clone(), a).group(sgd(), b));
+    other_defaults.load_state(&block, &Stream::host()).unwrap();
+    assert!(state(&other_defaults) == block);
+}
+
+#[test]
+fn a_run_that_came_to_its_end_can_be_resumed_with_another_end() {
+    let pair = Pair::small();
+    let build = |end| {
+        let builder = Optimizer::builder(&Device::host()).non_finite(NonFinite::Skip).stop_at(end);
+        builder.group(Sgd::new(0.1), &[pair.tensor()]).build().unwrap()
+    };
+    let mut first = build(3);
+    (0..3).for_each(|_| first.step(&Stream::host()).unwrap());
+    assert!(first.status(&Stream::host()).unwrap().stop);
+    let mut longer = build(5);
+    longer.load_state(&state(&first), &Stream::host()).unwrap();
+    let stops: Vec<bool> = (0..3)
+        .map(|_| {
+            let stop = longer.status(&Stream::host()).unwrap().stop;
+            longer.step(&Stream::host()).unwrap();
+            stop
+        })
+        .collect();
+    assert_eq!(stops, [false, false, true]);
+}
+
+#[test]
+fn what_is_no_block_of_this_version_is_refused_by_its_head() {
+    let pairs = pairs();
+    let (mut opt, block) = (build(&pairs), state(&stopped(&pairs)));
+    assert_eq!(refused(&mut opt, &[]).0, "state");
+    assert_eq!(refused(&mut opt, &block[..43]).1, "43 bytes");
+    assert_eq!(refused(&mut opt, &vec![0; 5_000]).0, "state.magic");
+    let mut newer = block.clone();
+    newer[8] = 2;
+    let (argument, value, rule) = refused(&mut opt, &sealed(newer));
+    assert_eq!((&*argument, &*value, &*rule), ("state.version", "2", "must be 1, which this crate reads"));
+    let mut longer = block.clone();
+    longer.push(0);
+    assert_eq!(refused(&mut opt, &longer).0, "state.checksum");
+}
+
+#[test]
+fn what_a_right_checksum_does_not_excuse() {
+    let pairs = pairs();
+    let (mut opt, block) = (build(&pairs), state(&stopped(&pairs)));
+    let mut changed = |tag: &str, offset: isize, value: u64| {
+        let mut block = block.clone();
+        let at = section(&block, tag).checked_add_signed(offset).unwrap();
+        block[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        refused(&mut opt, &sealed(block))
+    };
+    // Rows begin with their size and their number.
+    assert_eq!(changed("ctrl", 0, 136).0, "state.control.size");
+    assert_eq!(changed("ctrl", 8, 0).0, "state.control.len");
+    assert_eq!(changed("metr", 8, 1).0, "state.metric_states.len");
+    assert_eq!(changed("wind", 8, u64::MAX).0, "state.windows");
+    // Before a section's content come its tag and its length.
+    let states = ((5 + 1) * 2 + 9 + 4) * 4;
+    assert_eq!(changed("stat", -8, states - 4).0, "state.states");
+    assert_eq!(changed("stat", -8, states + 4).0, "state.sections");
+    assert_eq!(changed("wind", -8, 0).0, "state.windows");
+    assert_eq!(changed("ctrl", -12, 0).0, "state.sections");
+    let tickets = std::mem::offset_of!(Head, tickets) as isize;
+    assert_eq!(changed("ctrl", 16 + tickets, 1).0, "state.control.ticket");
+    assert_eq!(changed("ctrl", 16 + tickets, 1 << 32).0, "state.control.norm_ticket");
+    // A knob's value that breaks a rule of the schedule: -1 for peak_lr.
+    let (argument, _, rule) = changed("knob", 0, (-1.0f64).to_bits());
+    assert_eq!((&*argument, &*rule), ("state.groups[0].lr", "must not be negative at any step"));
+    // Constants that the device resolved for itself: their number, and for each its place and its knob.
+    assert_eq!(changed("knob", 16, 1).0, "state.knobs", "one is left over");
+    assert_eq!(changed("knob", 16, u64::MAX).0, "state.knobs", "there are not as many");
+    assert_eq!(changed("knob", 24, 1_000).0, "state.knobs", "a constant that is not there");
+    assert_eq!(changed("knob", 32, 2).0, "state.knobs", "a knob that is not there");
+    assert_eq!(changed("knob", 32, 0).0, "state.knobs", "peak_lr, which is no count of steps");
+}
+
+/// How the row of control begins.
+#[repr(C)]
+struct Head {
+    clocks: [u64; 4],
+    tickets: [u32; 2],
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_changed_byte_and_any_cut_is_refused_and_changes_nothing(at: prop::sample::Index, by in 1..=255u8, cut: bool) {
+        let pairs = pairs();
+        let mut opt = stopped(&pairs);
+        let mut block = state(&opt);
+        opt.step(&Stream::host()).unwrap();
+        let at = at.index(block.len());
+        if cut { block.truncate(at) } else { block[at] ^= by }
+        let (argument, ..) = refused(&mut opt, &block);
+        prop_assert!(argument.starts_with("state"));
+    }
+
+    /// A wrong block with a right checksum is loaded as a whole or refused as a whole, and panics neither way.
+    #[test]
+    fn a_forged_block_does_not_panic(at: prop::sample::Index, by in 1..=255u8, cut in 0..64usize) {
+        let pairs = pairs();
+        let mut opt = build(&pairs);
+        let mut block = state(&stopped(&pairs));
+        let content = block.len() - 32;
+        block[at.index(content)] ^= by;
+        if cut < 32 {
+            block.drain(content - cut..content);
+        }
+        let block = sealed(block);
+        if opt.load_state(&block, &Stream::host()).is_err() {
+            refused(&mut opt, &block);
+        }
+    }
+}
