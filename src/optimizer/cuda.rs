@@ -1,15 +1,16 @@
 //! One optimizer on a CUDA device: its tables and state in device memory, its kernels, and the launch of a step.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytemuck::{NoUninit, Zeroable};
 
+use super::condition::{self, StopCondition};
 use super::observe::{Observed, no_metric};
 use super::view::{DeviceView, Status};
 use crate::device::{self, Context, Function, Memory, Module, Setup, Source, Stream};
 use crate::error::{Error, Result};
 use crate::kernels::{UNIT, Unit};
-use crate::plan::layout::{Control, EditRow, Observation, Partial, Record, Step};
+use crate::plan::layout::{Condition, Control, EditRow, Observation, Partial, Record, Step};
 use crate::plan::{HandedIn, Plan, Request, Scalar, metrics};
 
 /// Threads of a block; `kernels/update.cu` has the same number.
@@ -19,9 +20,8 @@ const WARPS: u32 = THREADS / 32;
 
 #[derive(Debug)]
 pub(super) struct Engine {
-    /// Holds the memory that `step` and the tensor table point to. First, since freeing it waits for steps that still run,
-    /// which the kernels below must outlive.
-    _memory: [Memory; 2],
+    /// First: see there.
+    resident: Arc<Resident>,
     context: Arc<Context>,
     update: Function<Step>,
     /// The norm launch and its grid, if there is one.
@@ -32,6 +32,17 @@ pub(super) struct Engine {
     grid: u32,
     /// Without chunks, norm blocks and constants, which only the device needs.
     plan: Plan,
+}
+
+/// What enqueued and captured launches need on the device, shared with whoever enqueues some besides the engine.
+#[derive(Debug)]
+pub(super) struct Resident {
+    /// What `step` and the tensor table point to. First, since freeing it waits for launches that still run, which the
+    /// kernels below must outlive.
+    _memory: [Memory; 2],
+    _update: Arc<Module>,
+    /// Loaded when it is first asked for.
+    pub condition: OnceLock<Function<Condition>>,
 }
 
 impl Engine {
@@ -91,7 +102,9 @@ impl Engine {
         };
         setup.finish()?;
         (plan.chunks, plan.norm_blocks, plan.constants) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Engine { context: context.clone(), update, norm, edit, observe, step, grid, plan, _memory: [state, memory] })
+        let resident = Resident { _memory: [state, memory], _update: module, condition: OnceLock::new() };
+        let (context, resident) = (context.clone(), Arc::new(resident));
+        Ok(Engine { resident, context, update, norm, edit, observe, step, grid, plan })
     }
 
     /// Enqueues one update.
@@ -131,6 +144,12 @@ impl Engine {
         }
         self.plan.editable = prepared.after;
         Ok(())
+    }
+
+    /// The stop flag as a condition. Compiles and loads its kernel at the first call.
+    pub fn stop_condition(&self) -> Result<StopCondition> {
+        condition::expect_end(self.plan.settings.stop_at)?;
+        StopCondition::new(&self.context, &self.resident, self.step.control)
     }
 
     /// Waits for `stream`, then reads counters and scalars.
