@@ -2,6 +2,7 @@
 
 mod bits;
 mod closed_loop;
+mod conditions;
 mod edits;
 mod faults;
 #[cfg(feature = "serde")]
@@ -18,3 +19,5 @@ mod rig;
 mod schedules;
 mod twins;
 mod values;
+#[path = "../../examples/digits/while_loop.rs"]
+mod while_loop;
