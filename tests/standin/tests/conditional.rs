@@ -72,9 +72,13 @@ impl Bench {
         // SAFETY: plain data, for which zeros are valid.
         let mut params: CUgraphNodeParams = unsafe { std::mem::zeroed() };
         params.type_ = CUgraphNodeType::CU_GRAPH_NODE_TYPE_CONDITIONAL;
-        let (phGraph_out, ctx) = (ptr::null_mut(), self.rig.context.cu_ctx());
-        params.__bindgen_anon_1.conditional =
-            sys::CUDA_CONDITIONAL_NODE_PARAMS { handle, type_: kind, size: 1, phGraph_out, ctx };
+        params.__bindgen_anon_1.conditional = sys::CUDA_CONDITIONAL_NODE_PARAMS {
+            handle,
+            type_: kind,
+            size: 1,
+            phGraph_out: ptr::null_mut(),
+            ctx: self.rig.context.cu_ctx(),
+        };
         params
     }
 
@@ -279,43 +283,18 @@ fn nodes_and_handles_are_refused_as_cuda_says() {
     assert_eq!(create(graph, context, 2), CUDA_ERROR_INVALID_VALUE);
 
     type Change = fn(&mut CUgraphNodeParams);
-    // SAFETY (of all changes below): a write to a member of the union, which is plain data.
+    fn conditional(params: &mut CUgraphNodeParams) -> &mut sys::CUDA_CONDITIONAL_NODE_PARAMS {
+        // SAFETY: `Bench::params` wrote this member.
+        unsafe { &mut params.__bindgen_anon_1.conditional }
+    }
     let changes: [(&str, Change, CUresult); 7] = [
         ("reserved words", |p| p.reserved0[1] = 1, CUDA_ERROR_INVALID_VALUE),
         ("the last reserved word", |p| p.reserved2 = 1, CUDA_ERROR_INVALID_VALUE),
-        (
-            "size 0",
-            |p| {
-                // SAFETY: see above.
-                unsafe { p.__bindgen_anon_1.conditional.size = 0 }
-            },
-            CUDA_ERROR_INVALID_VALUE,
-        ),
-        (
-            "size 2 of a WHILE",
-            |p| {
-                // SAFETY: see above.
-                unsafe { p.__bindgen_anon_1.conditional.size = 2 }
-            },
-            CUDA_ERROR_INVALID_VALUE,
-        ),
-        (
-            "no context",
-            |p| {
-                // SAFETY: see above.
-                unsafe { p.__bindgen_anon_1.conditional.ctx = ptr::null_mut() }
-            },
-            CUDA_ERROR_INVALID_VALUE,
-        ),
+        ("size 0", |p| conditional(p).size = 0, CUDA_ERROR_INVALID_VALUE),
+        ("size 2 of a WHILE", |p| conditional(p).size = 2, CUDA_ERROR_INVALID_VALUE),
+        ("no context", |p| conditional(p).ctx = ptr::null_mut(), CUDA_ERROR_INVALID_VALUE),
         ("an empty node", |p| p.type_ = CUgraphNodeType::CU_GRAPH_NODE_TYPE_EMPTY, CUDA_ERROR_NOT_SUPPORTED),
-        (
-            "a SWITCH",
-            |p| {
-                // SAFETY: see above.
-                unsafe { p.__bindgen_anon_1.conditional.type_ = Type::CU_GRAPH_COND_TYPE_SWITCH }
-            },
-            CUDA_ERROR_NOT_SUPPORTED,
-        ),
+        ("a SWITCH", |p| conditional(p).type_ = Type::CU_GRAPH_COND_TYPE_SWITCH, CUDA_ERROR_NOT_SUPPORTED),
     ];
     for (what, change, code) in changes {
         let mut params = bench.params(Type::CU_GRAPH_COND_TYPE_WHILE, handle);
