@@ -136,7 +136,7 @@ impl Optimizer {
     ///
     /// Fails with [`Error::Argument`] on the host, which has no CUDA graphs, and without
     /// [`OptimizerBuilder::stop_at`], where no loop would end; with [`Error::NoNvrtc`], [`Error::Compile`] or
-    /// [`Error::Driver`] where the kernel cannot be compiled or loaded.
+    /// [`Error::Driver`] where the kernel cannot be compiled or loaded: the driver is older than CUDA 12.3, say.
     pub fn stop_condition(&self) -> Result<StopCondition> {
         match &self.0 {
             Engine::Cuda(engine) => engine.stop_condition(),
