@@ -202,6 +202,22 @@ fn setting_a_condition_is_one_launch_and_two_driver_calls() {
 }
 
 #[test]
+fn a_kernel_that_does_not_load_is_an_error_and_loads_when_it_is_asked_for_again() {
+    let Some(rig) = rig() else { return };
+    let Some(standin) = rig.standin else { return println!("skipped: failures are injected on the stand-in") };
+    let pairs = pairs(&rig);
+    let opt = build(Optimizer::builder(&rig.device), &device_tensors(&pairs), 6);
+    for call in ["cuModuleLoadData", "cuModuleGetFunction", "cuFuncLoad"] {
+        standin.inject(call, 209, 0).unwrap();
+        match opt.stop_condition() {
+            Err(Error::Driver { call: failed, code: 209, .. }) => assert_eq!(failed, call),
+            other => panic!("{call}: {other:?}"),
+        }
+    }
+    opt.stop_condition().unwrap();
+}
+
+#[test]
 fn a_condition_outside_of_its_graph_is_a_fault_with_a_report() {
     let Some(rig) = rig() else { return };
     let Some(standin) = rig.standin else {

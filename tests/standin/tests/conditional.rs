@@ -86,8 +86,7 @@ impl Bench {
     fn node(&self, graph: CUgraph, kind: Type, handle: u64, after: &[CUgraphNode]) -> (CUgraphNode, CUgraph) {
         let mut params = self.params(kind, handle);
         let node = add(graph, &mut params, after).expect("a node");
-        // SAFETY: written by the call above: an array of one graph.
-        (node, unsafe { *params.__bindgen_anon_1.conditional.phGraph_out })
+        (node, body_of(&mut params))
     }
 
     /// Captures `work` into `graph`, after the nodes `after`.
@@ -130,6 +129,18 @@ impl Bench {
         self.capture(body, &[], work).expect("captured");
         (graph, handle, node)
     }
+}
+
+fn conditional(params: &mut CUgraphNodeParams) -> &mut sys::CUDA_CONDITIONAL_NODE_PARAMS {
+    // SAFETY: `Bench::params` wrote this member.
+    unsafe { &mut params.__bindgen_anon_1.conditional }
+}
+
+/// The body of the node that was made from `params`.
+fn body_of(params: &mut CUgraphNodeParams) -> CUgraph {
+    let graphs = conditional(params).phGraph_out;
+    // SAFETY: the driver wrote the address of an array of one graph.
+    unsafe { *graphs }
 }
 
 fn add(graph: CUgraph, params: &mut CUgraphNodeParams, after: &[CUgraphNode]) -> Result<CUgraphNode, DriverError> {
@@ -283,10 +294,6 @@ fn nodes_and_handles_are_refused_as_cuda_says() {
     assert_eq!(create(graph, context, 2), CUDA_ERROR_INVALID_VALUE);
 
     type Change = fn(&mut CUgraphNodeParams);
-    fn conditional(params: &mut CUgraphNodeParams) -> &mut sys::CUDA_CONDITIONAL_NODE_PARAMS {
-        // SAFETY: `Bench::params` wrote this member.
-        unsafe { &mut params.__bindgen_anon_1.conditional }
-    }
     let changes: [(&str, Change, CUresult); 7] = [
         ("reserved words", |p| p.reserved0[1] = 1, CUDA_ERROR_INVALID_VALUE),
         ("the last reserved word", |p| p.reserved2 = 1, CUDA_ERROR_INVALID_VALUE),
@@ -364,9 +371,7 @@ fn the_older_form_adds_nodes_too() {
     let mut node = ptr::null_mut();
     // SAFETY: a live graph without dependencies; writes the node and `params`.
     assert_eq!(unsafe { add(&mut node, graph, ptr::null(), 0, &mut params) }, 0);
-    // SAFETY: written by the call above: an array of one graph.
-    let body = unsafe { *params.__bindgen_anon_1.conditional.phGraph_out };
-    bench.capture(body, &[], || bench.launch(&bench.add, bench.value, 2)).expect("captured");
+    bench.capture(body_of(&mut params), &[], || bench.launch(&bench.add, bench.value, 2)).expect("captured");
     bench.run(instantiate(graph).expect("an executable graph")).expect("a launch");
     assert_eq!(bench.values().0, 2.0);
 }
