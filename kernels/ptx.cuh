@@ -1,7 +1,12 @@
 // The only place for what exists on a GPU alone: each function is one PTX instruction or compiler hint, with a plain C++
-// twin beside it for the CPU emulator that runs these kernels in tests (it defines CUDA_ON_CPU).
+// twin beside it for the CPU emulator that runs these kernels in tests (it defines CUDA_ON_CPU). A function of the driver
+// has no twin: the emulator brings its own.
 #pragma once
 #include "types.cuh"
+
+// Sets the value that a conditional node of the graph tests in which the calling kernel runs. The driver's: NVRTC needs no
+// header and no library for it, and in units that do not call it this line is nothing.
+extern "C" __device__ void cudaGraphSetConditional(u64 handle, u32 value);
 
 #ifndef CUDA_ON_CPU
 

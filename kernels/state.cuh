@@ -212,6 +212,13 @@ struct Edit {
 };
 static_assert(sizeof(Edit) == 4088, "src/plan/layout.rs: EditRow");
 
+// The argument of set_condition: what is read, and the CUgraphConditionalHandle that is set.
+struct Condition {
+  const Control* control;
+  u64 handle;
+};
+static_assert(sizeof(Condition) == 16, "src/plan/layout.rs: Condition");
+
 // The argument of an observation: a metric at `address`, or its bits as an f64 if that is null.
 struct Observation {
   Step step;

@@ -32,8 +32,10 @@ pub use device::{CacheFound, DeviceFound, Doctor, NvrtcFound, Source};
 pub use error::{Error, Result};
 pub use gradient::{Accumulate, Clip, LossScale, NonFinite, Norm};
 pub use optim::{Adam, AdamRule, AdamW, Coupled, DecayForm, Decoupled, Momentum, Rule, Sgd};
-pub use optimizer::TelemetryReader;
-pub use optimizer::{DeviceView, Edit, KnobValue, Observed, Optimizer, OptimizerBuilder, Status, TensorView};
+pub use optimizer::{
+    DeviceView, Edit, KnobValue, Observed, Optimizer, OptimizerBuilder, Status, StopCondition, TelemetryReader,
+    TensorView,
+};
 pub use plan::{Buffer, Dtype, Tensor};
 #[cfg(feature = "serde")]
 pub use schedule::compat;

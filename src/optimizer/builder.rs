@@ -87,6 +87,7 @@ impl OptimizerBuilder {
     }
 
     /// Raises the stop flag ([`DeviceView::stop`](crate::DeviceView::stop)) when `steps` updates have been applied; at least 1.
+    /// Steps enqueued after that are applied all the same. [`Optimizer::stop_condition`] ends a loop inside a CUDA graph with it.
     pub fn stop_at(mut self, steps: u64) -> Self {
         self.features.stop_at = Some(steps);
         self

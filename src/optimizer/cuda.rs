@@ -1,16 +1,19 @@
 //! One optimizer on a CUDA device: its tables and state in device memory, its kernels, and the launch of a step.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytemuck::{NoUninit, Zeroable};
 
+use super::condition::{self, StopCondition};
 use super::observe::{Observed, no_metric};
 use super::telemetry::Ring;
 use super::view::{DeviceView, Status};
 use crate::device::{self, Context, Function, Memory, Module, Pinned, Setup, Source, Stream};
 use crate::error::{Error, Result};
 use crate::kernels::{UNIT, Unit};
-use crate::plan::layout::{Control, EditRow, MetricStateRow, Observation, Partial, Record, Step, TelemetryRow};
+use crate::plan::layout::{
+    Condition, Control, EditRow, MetricStateRow, Observation, Partial, Record, Step, TelemetryRow,
+};
 use crate::plan::{HandedIn, Plan, Request, Scalar, metrics, state};
 use crate::settings::Settings;
 use crate::telemetry::Layout;
@@ -22,11 +25,8 @@ const WARPS: u32 = THREADS / 32;
 
 #[derive(Debug)]
 pub(super) struct Engine {
-    /// Holds the memory that `step` and the tensor table point to. First, since freeing it waits for steps that still run,
-    /// which the kernels below must outlive.
-    _memory: [Memory; 2],
-    /// Where records of calls go, if they go anywhere.
-    ring: Option<Ring>,
+    /// First: see there.
+    resident: Arc<Resident>,
     context: Arc<Context>,
     update: Function<Step>,
     /// The norm launch and its grid, if there is one.
@@ -38,6 +38,19 @@ pub(super) struct Engine {
     grid: u32,
     /// Without chunks and norm blocks, which only the device needs. Constants are those of the build.
     plan: Plan,
+}
+
+/// What enqueued and captured launches need on the device, shared with whoever enqueues some besides the engine.
+#[derive(Debug)]
+pub(super) struct Resident {
+    /// What `step` and the tensor table point to. First, since freeing it waits for launches that still run, which the
+    /// kernels below must outlive.
+    _memory: [Memory; 2],
+    /// Where records of calls go, if they go anywhere.
+    ring: Option<Ring>,
+    _update: Arc<Module>,
+    /// Loaded when it is first asked for.
+    pub condition: OnceLock<Function<Condition>>,
 }
 
 impl Engine {
@@ -99,8 +112,9 @@ impl Engine {
         };
         setup.finish()?;
         (plan.chunks, plan.norm_blocks) = (Vec::new(), Vec::new());
-        let (context, memory) = (context.clone(), [state, memory]);
-        Ok(Engine { context, update, norm, edit, observe, prime, step, grid, plan, ring, _memory: memory })
+        let resident = Resident { _memory: [state, memory], ring, _update: module, condition: OnceLock::new() };
+        let (context, resident) = (context.clone(), Arc::new(resident));
+        Ok(Engine { resident, context, update, norm, edit, observe, prime, step, grid, plan })
     }
 
     /// Enqueues one update.
@@ -140,6 +154,12 @@ impl Engine {
         }
         self.plan.edited(prepared);
         Ok(())
+    }
+
+    /// The stop flag as a condition. Compiles and loads its kernel at the first call.
+    pub fn stop_condition(&self) -> Result<StopCondition> {
+        condition::expect_end(&self.plan)?;
+        StopCondition::new(&self.context, &self.resident, self.step.control)
     }
 
     /// Waits for `stream`, then reads counters and scalars.
@@ -194,7 +214,7 @@ impl Engine {
             (self.plan.state_base, &memory),
         ];
         device::write_all(&self.context, stream, &copies, || self.prime.launch(stream, 1, THREADS, step))?;
-        if let (Some(layout), Some(ring)) = (&self.plan.telemetry, &self.ring) {
+        if let (Some(layout), Some(ring)) = (&self.plan.telemetry, &self.resident.ring) {
             ring.clear(stream)?;
             layout.restart(tables.control.t + tables.control.skipped);
         }
@@ -207,7 +227,7 @@ impl Engine {
     }
 
     pub fn ring(&self) -> Option<&Ring> {
-        self.ring.as_ref()
+        self.resident.ring.as_ref()
     }
 
     pub fn context(&self) -> &Arc<Context> {

@@ -1,6 +1,7 @@
 //! The public object that joins schedules, rules, tables and a backend. Start at [`Optimizer::builder`].
 
 mod builder;
+mod condition;
 mod cuda;
 mod edit;
 mod observe;
@@ -9,6 +10,7 @@ mod telemetry;
 mod view;
 
 pub use builder::OptimizerBuilder;
+pub use condition::StopCondition;
 pub use edit::{Edit, KnobValue};
 pub use observe::Observed;
 pub use telemetry::TelemetryReader;
@@ -128,6 +130,20 @@ impl Optimizer {
                 let control = std::ptr::from_ref(engine.control()) as u64;
                 DeviceView::new(engine.plan(), control, engine.records().as_ptr() as u64)
             }
+        }
+    }
+
+    /// The stop flag as the condition of a WHILE node of a CUDA graph, which can then hold a whole training: see
+    /// [`StopCondition`]. Compiles and loads a kernel of its own at the first call, through the cache, and may wait: to be
+    /// called before a capture begins.
+    ///
+    /// Fails with [`Error::Argument`] on the host, which has no CUDA graphs, and without an end
+    /// ([`OptimizerBuilder::stop_at`], [`OptimizerBuilder::stop_below`], [`OptimizerBuilder::stop_on_plateau`]); with [`Error::NoNvrtc`], [`Error::Compile`] or
+    /// [`Error::Driver`] where the kernel cannot be compiled or loaded: the driver is older than CUDA 12.3, say.
+    pub fn stop_condition(&self) -> Result<StopCondition> {
+        match &self.0 {
+            Engine::Cuda(engine) => engine.stop_condition(),
+            Engine::Host(_) => Err(condition::no_graphs()),
         }
     }
 

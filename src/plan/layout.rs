@@ -289,3 +289,14 @@ impl EditRow {
     /// Take `accumulate`.
     pub const ACCUMULATE: u32 = 4;
 }
+
+/// The argument that tells a conditional node of a graph whether to go on.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+pub(crate) struct Condition {
+    /// The address of the [`Control`].
+    pub control: u64,
+    /// A `CUgraphConditionalHandle`.
+    pub handle: u64,
+}
+const _: () = assert!(size_of::<Condition>() == 16);

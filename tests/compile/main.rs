@@ -47,7 +47,7 @@ fn nvrtc() -> Option<Nvrtc> {
 
 /// The first bar that a kernel of `unit` does not reach.
 fn shortfall(unit: &Unit, compiled: &Compiled, architecture: u32, stack: u32) -> Option<String> {
-    let threads = unit.threads().expect("kernels/update.cu states THREADS");
+    let threads = unit.threads().expect("a unit states THREADS");
     unit.kernels().into_iter().find_map(|kernel| {
         let usage = compiled.usage(kernel).unwrap();
         let resident = multiprocessor::resident_threads(architecture, threads, usage.registers).unwrap();
@@ -101,6 +101,11 @@ fn every_form_of_sgd_compiles_for_every_architecture() {
 #[test]
 fn many_rules_and_operations_in_one_launch_compile_for_every_architecture() {
     compiles_for_every_architecture(&units::everything());
+}
+
+#[test]
+fn the_stop_condition_compiles_for_every_architecture_with_no_header_and_no_library() {
+    compiles_for_every_architecture(&units::condition());
 }
 
 #[test]

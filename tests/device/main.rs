@@ -2,6 +2,7 @@
 
 mod bits;
 mod closed_loop;
+mod conditions;
 mod edits;
 mod ends;
 mod faults;
@@ -21,4 +22,6 @@ mod schedules;
 mod telemetry;
 mod twins;
 mod values;
+#[path = "../../examples/digits/while_loop.rs"]
+mod while_loop;
 mod zero_wait;

@@ -136,7 +136,8 @@ fn an_optimizer_of_empty_tensors_still_counts() {
 fn a_stream_of_another_device_or_context_is_refused_before_anything_is_enqueued() {
     let Some(rig) = Rig::new() else { return };
     let pairs = pairs(&rig, &[10]);
-    let mut opt = Optimizer::builder(&rig.device).group(Sgd::new(0.1), &tensors(&pairs)).build().unwrap();
+    let mut opt = Optimizer::builder(&rig.device).group(Sgd::new(0.1), &tensors(&pairs)).stop_at(9).build().unwrap();
+    let condition = opt.stop_condition().unwrap();
     let argument = |error: Error| match error {
         Error::Argument { argument, .. } => argument,
         other => panic!("{other}"),
@@ -153,6 +154,9 @@ fn a_stream_of_another_device_or_context_is_refused_before_anything_is_enqueued(
     let stream = other.new_stream().unwrap();
     rig.context.bind_to_thread().unwrap();
     assert_eq!(argument(opt.step(&stream).unwrap_err()), "stream");
+    // SAFETY: refused before anything is enqueued.
+    let set = unsafe { condition.set(1, &stream) };
+    assert_eq!(argument(set.unwrap_err()), "stream");
     // SAFETY: the stream is alive.
     let borrowed = unsafe { rig.device.stream_from_raw(stream.raw()) };
     assert_eq!(argument(borrowed.unwrap_err()), "stream");

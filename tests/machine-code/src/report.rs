@@ -37,7 +37,7 @@ pub fn write(tools: &Tools, mut line: impl FnMut(&str)) -> Result<(), String> {
 
 fn row(unit: &Unit, compiled: &Compiled, kernel: &str, architecture: u32, tools: &Tools) -> Result<String, String> {
     let Usage { registers, stack, spilled } = compiled.usage(kernel)?;
-    let threads = unit.threads().ok_or("kernels/update.cu states no THREADS")?;
+    let threads = unit.threads().ok_or("the unit states no THREADS")?;
     let resident = multiprocessor::resident_threads(architecture, threads, registers);
     let [per_element, loads, stores, bytes] = match (&unit.bytes_per_param[..], kernel) {
         ([bytes], "update") => {

@@ -1,7 +1,8 @@
-//! What is compiled: the update unit of a few optimizers, with the text that the library generates for each.
+//! What is compiled: the update unit of a few optimizers, with the text that the library generates for each, and the unit
+//! that is the same for all.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use instep::{
     Accumulate, Adam, AdamW, Buffer, Clip, Device, LossScale, Momentum, Optimizer, OptimizerBuilder, Plateau, Schedule,
@@ -13,9 +14,9 @@ use instep::{
 pub struct Unit {
     /// What the table calls it.
     pub name: &'static str,
-    /// `kernels/update.cu`.
+    /// `kernels/update.cu`, or another unit of that folder.
     pub text: String,
-    /// The other files of `kernels/`, and what the library generates.
+    /// The headers of `kernels/`, and what the library generates.
     pub headers: Vec<(String, String)>,
     /// The bytes that each rule's own constant states, in the order of the groups.
     pub bytes_per_param: Vec<usize>,
@@ -32,7 +33,7 @@ impl Unit {
         without_bounds.filter_map(|rest| rest.split_once('(')).map(|(name, _)| name).collect()
     }
 
-    /// Threads of a block, as `kernels/update.cu` states them.
+    /// Threads of a block, as the text states them.
     pub fn threads(&self) -> Option<u32> {
         let (_, after) = self.text.split_once("constexpr u32 THREADS = ")?;
         after.split_once(';')?.0.parse().ok()
@@ -49,9 +50,9 @@ impl Unit {
     }
 }
 
-/// All of them: one rule each, and at last many rules in one launch.
+/// All of them: one rule each, then many rules in one launch, and at last the condition.
 pub fn all() -> Vec<Unit> {
-    vec![adamw(), constant_adamw(), closed_loop(), adam(), sgd(), momentum(), every_sgd(), everything()]
+    vec![adamw(), constant_adamw(), closed_loop(), adam(), sgd(), momentum(), every_sgd(), everything(), condition()]
 }
 
 /// AdamW with the usual schedule: the unit whose machine code is looked at.
@@ -127,6 +128,11 @@ pub fn everything() -> Unit {
     })
 }
 
+/// The stop flag as the condition of a graph's node. It calls a function of the driver.
+pub fn condition() -> Unit {
+    Unit { name: "the stop condition", text: file("condition.cu"), headers: headers(), bytes_per_param: Vec::new() }
+}
+
 fn steps() -> Schedule {
     Schedule::multi_step(0.1, 0.1, vec![30_000, 60_000])
 }
@@ -148,17 +154,24 @@ fn unit(name: &'static str, builder: impl Fn() -> OptimizerBuilder) -> Unit {
     let optimizer = builder().build().expect("the CPU backend takes every rule");
     let bytes_per_param = optimizer.tensors().map(|tensor| tensor.bytes_per_param).collect();
 
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../kernels");
-    let mut headers = vec![("generated.cuh".to_string(), generated)];
-    for entry in fs::read_dir(&folder).expect("kernels/ is part of the repository") {
-        let path = entry.expect("kernels/ can be listed").path();
-        if path.extension().is_some_and(|extension| extension == "cuh") {
-            let name = path.file_name().expect("a listed path has a name").to_string_lossy().into_owned();
-            headers.push((name, fs::read_to_string(&path).expect("a header is UTF-8")));
-        }
-    }
-    let text = fs::read_to_string(folder.join("update.cu")).expect("kernels/update.cu is UTF-8");
-    Unit { name, text, headers, bytes_per_param }
+    let headers = headers().into_iter().chain([("generated.cuh".to_string(), generated)]).collect();
+    Unit { name, text: file("update.cu"), headers, bytes_per_param }
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../kernels")
+}
+
+fn file(name: &str) -> String {
+    fs::read_to_string(folder().join(name)).expect("kernels/ has the file, in UTF-8")
+}
+
+/// Name and text of each header of `kernels/`.
+fn headers() -> Vec<(String, String)> {
+    let entries = fs::read_dir(folder()).expect("kernels/ is part of the repository");
+    let names = entries.map(|entry| entry.expect("kernels/ can be listed").file_name().to_string_lossy().into_owned());
+    let headers = names.filter(|name| name.ends_with(".cuh"));
+    headers.map(|name| (name.clone(), file(&name))).collect()
 }
 
 #[test]
@@ -169,4 +182,5 @@ extern \"C\" __global__ void two(int n) {}";
     let unit = Unit { name: "a test's", text: text.to_owned(), headers: Vec::new(), bytes_per_param: Vec::new() };
     assert_eq!((unit.kernels(), unit.threads()), (vec!["one", "two"], Some(256)));
     assert!(sgd().kernels().contains(&"update"), "kernels/update.cu");
+    assert_eq!((condition().kernels(), condition().threads()), (vec!["set_condition"], Some(1)));
 }

@@ -27,6 +27,7 @@ fn numbers_that_stand_in_kernels_and_in_rust_are_equal() {
         assert_eq!(number(kernel, name), number(layout, name), "{name} of {kernel} and {layout}");
     }
     assert_eq!(number("kernels/update.cu", "THREADS"), number("src/optimizer/cuda.rs", "THREADS"));
+    assert_eq!(number("kernels/condition.cu", "THREADS"), number("src/optimizer/condition.rs", "THREADS"));
 }
 
 #[test]

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -67,16 +68,27 @@ struct Launch {
 // ---- work of streams and graphs (driver_queue.cpp, driver_graph.cpp) ------------------------------------------------
 
 // The values of CUgraphNodeType.
-enum class Kind : int { kernel = 0, copy = 1, set = 2, host = 3, child = 4, empty = 5, release = 11 };
+enum class Kind : int { kernel = 0, copy = 1, set = 2, host = 3, child = 4, empty = 5, release = 11, conditional = 13 };
 
 struct Node;
+struct Graph;
 using Nodes = std::vector<std::shared_ptr<Node>>;
+
+// A node that runs its body once if, or for as long as, the value of its handle is not 0.
+struct Conditional {
+  bool repeats;
+  u64 handle;
+  std::shared_ptr<Graph> body;
+  void* body_handle;  // in the array that the node's creation pointed the caller at
+};
 
 struct Work {
   Kind kind = Kind::empty;
   std::shared_ptr<const Launch> launch;              // of a kernel
   std::function<Code(std::string* report)> action;  // of a copy, set, host function or release
   std::shared_ptr<const Nodes> child;                // of a child graph
+  std::shared_ptr<const Conditional> conditional;    // of a conditional node
+  std::shared_ptr<const Nodes> body;                 // of an instantiated conditional node
 };
 
 struct Node {
@@ -85,13 +97,31 @@ struct Node {
   void* handle = nullptr;  // once someone asked for it
 };
 
+// What cuGraphConditionalHandleCreate made.
+struct Handle {
+  u64 number;
+  std::weak_ptr<Context> context;
+  bool assigns_default;
+  u32 default_value;
+  bool used = false;  // by a conditional node: one at most
+};
+
 struct Graph {
   Nodes nodes;
+  std::weak_ptr<Graph> parent;  // of a body
+  bool is_body = false;         // owned by its node
+  std::vector<std::shared_ptr<Handle>> handles;
+};
+
+// The conditional values of one launch of a graph. A value that nothing has set is missing.
+struct Run {
+  std::map<u64, std::optional<u32>> values;
 };
 
 struct GraphExec {
   std::shared_ptr<const Nodes> nodes;  // a copy, in the order of `originals`
   Nodes originals;                     // the graph's own nodes: an update names one of them
+  Run start;                           // with the defaults of all handles
 };
 
 // One cuEventRecord: set when the stream reaches it.
@@ -104,6 +134,8 @@ struct Operation {
   u64 ticket;  // order of submission over all streams
   Work work;
   std::shared_ptr<Mark> wait_for, sets;
+  std::shared_ptr<Run> run;  // of a node of a graph with conditional handles
+  u64 iteration = 0;         // of a WHILE node
 };
 
 // ---- captures (driver_capture.cpp) ----------------------------------------------------------------------------------
@@ -115,8 +147,8 @@ struct Capture {
   Mode mode;
   std::thread::id thread;
   Stream* origin;
-  std::shared_ptr<Graph> graph = std::make_shared<Graph>();
-  void* graph_handle = nullptr;  // as soon as cuStreamGetCaptureInfo gives it out
+  std::shared_ptr<Graph> graph;
+  void* graph_handle = nullptr;  // as soon as cuStreamGetCaptureInfo gives it out, or from the begin
   bool invalid = false, ended = false;
   std::vector<std::shared_ptr<Stream>> streams;
 };
@@ -252,7 +284,8 @@ int in_context(const char* name, Body body) {
 void fail(Context& context, int code, const std::string& report);  // makes the error sticky, drops the queued work
 bool in_host_function();                                           // where CUDA forbids calls
 void enqueue(Stream& stream, Operation operation);                 // whatever captures say
-void enqueue_graph(Stream& stream, const Nodes& nodes);            // in a random order that the edges allow
+std::vector<Work> in_some_order(const Nodes& nodes);               // a random one that the edges allow
+void enqueue_graph(Stream& stream, const Nodes& nodes, const Run& start);
 void forget_if_done(Stream& stream);                               // a destroyed stream without work
 // These run work until there is none before the point, then check the guard zones; they return the context's error.
 int wait_for_stream(Stream& stream);
@@ -272,8 +305,15 @@ int refuse_implicit(const Context& context);  // 906 for work on the legacy stre
 void invalidate(Capture& capture);
 void finish(Capture& capture);  // its streams are free again
 
+// driver_conditional.cpp
+int check_conditionals(const Graph& graph, Run* start);  // at instantiation: bodies, and handles that no node uses
+Code run_conditional(Stream& stream, const Operation& operation, std::string* report);
+void enter_run(std::shared_ptr<Run> run);  // of the graph whose kernel runs next; null for a launch of its own
+void forget_bodies(const Graph& graph);    // handles of all that is inside of it
+
 // driver_graph.cpp, driver_module.cpp, driver_launch.cpp
 void* node_handle(const std::shared_ptr<Node>& node);
+bool find_nodes(const Graph& graph, void* const* handles, size_t count, Nodes* out);  // false if one is not of `graph`
 int load(Function& function);  // 900 if a capture forbids it
 int make_launch(void* function, const unsigned* grid, const unsigned* block, size_t shared, void** arguments,
                 bool cooperative, std::shared_ptr<const Launch>* out);

@@ -22,10 +22,15 @@ bool reaches(const Nodes& from, const Nodes& targets) {
   return std::all_of(targets.begin(), targets.end(), [&](const auto& node) { return seen.count(node.get()) > 0; });
 }
 
-int begin(Context& context, void* handle, int mode) {
+// Into a graph of its own, or into the one that `graph` is the handle of, after the nodes `after`.
+int begin(Context& context, void* handle, int mode, void* graph = nullptr, void* const* after = nullptr,
+          size_t count = 0) {
   std::shared_ptr<Stream> stream;
   if (const int code = find_stream(context, handle, &stream)) return code;
   if (mode < 0 || mode > 2) return kInvalidValue;
+  const auto target = graph ? world().graphs.find(graph) : std::make_shared<Graph>();
+  Nodes tips;
+  if (!target || !find_nodes(*target, after, count, &tips)) return kInvalidValue;
   if (stream == stream->context->legacy) return kCaptureUnsupported;
   if (stream->capture) return kIllegalState;
   static u64 next_id = 1;
@@ -35,8 +40,10 @@ int begin(Context& context, void* handle, int mode) {
   capture->thread = std::this_thread::get_id();
   capture->origin = stream.get();
   capture->streams.push_back(stream);
+  capture->graph = target;
+  capture->graph_handle = graph;
   stream->capture = capture;
-  stream->tips.clear();
+  stream->tips = std::move(tips);
   world().captures.push_back(capture);
   return kSuccess;
 }
@@ -156,6 +163,15 @@ int submit(Stream& stream, Work work) {
 
 EXPORT int cuStreamBeginCapture_v2(void* stream, int mode) {
   return in_context(__func__, [&](Context& context) -> int { return begin(context, stream, mode); });
+}
+
+// Edge data is for programmatic launches, which the stand-in does not have.
+EXPORT int cuStreamBeginCaptureToGraph(void* stream, void* graph, void* const* after, const void* edges, size_t count,
+                                       int mode) {
+  return in_context(__func__, [&](Context& context) -> int {
+    if (!graph) return kInvalidValue;
+    return edges ? kNotSupported : begin(context, stream, mode, graph, after, count);
+  });
 }
 
 EXPORT int cuStreamEndCapture(void* stream, void** graph) {

@@ -24,6 +24,8 @@ std::shared_ptr<const Nodes> copy_of(const Nodes& nodes) {
   for (const auto& node : nodes) {
     auto twin = std::make_shared<Node>();
     twin->work = node->work;
+    if (const auto& conditional = node->work.conditional)
+      twin->work.body = copy_of(node->work.body ? *node->work.body : conditional->body->nodes);
     for (const auto& dependency : node->dependencies) twin->dependencies.push_back(twins.at(dependency.get()));
     twins[node.get()] = twin;
     copy.push_back(twin);
@@ -35,8 +37,10 @@ int instantiate(void** out, void* handle, u64 flags) {
   const auto graph = world().graphs.find(handle);
   if (!graph) return kInvalidHandle;
   if (!out || flags & ~(kAutoFree | kUpload | kDeviceLaunch | kNodePriority)) return kInvalidValue;
+  if (graph->is_body) return kInvalidValue;  // it runs in its node alone
   if (flags & kDeviceLaunch) return flags & kAutoFree ? kInvalidValue : kNotSupported;
   auto exec = std::make_shared<GraphExec>();
+  if (const int code = check_conditionals(*graph, &exec->start)) return code;
   exec->nodes = copy_of(graph->nodes);
   exec->originals = graph->nodes;
   *out = world().execs.add(exec);
@@ -48,6 +52,7 @@ bool belongs_to(const Nodes& nodes, const Context& context) {
   return std::all_of(nodes.begin(), nodes.end(), [&](const auto& node) {
     const Work& work = node->work;
     if (work.child) return belongs_to(*work.child, context);
+    if (work.body) return belongs_to(*work.body, context);
     return !work.launch || work.launch->function->module->context.lock().get() == &context;
   });
 }
@@ -57,6 +62,16 @@ bool belongs_to(const Nodes& nodes, const Context& context) {
 void* node_handle(const std::shared_ptr<Node>& node) {
   if (!node->handle) node->handle = world().nodes.add(node);
   return node->handle;
+}
+
+bool find_nodes(const Graph& graph, void* const* handles, size_t count, Nodes* out) {
+  if (count > 0 && !handles) return false;
+  for (size_t i = 0; i < count; ++i) {
+    const auto node = world().nodes.find(handles[i]);
+    if (!node || std::find(graph.nodes.begin(), graph.nodes.end(), node) == graph.nodes.end()) return false;
+    out->push_back(node);
+  }
+  return true;
 }
 
 EXPORT int cuGraphCreate(void** out, unsigned flags) {
@@ -71,6 +86,8 @@ EXPORT int cuGraphDestroy(void* handle) {
   return initialized(__func__, [&]() -> int {
     const auto graph = world().graphs.find(handle);
     if (!graph) return kInvalidHandle;
+    if (graph->is_body) return kInvalidValue;
+    forget_bodies(*graph);
     for (const auto& node : graph->nodes) world().nodes.live.erase(node->handle);
     world().graphs.live.erase(handle);
     return kSuccess;
@@ -165,6 +182,7 @@ EXPORT int cuGraphLaunch(void* exec_handle, void* stream_handle) {
     const auto exec = world().execs.find(exec_handle);
     if (!exec || !belongs_to(*exec->nodes, *stream->context)) return kInvalidHandle;
     if (stream->capture) {
+      if (!exec->start.values.empty()) return kNotSupported;  // a child graph may hold no conditional node
       Work work;
       work.kind = Kind::child;
       work.child = exec->nodes;
@@ -172,7 +190,7 @@ EXPORT int cuGraphLaunch(void* exec_handle, void* stream_handle) {
     }
     if (stream == stream->context->legacy)
       if (const int code = refuse_implicit(*stream->context)) return code;
-    enqueue_graph(*stream, *exec->nodes);
+    enqueue_graph(*stream, *exec->nodes, exec->start);
     return kSuccess;
   });
 }

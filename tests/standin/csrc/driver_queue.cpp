@@ -43,7 +43,9 @@ bool run_one() {
   const Operation operation = std::move(stream.queue.front());
   stream.queue.pop_front();
   std::string report;
-  const Code code = run(operation.work, &report);
+  enter_run(operation.run);
+  const Code code = operation.work.conditional ? run_conditional(stream, operation, &report)
+                                               : run(operation.work, &report);
   if (operation.sets) {
     operation.sets->done = true;
     operation.sets->time = std::chrono::steady_clock::now();
@@ -85,9 +87,10 @@ void enqueue(Stream& stream, Operation operation) {
   stream.queue.push_back(std::move(operation));
 }
 
-void enqueue_graph(Stream& stream, const Nodes& nodes) {
+std::vector<Work> in_some_order(const Nodes& nodes) {
   std::vector<std::shared_ptr<Node>> waiting(nodes.begin(), nodes.end());
   std::map<const Node*, bool> placed;
+  std::vector<Work> order;
   while (!waiting.empty()) {
     std::vector<size_t> ready;
     for (size_t i = 0; i < waiting.size(); ++i) {
@@ -99,11 +102,18 @@ void enqueue_graph(Stream& stream, const Nodes& nodes) {
     const std::shared_ptr<Node> node = waiting[pick];
     waiting.erase(waiting.begin() + pick);
     placed[node.get()] = true;
-    if (node->work.child)
-      enqueue_graph(stream, *node->work.child);
-    else
-      enqueue(stream, {0, node->work, nullptr, nullptr});
+    if (!node->work.child) {
+      order.push_back(node->work);
+      continue;
+    }
+    for (Work& work : in_some_order(*node->work.child)) order.push_back(std::move(work));
   }
+  return order;
+}
+
+void enqueue_graph(Stream& stream, const Nodes& nodes, const Run& start) {
+  const auto run = start.values.empty() ? nullptr : std::make_shared<Run>(start);
+  for (Work& work : in_some_order(nodes)) enqueue(stream, {0, std::move(work), nullptr, nullptr, run});
 }
 
 void run_some() {

@@ -270,6 +270,11 @@ const Services* services() {
         static u64 now = 0;
         return now += 100;
       },
+      [](u64 handle, u32 value) {
+        if (!cuda_on_cpu::set_conditional(handle, value))
+          stop(kLaunchFailed, "cudaGraphSetConditional: handle " + std::to_string(handle) +
+                                  " is none of the graph that this kernel runs in");
+      },
       [](const char* why) { stop(kLaunchFailed, why); },
   };
   return &table;

@@ -58,6 +58,10 @@ Code run(const Kernel& kernel, const Shape& shape, void** args, std::string* rep
 // The table that cuModuleLoadData hands to the module's `cuda_on_cpu_bind`.
 const Services* services();
 
+// driver_conditional.cpp: sets the value of a conditional handle in the run of the graph that the running kernel belongs
+// to. False if that run has no such handle.
+bool set_conditional(u64 handle, u32 value);
+
 // One random generator for everything (when queued work runs, which thread goes on); the seed is printed once.
 void set_seed(u64 seed);
 u64 seed();

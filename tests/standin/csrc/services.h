@@ -33,9 +33,10 @@ struct Services {
   bool (*is_global)(const void* p);
   void (*pause)();  // __nanosleep: another thread may go on
   u64 (*clock)();
+  void (*set_conditional)(u64 handle, u32 value);  // cudaGraphSetConditional
   void (*trap)(const char* why);  // ends the launch with an error
 };
-constexpr unsigned kServicesVersion = 1;
+constexpr unsigned kServicesVersion = 2;
 
 // Exported by a compiled module as `cuda_on_cpu_kernel_<name>`, one for each extern "C" kernel.
 struct Kernel {

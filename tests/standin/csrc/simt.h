@@ -67,6 +67,10 @@ __attribute__((visibility("default"), used)) bool cuda_on_cpu_bind(const cuda_on
 inline void __trap() { ::cuda_on_cpu::services->trap("__trap"); }
 inline void __nanosleep(unsigned) { ::cuda_on_cpu::services->pause(); }
 inline long long clock64() { return ::cuda_on_cpu::services->clock(); }
+// As the driver does for a GPU, for kernels that declare it themselves.
+extern "C" inline void cudaGraphSetConditional(unsigned long long handle, unsigned int value) {
+  ::cuda_on_cpu::services->set_conditional(handle, value);
+}
 
 #include "simt_types.h"
 

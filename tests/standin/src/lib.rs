@@ -9,9 +9,12 @@
 //! Work moves only inside driver calls: who polls pinned memory without making any polls for ever. Device errors stay in
 //! their context, and contexts, counters and reports belong to the process: tests that plant faults take turns.
 //!
-//! Not here: managed memory, memory pools and memory nodes (`cuMemAllocAsync` works, outside of captures), graphs built
-//! by hand, clusters, `cuLibrary*`, peers; kernels cannot reach memory of `cuMemHostRegister`, copies can; and a launch
-//! that may overlap the one before it (programmatic serialization) never does.
+//! Graphs are captured; of nodes added by hand there are the conditional ones, IF and WHILE. A loop ends in a fault after
+//! 100,000 iterations, and so does a kernel that sets the value of another graph's node.
+//!
+//! Not here: managed memory, memory pools and memory nodes (`cuMemAllocAsync` works, outside of captures), other graphs
+//! built by hand, SWITCH nodes and IF nodes with an else, clusters, `cuLibrary*`, peers; kernels cannot reach memory of
+//! `cuMemHostRegister`, copies can; and a launch that may overlap the one before it (programmatic serialization) never does.
 //!
 //! Environment: `CUDA_ON_CPU_SEED` (order of everything; printed once), `CUDA_ON_CPU_TRACE=1` (prints calls),
 //! `CUDA_ON_CPU_DEVICES=0` (a driver without a device), `CUDA_ON_CPU_INIT=100` (what `cuInit` returns),
