@@ -200,36 +200,70 @@ fn a_step_with_a_norm_is_two_launches_and_three_driver_calls_and_is_captured() {
 }
 
 #[test]
-fn bad_options_are_refused() {
-    let builder = || {
-        // SAFETY: nothing is behind an empty tensor.
-        let empty = unsafe { instep::Tensor::f32(0, 0, 0) };
-        Optimizer::builder(&Device::host()).group(Sgd::new(0.1), &[empty])
+fn calls_per_update_are_edited_and_a_mean_is_over_the_calls_that_were_made() {
+    let Some(rig) = Rig::new() else { return };
+    for clip in [None, Some(Clip::value(100.0)), Some(Clip::optax_norm(1e6))] {
+        let mut pair = Pair::new(&rig, vec![0.0], vec![6.0], (0, 0));
+        let build = |device: &Device, tensor| {
+            let builder = Optimizer::builder(device).group(Sgd::new(1.0), &[tensor]).accumulate(Accumulate::mean(4));
+            match clip {
+                Some(clip) => builder.clip(clip),
+                None => builder,
+            }
+            .build()
+            .unwrap()
+        };
+        let mut device = build(&rig.device, pair.device_tensor());
+        let mut host = build(&Device::host(), pair.host_tensor());
+        rig.finish();
+        rig.engine.begin_capture(CU_STREAM_CAPTURE_MODE_GLOBAL).unwrap();
+        device.step(&rig.stream).unwrap();
+        let graph = rig.engine.end_capture(CUgraphInstantiate_flags(0)).unwrap().unwrap();
+
+        // After three calls an update takes two: the fourth call, the next, updates with the mean over four. The gradients
+        // stay what they are, as if every call but the first of an update had added nothing.
+        let (mut seen, edits) = (Vec::new(), [(3, 2), (6, 3), (9, 1)]);
+        for call in 0..11 {
+            if let Some((_, calls)) = edits.iter().find(|(at, _)| *at == call) {
+                device.edit().accumulate(*calls).apply(&rig.stream).unwrap();
+                host.edit().accumulate(*calls).apply(&Stream::host()).unwrap();
+            }
+            graph.launch().unwrap();
+            host.step(&Stream::host()).unwrap();
+            let param = pair.param.read(&rig);
+            assert_same_bits(&param, &pair.host_param, &format!("call {call}"));
+            seen.push(param[0]);
+        }
+        let expected = [0.0, 0.0, 0.0, -1.5, -1.5, -4.5, -4.5, -4.5, -6.5, -12.5, -18.5];
+        assert_eq!(seen, expected, "{clip:?}");
+        assert_eq!(device.status(&rig.stream).unwrap().t, 5);
+    }
+}
+
+#[test]
+fn calls_per_update_that_cannot_be_are_refused() {
+    let Some(rig) = Rig::new() else { return };
+    let mut pair = Pair::new(&rig, vec![0.0], vec![6.0], (0, 0));
+    let mut build = |on_device: bool, accumulate: bool| {
+        let (device, tensor) =
+            if on_device { (&rig.device, pair.device_tensor()) } else { (&Device::host(), pair.host_tensor()) };
+        let builder = Optimizer::builder(device).group(Sgd::new(1.0), &[tensor]);
+        if accumulate { builder.accumulate(Accumulate::sum(2)) } else { builder }.build().unwrap()
     };
-    let refused = |options: fn(OptimizerBuilder) -> OptimizerBuilder, expected: &str| match options(builder())
-        .build()
-        .unwrap_err()
-    {
-        Error::Argument { argument, .. } => assert_eq!(argument, expected),
-        other => panic!("{expected}: {other}"),
-    };
-    refused(|b| b.clip(Clip::torch_norm(0.0)), "clip");
-    refused(|b| b.clip(Clip::value(f64::NAN)), "clip");
-    refused(|b| b.clip(Clip::optax_norm(-1.0)), "clip");
-    refused(|b| b.loss_scale(LossScale::fixed(0.0)), "loss_scale.init");
-    refused(|b| b.loss_scale(LossScale::fixed(f64::INFINITY)), "loss_scale.init");
-    refused(|b| b.loss_scale(LossScale::dynamic().growth(1.0)), "loss_scale.growth");
-    refused(|b| b.loss_scale(LossScale::dynamic().backoff(1.0)), "loss_scale.backoff");
-    refused(|b| b.loss_scale(LossScale::dynamic().interval(0)), "loss_scale.interval");
-    refused(|b| b.loss_scale(LossScale::dynamic().limits(2.0, 1.0)), "loss_scale.max");
-    refused(|b| b.loss_scale(LossScale::dynamic().init(1.0).limits(2.0, 4.0)), "loss_scale.init");
-    refused(|b| b.non_finite(NonFinite::SkipAndRaise(0)), "non_finite.raise_after");
-    refused(|b| b.accumulate(Accumulate::mean(0)), "accumulate.calls");
-    refused(|b| b.stop_at(0), "stop_at");
-    refused(|b| b.clip(Clip::value(1.0).by(Norm::One)), "clip.by");
-    refused(|b| b.clip(Clip::value(1e-50)), "clip");
-    refused(|b| b.loss_scale(LossScale::fixed(1e-50)), "loss_scale.init");
-    refused(|b| b.loss_scale(LossScale::dynamic().limits(1e-45, 65_536.0)), "loss_scale.min");
+    for accumulates in [true, false] {
+        let (mut device, mut host) = (build(true, accumulates), build(false, accumulates));
+        for calls in [0, 3] {
+            let ours = device.edit().accumulate(calls).apply(&rig.stream);
+            assert_eq!(ours, host.edit().accumulate(calls).apply(&Stream::host()));
+            match (calls, accumulates) {
+                (3, true) => assert_eq!(ours, Ok(())),
+                _ => assert!(
+                    matches!(&ours, Err(Error::Argument { argument, .. }) if argument == "accumulate.calls"),
+                    "{ours:?}"
+                ),
+            }
+        }
+    }
 }
 
 #[test]

@@ -151,3 +151,79 @@ fn bad_observations_are_refused() {
     let error = Optimizer::builder(&rig.device).group(bad, &[pair.device_tensor()]).build().unwrap_err();
     assert_eq!(argument(error), "groups[0].plateau.factor");
 }
+
+#[test]
+fn a_step_that_observes_by_itself_does_what_an_observation_after_every_nth_update_does() {
+    let Some(rig) = Rig::new() else { return };
+    let mut pairs = pairs(&rig);
+    let (mut found, mut loss) = (rig.array(&[0.0], 0), rig.array(&[0.0], 0));
+    let (mut host_found, mut host_loss) = (Box::new(0.0f32), Box::new(0.0f32));
+    let add = |builder: OptimizerBuilder, found: u64, tensors: Vec<instep::Tensor>| {
+        let groups = rules().into_iter().zip(tensors);
+        // SAFETY: the flag outlives the optimizer.
+        let builder = unsafe { builder.found_inf(found) };
+        groups.fold(builder, |builder, (rule, tensor)| builder.group(Sgd::new(1.0).metric(rule), &[tensor]))
+    };
+    let host_at = [&raw mut *host_found as u64, &raw mut *host_loss as u64];
+    let tensors = || pairs.iter().map(Pair::device_tensor).collect();
+    let by_itself = add(Optimizer::builder(&rig.device), found.address(), tensors());
+    // SAFETY: the loss outlives the optimizer.
+    let mut by_itself = unsafe { by_itself.observe_every(3, Observed::f32(loss.address())) }.build().unwrap();
+    let mut by_call = add(Optimizer::builder(&rig.device), found.address(), tensors()).build().unwrap();
+    let host = add(Optimizer::builder(&Device::host()), host_at[0], pairs.iter_mut().map(Pair::host_tensor).collect());
+    // SAFETY: as above.
+    let mut host = unsafe { host.observe_every(3, Observed::f32(host_at[1])) }.build().unwrap();
+
+    let mut random = Random(4);
+    for call in 0..60 {
+        let skipped = call % 7 == 4;
+        let metric = 1.0 / (1 + call / 9) as f32 + 0.05 * random.unit();
+        loss.write(&rig, &[metric]);
+        found.write(&rig, &[f32::from(u8::from(skipped))]);
+        (*host_loss, *host_found) = (metric, f32::from(u8::from(skipped)));
+        by_itself.step(&rig.stream).unwrap();
+        by_call.step(&rig.stream).unwrap();
+        host.step(&Stream::host()).unwrap();
+        let t = by_call.status(&rig.stream).unwrap().t;
+        if !skipped && t % 3 == 0 {
+            // SAFETY: as above.
+            unsafe { by_call.observe(Observed::f32(loss.address()), &rig.stream) }.unwrap();
+        }
+        let status = by_itself.status(&rig.stream).unwrap();
+        assert_eq!(status, by_call.status(&rig.stream).unwrap(), "call {call}");
+        assert_eq!(status, host.status(&Stream::host()).unwrap(), "call {call}, on the host");
+    }
+    let status = by_itself.status(&rig.stream).unwrap();
+    let moved = (0..pairs.len()).filter(|group| status.scalar(*group, "lr") != Some(1.0)).count();
+    assert!(moved >= 5, "the rules must have acted: {status:?}");
+}
+
+#[test]
+fn a_step_that_observes_by_itself_reads_a_metric_of_any_type() {
+    let Some(rig) = Rig::new() else { return };
+    let cells = [
+        (
+            Dtype::F64,
+            vec![f32::from_bits((-2.5f64).to_bits() as u32), f32::from_bits(((-2.5f64).to_bits() >> 32) as u32)],
+        ),
+        (Dtype::F32, vec![-2.5f32]),
+        (Dtype::Bf16, vec![f32::from_bits(0x7777_C020)]),
+        (Dtype::F16, vec![f32::from_bits(0x7777_C100)]),
+    ];
+    for (dtype, cell) in cells {
+        let (pair, memory) = (Pair::new(&rig, vec![1.0], vec![0.0], (0, 0)), rig.array(&cell, 0));
+        let rule =
+            Sgd::new(1.0).metric(Plateau::new().patience(0).improvement(Improvement::absolute(Better::Lower, 0.25)));
+        let builder = Optimizer::builder(&rig.device).group(rule, &[pair.device_tensor()]);
+        // SAFETY: the metric outlives the optimizer.
+        let builder = unsafe { builder.observe_every(1, Observed::Device { address: memory.address(), dtype }) };
+        let mut opt = builder.build().unwrap();
+        // SAFETY: a value has no address.
+        let observe = |metric: f64, opt: &mut Optimizer| unsafe { opt.observe(metric, &rig.stream) }.unwrap();
+        observe(-2.24, &mut opt);
+        opt.step(&rig.stream).unwrap();
+        assert_eq!(opt.status(&rig.stream).unwrap().scalar(0, "lr"), Some(1.0), "{dtype:?}: better by 0.26");
+        opt.step(&rig.stream).unwrap();
+        assert_eq!(opt.status(&rig.stream).unwrap().scalar(0, "lr"), Some(0.1f64 as f32), "{dtype:?}: not better");
+    }
+}

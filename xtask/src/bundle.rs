@@ -1,5 +1,6 @@
-//! `cargo xtask gpu-bundle`: a folder for a machine that has a GPU but neither Rust nor a network. It holds the device tests,
-//! the bench and the example, in release and stripped, and what runs them: the files of `xtask/bundle/`.
+//! `cargo xtask gpu-bundle`: a folder for a machine that has a GPU but neither Rust nor a network. It holds the device tests
+//! with their golden tables, the bench and the example, in release and stripped, and what runs them: the files of
+//! `xtask/bundle/`.
 
 use crate::{Network, cargo, target_folder};
 use serde_json::Value;
@@ -45,6 +46,7 @@ pub fn run(root: &Path, network: Network, words: &[String]) -> Result<ExitCode, 
         bytes += text.len() as u64;
         write(&folder.join(name), text, mode).map_err(in_words)?;
     }
+    bytes += copy_golden(&root.join("tests/golden"), &folder.join("golden")).map_err(in_words)?;
     write(&folder.join("revision"), &revision(root), Mode::Text).map_err(in_words)?;
 
     if bytes > MAX_BYTES {
@@ -53,6 +55,21 @@ pub fn run(root: &Path, network: Network, words: &[String]) -> Result<ExitCode, 
     println!("{}: {:.1} MiB", folder.display(), bytes as f64 / f64::from(1 << 20));
     println!("copy it to a machine with a GPU and run: ./run.sh all");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Copies the golden tables, which the device tests read; returns their bytes.
+fn copy_golden(from: &Path, to: &Path) -> std::io::Result<u64> {
+    let mut bytes = 0;
+    for part in ["", "peers"] {
+        fs::create_dir_all(to.join(part))?;
+        for entry in fs::read_dir(from.join(part))? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "json") {
+                bytes += fs::copy(&path, to.join(part).join(path.file_name().expect("a file's entry")))?;
+            }
+        }
+    }
+    Ok(bytes)
 }
 
 /// Builds all programs; returns the name and the file of each.
