@@ -6,112 +6,111 @@
 #include "memory.cuh"
 #include "state.cuh"
 
-__device__ __forceinline__ bool is_better(const MetricRule& rule, double metric, double best) {
-  if (rule.higher) {
-    const double factor = rule.signed_ || best > 0.0 ? 1.0 + rule.relative : 1.0 - rule.relative;
-    return metric > best * factor + rule.absolute;
-  }
-  const double factor = rule.signed_ || best > 0.0 ? 1.0 - rule.relative : 1.0 + rule.relative;
-  return metric < best * factor - rule.absolute;
+__device__ __forceinline__ bool is_better(const MetricRule* rule, double metric, double best) {
+  const double relative = load_row(&rule->relative), absolute = load_row(&rule->absolute);
+  const bool grows = load_row(&rule->signed_) != 0 || best > 0.0;
+  if (load_row(&rule->higher)) return metric > best * (grows ? 1.0 + relative : 1.0 - relative) + absolute;
+  return metric < best * (grows ? 1.0 - relative : 1.0 + relative) - absolute;
 }
 
-__device__ __forceinline__ double worst(const MetricRule& rule) {
-  return __longlong_as_double(rule.higher ? (long long)0xfff0000000000000ull : 0x7ff0000000000000ll);
+__device__ __forceinline__ double worst(const MetricRule* rule) {
+  return bits_to_double(load_row(&rule->higher) ? 0xfff0000000000000ull : 0x7ff0000000000000ull);
 }
 
 // scale * factor, not below the bound; the old scale if the change is too small to be made.
-__device__ __forceinline__ double lower_scale(const MetricRule& rule, double scale) {
-  double lower = scale * rule.factor;
-  if (lower < rule.min_scale) lower = rule.min_scale;
-  return scale - lower > rule.min_change ? lower : scale;
+__device__ __forceinline__ double lower_scale(const MetricRule* rule, double scale) {
+  const double least = load_row(&rule->min_scale);
+  double lower = scale * load_row(&rule->factor);
+  if (lower < least) lower = least;
+  return scale - lower > load_row(&rule->min_change) ? lower : scale;
 }
 
-__device__ __forceinline__ MetricState plateau_observe(const MetricRule& rule, MetricState s, double metric) {
-  if (s.ignore > 0) {
-    s.ignore -= 1;
-    return s;
+// One less where there is one; whether there was.
+__device__ __forceinline__ bool take_one(u64* left) {
+  const u64 count = load_row(left);
+  if (count > 0) store_row(left, count - 1);
+  return count > 0;
+}
+
+// Rules and states stay in memory, of which each line loads what it needs: few registers beside those of the update.
+__device__ __noinline__ void plateau_observe(const MetricRule* rule, MetricState* s, double metric) {
+  if (take_one(&s->ignore)) return;
+  const u64 seen_before = load_row(&s->count);
+  const double count = (double)seen_before;
+  const double seen = (count * load_row(&s->mean) + metric) / (count + 1.0);
+  const bool decides = seen_before + 1 >= load_row(&rule->average);
+  store_row(&s->mean, decides ? 0.0 : seen);
+  store_row(&s->count, decides ? 0 : seen_before + 1);
+  if (!decides) return;
+  u64 bad = load_row(&s->bad) + 1;
+  if (is_better(rule, seen, load_row(&s->best))) {
+    store_row(&s->best, seen);
+    store_row(&s->at_min, (u64)0);
+    bad = 0;
   }
-  const double count = (double)s.count;
-  s.mean = (count * s.mean + metric) / (count + 1.0);
-  s.count += 1;
-  if (s.count < rule.average) return s;
-  const double seen = s.mean;
-  s.mean = 0.0;
-  s.count = 0;
-  if (is_better(rule, seen, s.best)) {
-    s.best = seen;
-    s.bad = 0;
-    s.at_min = 0;
-  } else {
-    s.bad += 1;
+  if (take_one(&s->cooldown)) bad = 0;
+  if (bad > load_row(&rule->patience)) {
+    const double scale = load_row(&s->scale), lower = lower_scale(rule, scale);
+    if (!(lower < scale)) store_row(&s->at_min, load_row(&s->at_min) + 1);
+    store_row(&s->scale, lower);
+    store_row(&s->cooldown, load_row(&rule->cooldown));
+    bad = 0;
   }
-  if (s.cooldown > 0) {
-    s.cooldown -= 1;
-    s.bad = 0;
-  }
-  if (s.bad > rule.patience) {
-    const double lower = lower_scale(rule, s.scale);
-    if (!(lower < s.scale)) s.at_min += 1;
-    s.scale = lower;
-    s.cooldown = rule.cooldown;
-    s.bad = 0;
-  }
-  return s;
+  store_row(&s->bad, bad);
 }
 
 // For greedy, `mean` is the sum of the window, `count` how many metrics went through it, `cooldown` and `ignore` are the
 // pauses after a decrease and after an increase.
-__device__ __forceinline__ MetricState greedy_decreased(const MetricRule& rule, MetricState s) {
-  s.scale = lower_scale(rule, s.scale);
-  s.cooldown = rule.cooldown;
-  s.bad = 0;
-  if (s.scale > rule.min_scale) return s;
-  s.at_min += 1;
-  if (rule.reset_after == 0 || s.at_min < rule.reset_after) return s;
-  const MetricState start = {1.0, worst(rule), 0.0, 0, 0, s.cooldown, 0, 0, 0};
-  return start;
+__device__ __forceinline__ void greedy_decrease(const MetricRule* rule, MetricState* s) {
+  const double scale = lower_scale(rule, load_row(&s->scale));
+  const u64 at_min = load_row(&s->at_min) + 1, reset_after = load_row(&rule->reset_after);
+  const u64 pause = load_row(&rule->cooldown);
+  store_row(&s->scale, scale);
+  store_row(&s->cooldown, pause);
+  store_row(&s->bad, (u64)0);
+  if (scale > load_row(&rule->min_scale)) return;
+  store_row(&s->at_min, at_min);
+  if (reset_after == 0 || at_min < reset_after) return;
+  const MetricState start = {1.0, worst(rule), 0.0, 0, 0, pause, 0, 0, 0};
+  store_row(s, start);
 }
 
-__device__ __forceinline__ MetricState greedy_observe(const MetricRule& rule, MetricState s, double* window, double metric) {
+__device__ __noinline__ void greedy_observe(const MetricRule* rule, MetricState* s, double* window, double metric) {
   double seen = metric;
-  if (rule.window > 0) {
-    store_row(window + s.count % rule.window, metric);
-    s.count += 1;
-    const u64 count = s.count < rule.window ? s.count : rule.window;
-    s.mean = 0.0;
+  const u32 len = load_row(&rule->window);
+  if (len > 0) {
+    const u64 before = load_row(&s->count);
+    store_row(window + before % len, metric);
+    const u64 count = before + 1 < len ? before + 1 : len;
+    double sum = 0.0;
     // Summed anew, so that a metric that is not finite leaves with its place in the window.
-    for (u64 i = 0; i < count; i++) s.mean = s.mean + load_row(window + i);
-    seen = s.mean / (double)count;
+    for (u64 i = 0; i < count; i++) sum = sum + load_row(window + i);
+    seen = sum / (double)count;
+    store_row(&s->count, before + 1);
+    store_row(&s->mean, sum);
   }
-  if (s.cooldown > 0 || s.ignore > 0) {
-    if (s.cooldown > 0) {
-      s.cooldown -= 1;
+  u64 good = 0, bad = 0;
+  if (!take_one(&s->cooldown) && !take_one(&s->ignore)) {
+    if (is_better(rule, seen, load_row(&s->best))) {
+      store_row(&s->best, seen);
+      good = load_row(&s->good) + 1;
     } else {
-      s.ignore -= 1;
+      bad = load_row(&s->bad) + 1;
     }
-    s.good = 0;
-    s.bad = 0;
-    return s;
   }
-  if (is_better(rule, seen, s.best)) {
-    s.best = seen;
-    s.good += 1;
-    s.bad = 0;
-  } else {
-    s.good = 0;
-    s.bad += 1;
+  const u64 patience = load_row(&rule->patience);
+  if (good > patience) {
+    const double scale = load_row(&s->scale), most = load_row(&rule->max_scale);
+    double higher = scale / load_row(&rule->factor);
+    if (higher > most) higher = most;
+    if (higher - scale > load_row(&rule->min_change)) store_row(&s->scale, higher);
+    store_row(&s->at_min, (u64)0);
+    store_row(&s->ignore, load_row(&rule->pause_after_increase));
+    good = 0;
   }
-  if (s.good > rule.patience) {
-    double higher = s.scale / rule.factor;
-    if (higher > rule.max_scale) higher = rule.max_scale;
-    if (higher - s.scale > rule.min_change) s.scale = higher;
-    s.at_min = 0;
-    s.ignore = rule.pause_after_increase;
-    s.good = 0;
-    return s;
-  }
-  if (s.bad > rule.patience) return greedy_decreased(rule, s);
-  return s;
+  store_row(&s->good, good);
+  store_row(&s->bad, bad);
+  if (bad > patience) greedy_decrease(rule, s);
 }
 
 // A metric of any type as f64. bf16 is the upper half of an f32; f16 is widened by hand, since NVRTC brings no header.
@@ -132,19 +131,19 @@ __device__ __forceinline__ double metric_of(const Observation& observation) {
   return metric_at(observation.address, observation.type);
 }
 
-// Feeds `metric` to machine `i`, in the half of update `t`.
-__device__ __forceinline__ void observe_metric(const Step& step, u32 i, u64 t, double metric) {
-  const MetricRule rule = load_row(step.metrics + i);
-  MetricState* place = step.metric_states + (t & 1) * step.metric_count + i;
-  const MetricState state = load_row(place);
-  double* window = step.windows + (t & 1) * step.window_count + rule.window_at;
-  store_row(place, rule.greedy ? greedy_observe(rule, state, window, metric) : plateau_observe(rule, state, metric));
-}
-
 // Feeds `metric` to all machines, in the half of update `t`: one thread a machine.
 template <u32 THREADS>
 __device__ __forceinline__ void observe_all(const Step& step, u64 t, double metric) {
-  for (u32 i = threadIdx.x; i < step.metric_count; i += THREADS) observe_metric(step, i, t, metric);
+  MetricState* states = step.metric_states + (t & 1) * step.metric_count;
+  double* windows = step.windows + (t & 1) * step.window_count;
+  for (u32 i = threadIdx.x; i < step.metric_count; i += THREADS) {
+    const MetricRule* rule = step.metrics + i;
+    if (load_row(&rule->greedy)) {
+      greedy_observe(rule, states + i, windows + load_row(&rule->window_at), metric);
+    } else {
+      plateau_observe(rule, states + i, metric);
+    }
+  }
 }
 
 // The step's own observation, after every n-th update, in the half of update `t` that comes next: the launch that applies

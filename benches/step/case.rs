@@ -4,7 +4,7 @@
 use std::ffi::c_void;
 
 use bytemuck::{Pod, Zeroable};
-use instep::{Optimizer, Tensor};
+use instep::{AdamW, Optimizer, OptimizerBuilder, Tensor};
 
 use crate::driver::{Gpu, Graph, Kernel, Memory, Pinned, Result, parameter};
 use crate::rule::{self, Rates, Record, Rule};
@@ -65,6 +65,7 @@ pub struct Case<'g> {
     span: u64,
     rates: Rates,
     optimizer: Optimizer,
+    tensors: Vec<Tensor>,
     tables: Tables,
     grid: u32,
     by_value: Kernel,
@@ -113,11 +114,15 @@ impl<'g> Case<'g> {
         }
 
         let place = |memory: &Memory, offset: u64| memory.address() + 4 * offset;
-        let tensors = offsets.iter().zip(lengths).map(|(offset, len)| {
-            // SAFETY: both allocations outlive the optimizer in `Case`, and one stream orders everything.
-            unsafe { Tensor::f32(place(&params, *offset), place(&grads, *offset), *len) }
-        });
-        let builder = rule.group(Optimizer::builder(&gpu.device), rule::schedule(), &tensors.collect::<Vec<_>>());
+        let tensors: Vec<Tensor> = offsets
+            .iter()
+            .zip(lengths)
+            .map(|(offset, len)| {
+                // SAFETY: both allocations outlive the optimizer in `Case`, and one stream orders everything.
+                unsafe { Tensor::f32(place(&params, *offset), place(&grads, *offset), *len) }
+            })
+            .collect();
+        let builder = rule.group(Optimizer::builder(&gpu.device), rule::schedule(), &tensors);
         gpu.wait()?; // the build works on a stream of its own
         let optimizer = builder.build()?;
 
@@ -154,6 +159,7 @@ impl<'g> Case<'g> {
             span,
             rates,
             optimizer,
+            tensors,
             tables: Tables { tensors: tables[0].address(), chunks: tables[1].address(), chunk_count, reserved: 0 },
             grid: chunk_count.div_ceil(WARPS).clamp(1, resident.max(1)),
             by_value,
@@ -166,6 +172,16 @@ impl<'g> Case<'g> {
             _states: states,
             _tables: tables,
         })
+    }
+
+    /// Another AdamW over the same tensors, whose states are its own. It outlives `self` in no use.
+    pub fn another(
+        &self,
+        rule: impl FnOnce(AdamW) -> AdamW,
+        ask: impl FnOnce(OptimizerBuilder) -> OptimizerBuilder,
+    ) -> Result<Optimizer> {
+        let builder = Optimizer::builder(&self.gpu.device).group(rule(rule::adamw(rule::schedule())), &self.tensors);
+        Ok(ask(builder).build()?)
     }
 
     pub fn elements(&self) -> u64 {

@@ -13,6 +13,7 @@ mod answers;
 mod bandwidth;
 mod builds;
 mod case;
+mod closed;
 mod counts;
 mod curves;
 mod driver;
@@ -122,6 +123,7 @@ fn work_for_another(job: Job) -> Result<()> {
             answers::check(&gpu)?;
             builds::rows(&gpu, "the first")?;
             gpu::rows(&gpu, Rule::AdamW, "small", &[64, 2_049], 1e9, Duration::ZERO)?;
+            closed::rows(&gpu, "small", &[64, 2_049], 1e9, Duration::ZERO)?;
             if let Some(report) = standin.and_then(|standin| standin.take_report()) {
                 return Err(format!("the stand-in reports: {report}").into());
             }

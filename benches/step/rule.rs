@@ -34,6 +34,11 @@ pub struct Record {
 
 const _: () = assert!(size_of::<Record>() == 64, "kernels/state.cuh: Record");
 
+/// The AdamW that is measured, with the rate `lr`.
+pub fn adamw(lr: Schedule) -> AdamW {
+    AdamW::new(lr).weight_decay(WEIGHT_DECAY).beta1(BETA1).beta2(BETA2).eps(EPS)
+}
+
 impl Rule {
     pub const ALL: [Rule; 2] = [Rule::Sgd, Rule::AdamW];
 
@@ -56,10 +61,7 @@ impl Rule {
     pub fn group(self, builder: OptimizerBuilder, lr: Schedule, tensors: &[Tensor]) -> OptimizerBuilder {
         match self {
             Rule::Sgd => builder.group(Sgd::new(lr), tensors),
-            Rule::AdamW => {
-                let rule = AdamW::new(lr).weight_decay(WEIGHT_DECAY).beta1(BETA1).beta2(BETA2).eps(EPS);
-                builder.group(rule, tensors)
-            }
+            Rule::AdamW => builder.group(adamw(lr), tensors),
         }
     }
 

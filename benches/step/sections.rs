@@ -11,13 +11,17 @@ use crate::place::{self, Job};
 use crate::report::{Report, Row};
 use crate::rule::Rule;
 use crate::work::Work;
-use crate::{bandwidth, curves, gpu, host};
+use crate::{bandwidth, closed, curves, gpu, host};
 
 /// Before a row that another process of the bench prints for this one.
 pub const ROW: &str = "row: ";
 
 /// Why a row that comes too late is not there.
 const TOO_LATE: &str = "INSTEP_BENCH_SECONDS are over";
+
+/// The sizes at which the parts of the closed loop are measured.
+const CLOSED: [&str; 2] = ["1 x 64", "148 tensors, 124 M"];
+const CLOSED_LOOP: &str = "AdamW, closed loop, all parts";
 
 /// Whether there is a GPU, or why not.
 pub type Found = std::result::Result<(), String>;
@@ -44,7 +48,8 @@ pub fn device(report: &mut Report, gpu: &Found, end: Instant) -> Result<()> {
 
     let sizes = gpu::sizes();
     let cases = sizes.iter().flat_map(|size| Rule::ALL.map(|rule| (rule, size)));
-    for (left, (rule, (size, lengths))) in (1..=2 * sizes.len() as u32).rev().zip(cases) {
+    let after = CLOSED.len() as u32;
+    for (left, (rule, (size, lengths))) in (1 + after..=2 * sizes.len() as u32 + after).rev().zip(cases) {
         let not_measured = |why: &str| Row::not_measured(format!("{}, all ways", rule.name()), *size, why);
         let budget = end.saturating_duration_since(Instant::now()) / left;
         if budget.is_zero() {
@@ -55,6 +60,17 @@ pub fn device(report: &mut Report, gpu: &Found, end: Instant) -> Result<()> {
             Ok(()) => gpu::rows(&gpu, rule, size, lengths, copy, budget.min(Duration::from_secs(10)))
                 .unwrap_or_else(|why| vec![not_measured(&why.to_string())]),
             Err(why) => vec![not_measured(&why)],
+        };
+        rows.into_iter().try_for_each(|row| report.add(row))?;
+    }
+    for (left, (size, lengths)) in
+        (1..=CLOSED.len() as u32).rev().zip(sizes.iter().filter(|size| CLOSED.contains(&size.0)))
+    {
+        let budget = end.saturating_duration_since(Instant::now()) / left;
+        let rows = match budget.is_zero() {
+            true => vec![Row::not_measured(CLOSED_LOOP, *size, TOO_LATE)],
+            false => closed::rows(&gpu, size, lengths, copy, budget.min(Duration::from_secs(5)))
+                .unwrap_or_else(|why| vec![Row::not_measured(CLOSED_LOOP, *size, &why.to_string())]),
         };
         rows.into_iter().try_for_each(|row| report.add(row))?;
     }
@@ -69,6 +85,9 @@ fn no_device(report: &mut Report, why: &str) -> Result<()> {
         for rule in Rule::ALL {
             report.add(Row::not_measured(format!("{}, all ways", rule.name()), size, &no_gpu(why)))?;
         }
+    }
+    for size in CLOSED {
+        report.add(Row::not_measured(CLOSED_LOOP, size, &no_gpu(why)))?;
     }
     Ok(())
 }

@@ -91,6 +91,7 @@ fn the_closed_loop_compiles_for_every_architecture() {
     // What gradients are multiplied by takes a register more: the A100's loop of vectors parks some values.
     let stack = |architecture| if architecture == 90 { 0 } else { 32 };
     compiles_with_stack(&units::closed_loop(), stack);
+    compiles_with_stack(&units::all_of_the_loop(), stack);
 }
 
 #[test]

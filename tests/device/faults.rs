@@ -176,7 +176,7 @@ fn run(rig: &Rig) {
             .telemetry(Telemetry::ring(4))
             .accumulate(Accumulate::mean(1))
             .group(adamw().metric(Plateau::new().factor(0.75).patience(0)), &adamw_tensors)
-            .group(sgd().metric(Greedy::new().factor(0.5).patience(0).smooth(2)), &tensors[3..6])
+            .group(sgd().metric(Greedy::new().factor(0.5).patience(0).smooth(5)), &tensors[3..6])
             .build()
             .unwrap()
     };

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use instep::{
-    Accumulate, Adam, AdamW, Buffer, Clip, Device, LossScale, Momentum, Optimizer, OptimizerBuilder, Plateau, Schedule,
-    Sgd, Tensor, Warmup,
+    Accumulate, Adam, AdamW, Buffer, Clip, Device, LossScale, Momentum, Observed, Optimizer, OptimizerBuilder, Plateau,
+    Schedule, Sgd, Telemetry, Tensor, Warmup,
 };
 
 /// A unit's text, and the name and text of each header.
@@ -52,7 +52,9 @@ impl Unit {
 
 /// All of them: one rule each, then many rules in one launch, and at last the condition.
 pub fn all() -> Vec<Unit> {
-    vec![adamw(), constant_adamw(), closed_loop(), adam(), sgd(), momentum(), every_sgd(), everything(), condition()]
+    let closed = [closed_loop(), all_of_the_loop()];
+    let one_rule = [adamw(), constant_adamw()].into_iter().chain(closed).chain([adam(), sgd(), momentum()]);
+    one_rule.chain([every_sgd(), everything(), condition()]).collect()
 }
 
 /// AdamW with the usual schedule: the unit whose machine code is looked at.
@@ -68,11 +70,23 @@ pub fn constant_adamw() -> Unit {
 
 /// AdamW whose gradients are averaged, clipped, unscaled and zeroed, with a rate that follows a metric.
 pub fn closed_loop() -> Unit {
-    let rule = || AdamW::new(1e-3).metric(Plateau::new());
-    unit("AdamW, closed loop", || {
-        let builder = builder().group(rule(), &[tensor()]).clip(Clip::torch_norm(1.0)).loss_scale(LossScale::dynamic());
-        builder.accumulate(Accumulate::mean(4)).zero_gradients()
+    unit("AdamW, closed loop", closed)
+}
+
+/// The same with a metric that the step observes by itself, ends and telemetry.
+pub fn all_of_the_loop() -> Unit {
+    unit("AdamW, all of the loop", || {
+        let builder = closed().stop_at(9).stop_below(1e-5).stop_on_plateau().telemetry(Telemetry::ring(8));
+        let loss = Observed::f32(&raw mut *Box::leak(Box::new(0f32)) as u64);
+        // SAFETY: the loss is never freed.
+        unsafe { builder.observe_every(2, loss) }
     })
+}
+
+fn closed() -> OptimizerBuilder {
+    let rule = AdamW::new(1e-3).metric(Plateau::new());
+    let builder = builder().group(rule, &[tensor()]).clip(Clip::torch_norm(1.0)).loss_scale(LossScale::dynamic());
+    builder.accumulate(Accumulate::mean(4)).zero_gradients()
 }
 
 /// Adam with coupled weight decay.
