@@ -2,19 +2,18 @@
 
 use std::sync::{Arc, OnceLock};
 
-use bytemuck::{NoUninit, Zeroable};
+use bytemuck::Zeroable;
 
 use super::condition::{self, StopCondition};
 use super::observe::{Observed, no_metric};
+use super::tables::Tables;
 use super::telemetry::Ring;
 use super::view::{DeviceView, Status};
 use crate::device::{self, Context, Function, Memory, Module, Pinned, Setup, Source, Stream};
 use crate::error::{Error, Result};
 use crate::kernels::{UNIT, Unit};
-use crate::plan::layout::{
-    Condition, Control, EditRow, MetricStateRow, Observation, Partial, Record, Step, TelemetryRow,
-};
-use crate::plan::{HandedIn, Plan, Request, Scalar, metrics, state};
+use crate::plan::layout::{Condition, Control, EditRow, MetricStateRow, Observation, Record, Step};
+use crate::plan::{HandedIn, Plan, Request, Scalar, state};
 use crate::settings::Settings;
 use crate::telemetry::Layout;
 
@@ -252,62 +251,4 @@ fn ring(setup: &Setup, context: &Arc<Context>, layout: &Layout, mapped: bool) ->
 /// One block evaluates the next step, the others walk: as many as have work and fit on the device at once.
 fn grid(chunks: u32, resident: u32) -> u32 {
     1 + chunks.div_ceil(WARPS).min(resident.saturating_sub(1).max(1))
-}
-
-/// The tables of a plan as one block of bytes; addresses in the returned [`Step`] are offsets into it.
-#[derive(Default)]
-struct Tables {
-    bytes: Vec<u8>,
-}
-
-impl Tables {
-    /// `ring`: the address of that of telemetry.
-    fn lay_out(&mut self, plan: &Plan, ring: u64) -> Step {
-        Step {
-            control: self.put(&[Control::new(plan.increment, plan.gradients, &plan.settings)]),
-            values: self.put(&vec![f64::NAN; 2 * plan.scalars.len()]),
-            records: self.put(&vec![Record { value: [f32::NAN; 16] }; 2 * plan.cohorts.len()]),
-            tensors: self.put(&plan.tensors),
-            constants: self.put(&plan.constants),
-            scalars: self.put(&plan.scalars),
-            bundles: self.put(&plan.bundles),
-            groups: self.put(&plan.groups),
-            cohorts: self.put(&plan.cohorts),
-            chunks: self.put(&plan.chunks),
-            settings: self.put(&[plan.settings]),
-            norm_blocks: self.put(&plan.norm_blocks),
-            partials: self.put(&vec![Partial::zeroed(); plan.norm_blocks.len()]),
-            metrics: self.put(&metrics::rows(&plan.metrics)),
-            metric_states: self.put(&metrics::start(&plan.metrics).repeat(2)),
-            windows: self.put(&vec![0.0f64; 2 * metrics::window_count(&plan.metrics)]),
-            found_inf: 0,
-            inv_scale: 0,
-            norm_square: 0,
-            telemetry: plan.telemetry.as_ref().map_or(0, |layout| self.put_telemetry(layout, ring)),
-            chunk_count: plan.chunks.len() as u32,
-            bundle_count: plan.bundles.len() as u32,
-            scalar_count: plan.scalars.len() as u32,
-            cohort_count: plan.cohorts.len() as u32,
-            norm_block_count: plan.norm_blocks.len() as u32,
-            metric_count: plan.metrics.len() as u32,
-            window_count: metrics::window_count(&plan.metrics) as u32,
-            reserved: 0,
-        }
-    }
-
-    /// Where records of calls go: a row, and then the places of the values.
-    fn put_telemetry(&mut self, layout: &Layout, ring: u64) -> u64 {
-        let row = TelemetryRow { ring, capacity: layout.records, value_count: layout.sources.len() as u32 };
-        let offset = self.put(&[row]);
-        self.bytes.extend_from_slice(bytemuck::cast_slice(&layout.sources));
-        offset
-    }
-
-    /// Appends `rows` on a 128-byte boundary, so that no two tables share a line, and returns their offset.
-    fn put<T: NoUninit>(&mut self, rows: &[T]) -> u64 {
-        self.bytes.resize(self.bytes.len().next_multiple_of(128), 0);
-        let offset = self.bytes.len() as u64;
-        self.bytes.extend_from_slice(bytemuck::cast_slice(rows));
-        offset
-    }
 }

@@ -6,6 +6,7 @@ mod cuda;
 mod edit;
 mod observe;
 mod state;
+mod tables;
 mod telemetry;
 mod view;
 

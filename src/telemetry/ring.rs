@@ -178,7 +178,7 @@ mod tests {
         let head = Header {
             t: call - skipped,
             skipped,
-            applied: call % 2 == 0,
+            applied: call.is_multiple_of(2),
             loss_scale: call as f32,
             clip_factor: 0.5,
             norm: -(call as f64),

@@ -66,8 +66,11 @@ pub fn assert_replays_only(rig: &Rig, graph: &CudaGraph, count: u64, mut between
     });
 }
 
+/// What a step is called, and what is asked of the builder.
+type Form = (&'static str, fn(OptimizerBuilder) -> OptimizerBuilder);
+
 /// Every form of a step that enqueues other kernels or compiles to them.
-fn forms() -> Vec<(&'static str, fn(OptimizerBuilder) -> OptimizerBuilder)> {
+fn forms() -> Vec<Form> {
     vec![
         ("a plain step", |builder| builder),
         ("a step with a norm", |builder| builder.clip(Clip::torch_norm(1.0)).loss_scale(LossScale::dynamic())),
