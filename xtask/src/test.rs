@@ -109,7 +109,7 @@ fn run_tests(root: &Path, network: Network, tier: Tier, environment: &Environmen
 /// `cargo test` over the workspace: always all members, so that every call resolves to the same features.
 fn cargo(root: &Path, network: Network, selection: &[&str], environment: &[(&str, OsString)]) -> Result<(), String> {
     let mut command = crate::cargo(root, network);
-    command.args(["test", "--workspace", "--features", "instep/cli", "--no-fail-fast"]).args(selection);
+    command.args(["test", "--workspace", "--features", "instep/cli,instep/csv", "--no-fail-fast"]).args(selection);
     command.env_remove(DEVICE_VARIABLE).env_remove(REQUIRE_VARIABLE);
     command.envs(environment.iter().map(|(name, value)| (name, value)));
     let status = command.status().map_err(|problem| format!("cargo does not start: {problem}"))?;
