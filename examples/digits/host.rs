@@ -94,7 +94,8 @@ impl HostTraining {
 }
 
 impl Training for HostTraining {
-    fn epoch(&mut self, steps: u64) -> Result<()> {
+    fn advance(&mut self, left: u64) -> Result<u64> {
+        let steps = left.min(network::steps_per_epoch(&self.digits));
         for _ in 0..steps {
             let view = self.optimizer.device_view();
             // SAFETY: on the host `t` is the address of a u64 that lives as long as the optimizer.
@@ -113,7 +114,11 @@ impl Training for HostTraining {
             unsafe { self.optimizer.observe(f64::from(validation.loss), &Stream::host()) }?;
         }
         self.validations.push(validation);
-        Ok(())
+        Ok(steps)
+    }
+
+    fn launches(&self) -> u64 {
+        0
     }
 
     fn validated(&self) -> Option<Validation> {

@@ -1,13 +1,14 @@
 //! Trains a small network on real handwritten digits, with the learning rate where the parameters are.
 //!
-//! On a GPU a whole step (pick a batch, forward, backward, record, update) is captured into one CUDA graph and
-//! replayed, and a second graph validates after each epoch: see `cuda.rs`. The validation loss never leaves the device,
-//! and yet lowers the rate where it stalls, with `--schedule plateau`: see `recipe.rs`. Without a GPU the same network
-//! trains on the CPU: see `host.rs`. Start at [`train`].
+//! On a GPU all steps (pick a batch, forward, backward, record, update), epochs and validations are one CUDA graph, and
+//! the training is one launch of it: see `graphs.rs`. With an older driver, or with `--launch`, a step is one launch. The
+//! validation loss never leaves the device, and yet lowers the rate where it stalls, with `--schedule plateau`: see
+//! `recipe.rs`. Without a GPU the same network trains on the CPU: see `host.rs`. Start at [`train`].
 
 mod buffers;
 mod cuda;
 mod data;
+mod graphs;
 mod host;
 mod network;
 mod optimizer;
@@ -17,6 +18,8 @@ mod picture;
 mod recipe;
 mod record;
 mod training;
+mod while_loop;
+mod work;
 
 use std::process::ExitCode;
 
@@ -57,12 +60,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// The whole program: trains epoch by epoch, draws the picture, prints the last line. Returns the accuracy.
+/// The whole program: trains to the end, draws the picture, prints the last line. Returns the accuracy.
 fn train(options: &Options) -> Result<f64> {
     let digits = Digits::load()?;
     let (held_out, steps_per_epoch) = (digits.held_out() as f64, network::steps_per_epoch(&digits));
     let recipe = Recipe { decline: options.decline, total_steps: options.steps, steps_per_epoch };
-    let (mut training, backend) = begin(options.host, digits, &recipe)?;
+    let (mut training, backend) = begin(options, digits, &recipe)?;
 
     let style = ProgressStyle::with_template("{bar:32} {pos}/{len} steps, {msg}")?;
     let progress = ProgressBar::new(options.steps).with_style(style).with_message("first epoch");
@@ -70,9 +73,7 @@ fn train(options: &Options) -> Result<f64> {
     let told = |seen| format!("accuracy {:.4}, validation loss {:.4}", accuracy(seen), seen.loss);
     let mut steps = 0;
     while steps < options.steps {
-        let epoch = steps_per_epoch.min(options.steps - steps);
-        training.epoch(epoch)?;
-        steps += epoch;
+        steps += training.advance(options.steps - steps)?;
         progress.set_position(steps);
         progress.set_message(training.validated().map_or_else(|| "enqueued".to_owned(), &told));
     }
@@ -87,7 +88,8 @@ fn train(options: &Options) -> Result<f64> {
         record::write(path, &report).map_err(|error| format!("csv {}: {error}", path.display()))?;
     }
     let accuracy = accuracy(last);
-    println!("digits: accuracy={accuracy:.4} steps={steps} backend={backend} picture={picture}");
+    let launches = training.launches();
+    println!("digits: accuracy={accuracy:.4} steps={steps} launches={launches} backend={backend} picture={picture}");
     Ok(accuracy)
 }
 
@@ -104,9 +106,9 @@ fn drops(recipe: &Recipe, report: &Report) -> Vec<usize> {
 }
 
 /// The CUDA form where there is a GPU and NVRTC; else the host form, and a line that says why.
-fn begin(host: bool, digits: Digits, recipe: &Recipe) -> Result<(Box<dyn Training>, &'static str)> {
-    if !host {
-        match CudaTraining::new(&digits, recipe) {
+fn begin(options: &Options, digits: Digits, recipe: &Recipe) -> Result<(Box<dyn Training>, &'static str)> {
+    if !options.host {
+        match CudaTraining::new(&digits, recipe, options.launch) {
             Ok(training) => return Ok((Box::new(training), "cuda")),
             Err(error) if is_absence(&error) => println!("digits: training on the host: {error}"),
             Err(error) => return Err(error),

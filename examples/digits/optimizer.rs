@@ -11,7 +11,8 @@ const WEIGHT_DECAY: f64 = 0.01;
 /// The group whose rate is recorded.
 pub const WEIGHTS: usize = 0;
 
-/// AdamW over four tensors in two groups: the weights decay, the biases do not.
+/// AdamW over four tensors in two groups: the weights decay, the biases do not. The stop flag goes up with the recipe's
+/// last step, for a graph that repeats steps by itself.
 ///
 /// # Safety
 ///
@@ -33,5 +34,6 @@ pub unsafe fn optimizer(device: &Device, param: u64, grad: u64, recipe: &Recipe)
     Ok(Optimizer::builder(device)
         .group(rule(WEIGHT_DECAY), &[tensor("w1", W1), tensor("w2", W2)])
         .group(rule(0.0), &[tensor("b1", B1), tensor("b2", B2)])
+        .stop_at(recipe.total_steps)
         .build()?)
 }

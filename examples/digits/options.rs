@@ -3,14 +3,17 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::graphs::Launch;
 use crate::recipe::Decline;
 
 pub const USAGE: &str = "\
-usage: digits [--host] [--schedule NAME] [--steps N] [--picture PATH] [--csv PATH]
+usage: digits [--host] [--schedule NAME] [--steps N] [--launch WHAT] [--picture PATH] [--csv PATH]
   --host           train on the CPU even where there is a GPU
   --schedule NAME  how the rate declines after the warm-up: `cosine`, over the steps that are left (the default), or
                    `plateau`, by a factor whenever the validation loss stalls
   --steps N        steps to train for, at least 1 (1320: 60 epochs)
+  --launch WHAT    what one graph launch runs on a GPU: a `step`, the steps of an `epoch`, or the whole `training` (the
+                   default, but a step where the driver or NVRTC knows no loops)
   --picture PATH   where the SVG of rate and losses goes (digits.svg in the target folder)
   --csv PATH       where every step's rate and losses go (nowhere)";
 
@@ -19,6 +22,8 @@ pub struct Options {
     pub host: bool,
     pub decline: Decline,
     pub steps: u64,
+    /// None: as much as this machine can.
+    pub launch: Option<Launch>,
     pub picture: PathBuf,
     pub csv: Option<PathBuf>,
 }
@@ -27,13 +32,14 @@ impl Options {
     /// Reads the arguments, without the program's name. The error is for the user.
     pub fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Self, String> {
         let picture = default_picture();
-        let mut options = Self { host: false, decline: Decline::Cosine, steps: 1320, picture, csv: None };
+        let mut options = Self { host: false, decline: Decline::Cosine, steps: 1320, launch: None, picture, csv: None };
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or(format!("{} needs a value", argument.display()));
             match argument.to_str() {
                 Some("--host") => options.host = true,
                 Some("--schedule") => options.decline = decline(value()?)?,
                 Some("--steps") => options.steps = steps(value()?)?,
+                Some("--launch") => options.launch = Some(launch(value()?)?),
                 Some("--picture") => options.picture = value()?.into(),
                 Some("--csv") => options.csv = Some(value()?.into()),
                 _ => return Err(format!("{} is not an option", argument.display())),
@@ -54,6 +60,15 @@ fn decline(value: OsString) -> Result<Decline, String> {
 fn steps(value: OsString) -> Result<u64, String> {
     let steps = value.to_str().and_then(|text| text.parse().ok());
     steps.filter(|&steps| steps >= 1).ok_or(format!("--steps is {}, but must be a number, at least 1", value.display()))
+}
+
+fn launch(value: OsString) -> Result<Launch, String> {
+    match value.to_str() {
+        Some("step") => Ok(Launch::Step),
+        Some("epoch") => Ok(Launch::Epoch),
+        Some("training") => Ok(Launch::Training),
+        _ => Err(format!("--launch is {}, but must be step, epoch or training", value.display())),
+    }
 }
 
 /// `digits.svg` in cargo's target folder, of which this program lies in `<profile>/examples`.

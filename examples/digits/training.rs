@@ -4,9 +4,13 @@ use crate::Result;
 
 /// A network in training, with its optimizer.
 pub trait Training {
-    /// Trains for `steps` more steps, an epoch or its beginning, and then validates; the recipe's plateau rule, if it
-    /// has one, observes the loss. The CUDA form only enqueues all that.
-    fn epoch(&mut self, steps: u64) -> Result<()>;
+    /// Trains on, but for no more than the `left` steps that are left, and says for how many: an epoch, or all of them.
+    /// After each epoch and after the last step it validates; the recipe's plateau rule, if it has one, observes the
+    /// loss. The CUDA form only enqueues all that.
+    fn advance(&mut self, left: u64) -> Result<u64>;
+
+    /// Graph launches so far: none on the host.
+    fn launches(&self) -> u64;
 
     /// The last validation, where it is known without waiting.
     fn validated(&self) -> Option<Validation>;

@@ -1,5 +1,6 @@
 //! A CUDA graph that is a loop: captured work, repeated on the device until a kernel of it says that this was the last
-//! time. Knows cudarc and nothing else of the program it is in. Start at [`WhileLoop::capture`].
+//! time. Loops may hold loops. Knows cudarc and nothing else of the program it is in. Start at [`WhileLoop::capture`], and
+//! at [`WhileLoop::build`] for more than one loop.
 //!
 //! Three driver functions are newer than the rest, of CUDA 12.3. They are looked up by name: with an older driver that is
 //! an [`unavailable`] function, where cudarc's own bindings would panic, and with an older toolkit they would not compile.
@@ -93,46 +94,26 @@ pub struct WhileLoop {
 impl WhileLoop {
     /// Captures `first`, which runs once per launch, then `body`, which runs for as long as the value of the handle is not
     /// 0. Both are given that `CUgraphConditionalHandle`, and put their work on `stream`. Each launch begins with the value
-    /// 1; a kernel of `body` is to set it, and one of `first` may. The capture's mode is GLOBAL: the other threads' calls
-    /// may not wait or allocate meanwhile.
+    /// 1; a kernel of `body` is to set it, and one of `first` may.
     pub fn capture(
         stream: &Arc<CudaStream>,
         first: impl FnOnce(u64) -> Result<()>,
         body: impl FnOnce(u64) -> Result<()>,
     ) -> Result<WhileLoop> {
+        Self::build(stream, |whole| {
+            let handle = whole.handle()?;
+            whole.work(|| first(handle))?;
+            whole.repeat(handle, |rounds| rounds.work(|| body(handle)))
+        })
+    }
+
+    /// A graph of what `fill` adds to the sequence that it is given. All captures are in mode GLOBAL: the other threads'
+    /// calls may not wait or allocate meanwhile.
+    pub fn build(stream: &Arc<CudaStream>, fill: impl FnOnce(&mut Sequence<'_>) -> Result<()>) -> Result<WhileLoop> {
         let newer = newer()?;
         stream.context().bind_to_thread()?;
-        let context = stream.context().cu_ctx();
         let graph = Graph::new()?;
-
-        let mut handle = 0;
-        // SAFETY: a live graph and its context; `handle` outlives the call.
-        check("cuGraphConditionalHandleCreate", unsafe {
-            (newer.handle_create)(&mut handle, graph.0, context, 1, ASSIGN_DEFAULT)
-        })?;
-        capture_into(newer, graph.0, stream, || first(handle))?;
-
-        let before = graph.nodes()?;
-        let mut params = NodeParams {
-            kind: NODE_TYPE_CONDITIONAL,
-            reserved0: [0; 3],
-            handle,
-            conditional: CONDITIONAL_WHILE,
-            size: 1,
-            bodies: ptr::null(),
-            context,
-            rest: [0; 25],
-            reserved2: 0,
-        };
-        let mut node = ptr::null_mut();
-        // SAFETY: `before` are nodes of this live graph; `node` and `params` outlive the call.
-        check("cuGraphAddNode_v2", unsafe {
-            (newer.add_node)(&mut node, graph.0, before.as_ptr(), ptr::null(), before.len(), &mut params)
-        })?;
-        // SAFETY: the call above pointed `bodies` at one graph, which lives for as long as the node.
-        let inner = unsafe { *params.bodies };
-        capture_into(newer, inner, stream, || body(handle))?;
-
+        fill(&mut Sequence { newer, stream, graph: graph.0, last: Vec::new() })?;
         let mut exec = ptr::null_mut();
         // SAFETY: a live graph; `exec` outlives the call.
         unsafe { sys::cuGraphInstantiateWithFlags(&mut exec, graph.0, 0) }.result()?;
@@ -149,7 +130,7 @@ impl WhileLoop {
 
 impl Drop for WhileLoop {
     fn drop(&mut self) {
-        // SAFETY: instantiated by `capture`, destroyed here only; the driver lets a launch that runs come to its end.
+        // SAFETY: instantiated by `build`, destroyed here only; the driver lets a launch that runs come to its end.
         // Only a context that is broken refuses, and then the error has been seen elsewhere.
         let _ = unsafe { result::graph::exec_destroy(self.exec) };
     }
@@ -165,18 +146,6 @@ impl Graph {
         unsafe { sys::cuGraphCreate(&mut graph, 0) }.result()?;
         Ok(Graph(graph))
     }
-
-    fn nodes(&self) -> std::result::Result<Vec<CUgraphNode>, DriverError> {
-        let mut count = 0;
-        // SAFETY: a live graph; null asks for the number alone.
-        unsafe { sys::cuGraphGetNodes(self.0, ptr::null_mut(), &mut count) }.result()?;
-        let mut nodes = vec![ptr::null_mut(); count];
-        if count > 0 {
-            // SAFETY: room for `count` nodes.
-            unsafe { sys::cuGraphGetNodes(self.0, nodes.as_mut_ptr(), &mut count) }.result()?;
-        }
-        Ok(nodes)
-    }
 }
 
 impl Drop for Graph {
@@ -186,24 +155,88 @@ impl Drop for Graph {
     }
 }
 
-/// Captures what `work` puts on `stream` into `graph`, as its first nodes.
-fn capture_into(
-    newer: &Newer,
+/// What a launch, or one round of a loop, does: one thing after the other.
+pub struct Sequence<'a> {
+    newer: &'static Newer,
+    stream: &'a Arc<CudaStream>,
+    /// Lives for as long as the graph that is built.
     graph: CUgraph,
-    stream: &Arc<CudaStream>,
-    work: impl FnOnce() -> Result<()>,
-) -> Result<()> {
-    // SAFETY: a live stream and graph; no dependencies and no data of theirs.
-    check("cuStreamBeginCaptureToGraph", unsafe {
-        (newer.begin_capture)(stream.cu_stream(), graph, ptr::null(), ptr::null(), 0, CAPTURE_MODE_GLOBAL)
-    })?;
-    let worked = work();
-    // The capture ends in any case: the stream would be of no use otherwise.
-    // SAFETY: the stream is capturing since the call above; the graph that comes back is the one it captures into.
-    let ended = unsafe { result::stream::end_capture(stream.cu_stream()) };
-    worked?;
-    ended?;
-    Ok(())
+    /// The nodes that the next one waits for, and by them for all before.
+    last: Vec<CUgraphNode>,
+}
+
+impl Sequence<'_> {
+    /// The handle of one loop of this sequence, to be given to [`Sequence::repeat`]. Its value is 1 when a launch begins,
+    /// but not when a round of a loop around does: there a kernel is to set it before.
+    pub fn handle(&self) -> Result<u64> {
+        let mut handle = 0;
+        // SAFETY: a live graph and its context; `handle` outlives the call.
+        check("cuGraphConditionalHandleCreate", unsafe {
+            (self.newer.handle_create)(&mut handle, self.graph, self.stream.context().cu_ctx(), 1, ASSIGN_DEFAULT)
+        })?;
+        Ok(handle)
+    }
+
+    /// Captures what `work` puts on the stream.
+    pub fn work(&mut self, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        let before = nodes(self.graph)?;
+        let (stream, last) =
+            (self.stream.cu_stream(), if self.last.is_empty() { ptr::null() } else { self.last.as_ptr() });
+        // SAFETY: a live stream, and nodes of this live graph; no data of their edges.
+        check("cuStreamBeginCaptureToGraph", unsafe {
+            (self.newer.begin_capture)(stream, self.graph, last, ptr::null(), self.last.len(), CAPTURE_MODE_GLOBAL)
+        })?;
+        let worked = work();
+        // The capture ends in any case: the stream would be of no use otherwise.
+        // SAFETY: the stream is capturing since the call above; the graph that comes back is the one it captures into.
+        let ended = unsafe { result::stream::end_capture(stream) };
+        worked?;
+        ended?;
+        let mut added = nodes(self.graph)?;
+        added.retain(|node| !before.contains(node));
+        if !added.is_empty() {
+            self.last = added;
+        }
+        Ok(())
+    }
+
+    /// Adds a loop: the rounds that `fill` describes, for as long as the value of `handle` is not 0. It is tested before
+    /// each round, the first one too.
+    pub fn repeat(&mut self, handle: u64, fill: impl FnOnce(&mut Sequence<'_>) -> Result<()>) -> Result<()> {
+        let mut params = NodeParams {
+            kind: NODE_TYPE_CONDITIONAL,
+            reserved0: [0; 3],
+            handle,
+            conditional: CONDITIONAL_WHILE,
+            size: 1,
+            bodies: ptr::null(),
+            context: self.stream.context().cu_ctx(),
+            rest: [0; 25],
+            reserved2: 0,
+        };
+        let (mut node, last) = (ptr::null_mut(), self.last.as_ptr());
+        // SAFETY: `last` are nodes of this live graph; `node` and `params` outlive the call.
+        check("cuGraphAddNode_v2", unsafe {
+            (self.newer.add_node)(&mut node, self.graph, last, ptr::null(), self.last.len(), &mut params)
+        })?;
+        self.last = vec![node];
+        // SAFETY: the call above pointed `bodies` at one graph, which lives for as long as the node.
+        let graph = unsafe { *params.bodies };
+        fill(&mut Sequence { newer: self.newer, stream: self.stream, graph, last: Vec::new() })
+    }
+}
+
+/// The nodes of a live graph, without those of its loops' rounds.
+fn nodes(graph: CUgraph) -> std::result::Result<Vec<CUgraphNode>, DriverError> {
+    let mut count = 0;
+    // SAFETY: a live graph; null asks for the number alone.
+    unsafe { sys::cuGraphGetNodes(graph, ptr::null_mut(), &mut count) }.result()?;
+    let mut nodes = vec![ptr::null_mut(); count];
+    if count > 0 {
+        // SAFETY: room for `count` nodes.
+        unsafe { sys::cuGraphGetNodes(graph, nodes.as_mut_ptr(), &mut count) }.result()?;
+    }
+    Ok(nodes)
 }
 
 /// A code is compared as a number: it may be newer than the names that cudarc has.

@@ -33,7 +33,7 @@ const THREADS: u32 = 1;
 ///    function.
 /// 5. `cuGraphInstantiate`, and `cuGraphLaunch` once.
 ///
-/// `examples/digits/while_loop.rs` has these calls in Rust.
+/// `examples/digits/while_loop.rs` has these calls in Rust, `examples/digits/graphs.rs` a loop of steps in one of epochs.
 ///
 /// The value becomes 0 with [`DeviceView::stop`](crate::DeviceView::stop), and with
 /// [`DeviceView::raised`](crate::DeviceView::raised), which [`NonFinite::SkipAndRaise`](crate::NonFinite::SkipAndRaise)

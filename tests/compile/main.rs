@@ -110,6 +110,18 @@ fn the_stop_condition_compiles_for_every_architecture_with_no_header_and_no_libr
 }
 
 #[test]
+fn the_epoch_of_the_example_compiles_for_every_architecture_with_no_library() {
+    let Some(nvrtc) = nvrtc() else { return };
+    let network = ("network.h".to_owned(), "constexpr unsigned int STEPS_PER_EPOCH = 22;\n".to_owned());
+    let text = include_str!("../../examples/digits/epoch.cu").to_owned();
+    let unit = Unit { name: "the epoch of the example", text, headers: vec![network], bytes_per_param: Vec::new() };
+    for architecture in ARCHITECTURES {
+        let compiled = Compiled::of(&unit, architecture, &nvrtc).unwrap_or_else(|log| panic!("{log}"));
+        assert_eq!(compiled.complaints(), [""; 0], "sm_{architecture}");
+    }
+}
+
+#[test]
 fn a_warning_is_noticed() {
     let Some(nvrtc) = nvrtc() else { return };
     let unused = units::adamw().patch("extern \"C\" __global__ void __launch_bounds__(THREADS) prime", {

@@ -14,6 +14,7 @@ mod golden_cases;
 mod long_run;
 mod lowest_bits;
 mod metrics;
+mod nested;
 mod protocol;
 mod refusals;
 mod resume;

@@ -2,6 +2,7 @@
 //! GPU with `INSTEP_TEST_DEVICE=gpu`. Needs the built example: `cargo test` builds it, `cargo test --test digits` alone
 //! does not.
 
+mod launches;
 #[path = "../../examples/digits/order.rs"]
 mod order;
 mod plateau;
@@ -71,8 +72,9 @@ fn an_untrained_network_is_a_failure() {
 fn a_wrong_option_is_a_usage_error() {
     let steps = [&["--steps"][..], &["--steps", "0"], &["--steps", "many"]];
     let schedules = [&["--schedule"][..], &["--schedule", "linear"]];
+    let launches = [&["--launch"][..], &["--launch", "all"]];
     let others = [&["--fast"][..], &["--host", "extra"], &["--csv"]];
-    for options in [&steps[..], &schedules, &others].concat() {
+    for options in [&steps[..], &schedules, &launches, &others].concat() {
         let run = run(&mut digits(options, &picture("none")));
         let text = String::from_utf8_lossy(&run.stderr);
         assert!(run.status.code() == Some(2) && text.contains("usage: digits"), "{options:?}: {run:?}");

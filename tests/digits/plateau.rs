@@ -1,6 +1,5 @@
 //! The rate follows the validation loss, which never leaves the device: what the example recorded of its rates is
-//! replayed through the public rule, fed with what it recorded of its losses, and nothing but graph launches made it
-//! so.
+//! replayed through the public rule, fed with what it recorded of its losses.
 
 use std::path::Path;
 
@@ -67,28 +66,6 @@ fn the_picture_marks_every_drop_in_both_panels() {
     // Marks are the one thing that is drawn with this colour and two points from edge to edge.
     let marks = svg.lines().filter(|line| line.starts_with("<polyline") && line.contains("#969696")).count();
     assert_eq!(marks, 2 * drops(&table).len(), "marks in {}", picture("plateau-marks").display());
-}
-
-#[test]
-fn training_on_cuda_is_graph_launches_and_nothing_else() {
-    let Some(device @ Cuda::StandIn(_)) = Cuda::of_environment() else { return };
-    for schedule in ["cosine", "plateau"] {
-        let options = ["--schedule", schedule, "--steps", "100"];
-        let run = run(device.command(&mut digits(&options, &picture("calls"))).env("CUDA_ON_CPU_TRACE", "1"));
-        assert_eq!(LastLine::of(&run).backend, "cuda", "{run:?}");
-        let trace = String::from_utf8_lossy(&run.stderr);
-        let calls = trace.lines().filter_map(|line| line.strip_prefix("cuda-on-cpu: ")?.split(' ').next());
-        let calls = calls.collect::<Vec<_>>();
-        let is_launch = |call: &&str| *call == "cuGraphLaunch";
-        let first = calls.iter().position(is_launch).expect("a launch of a graph");
-        let last = calls.iter().rposition(is_launch).expect("a launch of a graph");
-        let beyond = calls[first..=last].iter().find(|call| !["cuGraphLaunch", "cuCtxGetCurrent"].contains(call));
-        assert_eq!(beyond, None, "{schedule}: a call between the first launch of a graph and the last");
-        let launches = calls.iter().copied().filter(|call| is_launch(call)).count();
-        assert_eq!(launches, 100 + 5, "{schedule}: one for each step and each validation");
-        let reads = calls[last..].iter().filter(|call| call.starts_with("cuMemcpyDtoH")).count();
-        assert_eq!(reads, 4, "{schedule}: the report reads rates, losses and counts at the end: {calls:?}");
-    }
 }
 
 /// Which form of the example trains.

@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 pub struct LastLine {
     pub accuracy: f64,
     pub steps: u64,
+    pub launches: u64,
     pub backend: String,
     pub picture: String,
 }
@@ -24,6 +25,7 @@ impl LastLine {
         Self {
             accuracy: field("accuracy").parse().expect("accuracy is a number"),
             steps: field("steps").parse().expect("steps is a number"),
+            launches: field("launches").parse().expect("launches is a number"),
             backend: field("backend"),
             picture: field("picture"),
         }
