@@ -1,5 +1,5 @@
-// The only code that changes durable state: one thread of the last block of an update, after every other block has read
-// all it needs.
+// The only code that changes durable state (but for what state.cuh excepts): one thread of the last block of an update, after
+// every other block has read all it needs.
 #pragma once
 #include "end.cuh"
 #include "gradients.cuh"
@@ -37,9 +37,7 @@ __device__ __forceinline__ void commit_factor(const Step& step) {
 // Whether update `t` was the last one, as block 0 found.
 __device__ __forceinline__ void commit_end(const Step& step, u64 t) {
   Control* control = step.control;
-  const bool armed = load_row(&control->armed) != 0 || !(load_relaxed(&control->end[t & 1]) & End::below);
-  if (armed) store_row(&control->armed, 1u);
-  if (is_end(load_relaxed(&control->end[~t & 1]), armed)) store_row(&control->stop, 1u);
+  if (is_end(load_relaxed(&control->end[t & 1]), load_relaxed(&control->end[~t & 1]))) store_row(&control->stop, 1u);
 }
 
 template <class O, class F>

@@ -1,8 +1,8 @@
 // The stop flag as the condition of a WHILE node of a CUDA graph: a unit of its own, compiled for those who ask alone.
 //
 // `set_condition` is one thread. It reads 8 B of the control block, writes no memory, and sets what the node of `handle`
-// tests before its next iteration: 1, or 0 once `t` has reached the end that was set, or once that many updates in a row
-// were skipped that the flag was raised. Without the second, gradients that stay NaN would let the loop run for ever.
+// tests before its next iteration: 1, or 0 once the stop flag is up (end.cuh, commit.cuh), or once that many updates in a row
+// were skipped that the other flag was raised. Without the second, gradients that stay NaN would let the loop run for ever.
 // It comes after the update in the stream, so it reads what that update's commit wrote.
 #include "memory.cuh"
 #include "state.cuh"

@@ -1,7 +1,7 @@
 // When training is to end, besides a number of updates: the largest rate of all cohorts falls below a floor, or every plateau
 // wanted to lower its scale once more and could not. One block looks whenever a half was evaluated.
 //
-// Reads 4 B per cohort and 8 B per metric rule, writes 8 B; nothing per parameter.
+// Reads 4 B per cohort and 12 B per metric rule, writes 8 B; nothing per parameter.
 #pragma once
 #include "memory.cuh"
 #include "state.cuh"
@@ -9,13 +9,16 @@
 // What holds for a half.
 enum End : u64 { below = 1, given_up = 2 };
 
-// A rate that rises from below the floor, as in a warm-up, does not fall below it: `armed` says that one was not below.
-__device__ __forceinline__ bool is_end(u64 end, bool armed) { return (end & End::given_up) || (armed && (end & End::below)); }
+// From one half to the next, or from what a half was to what it is: a rate that was below the floor, as in a warm-up, does not
+// fall below it.
+__device__ __forceinline__ bool is_end(u64 before, u64 after) {
+  return (after & End::given_up) || (!(before & End::below) && (after & End::below));
+}
 
-// Looks at half `t & 1`; true in thread 0 if its update must not be made. By one warp.
-__device__ __forceinline__ bool look_for_end(const Step& step, u64 t) {
+// Notes what holds for half `t & 1`. By one warp; thread 0 knows it then.
+__device__ __forceinline__ u64 look_for_end(const Step& step, u64 t) {
   __syncthreads();  // one warp reads the records and the states of all threads
-  if (threadIdx.x >= WARP) return false;
+  if (threadIdx.x >= WARP) return 0;
   const Settings settings = load_row(step.settings);
   const Record* records = step.records + (t & 1) * step.cohort_count;
   const MetricState* states = step.metric_states + (t & 1) * step.metric_count;
@@ -31,16 +34,16 @@ __device__ __forceinline__ bool look_for_end(const Step& step, u64 t) {
   }
   below = __all_sync(0xffffffffu, below);
   given_up = __all_sync(0xffffffffu, given_up);
-  if (threadIdx.x != 0) return false;
   const u64 end = (below ? End::below : 0) | (given_up ? End::given_up : 0);
-  store_relaxed(&step.control->end[t & 1], end);
-  return is_end(end, load_row(&step.control->armed) != 0);
+  if (threadIdx.x == 0) store_relaxed(&step.control->end[t & 1], end);
+  return end;
 }
 
-// Between two updates: the half in force was evaluated anew.
+// Between two updates: the half in force was evaluated anew. `before`: what held for it.
 template <class F>
-__device__ __forceinline__ void stop_if_end(const Step& step, u64 t) {
+__device__ __forceinline__ void stop_if_end(const Step& step, u64 t, u64 before) {
   if constexpr (F::STOPS) {
-    if (look_for_end(step, t)) store_row(&step.control->stop, 1u);
+    const bool ends = is_end(before, look_for_end(step, t));
+    if (threadIdx.x == 0 && ends) store_row(&step.control->stop, 1u);
   }
 }

@@ -76,7 +76,9 @@ __device__ __forceinline__ u32 calls(const Control* control) { return load_row(&
 template <class O>
 __device__ __forceinline__ Verdict computed(const Step& step) {
   const double norm = step.norm_square == nullptr ? 0.0 : sqrt((double)load_row(step.norm_square));
-  return judge<O>(load_row(step.settings), norm, unscale(step, step.control), calls(step.control));
+  Verdict v = judge<O>(load_row(step.settings), norm, unscale(step, step.control), calls(step.control));
+  if (step.norm_square == nullptr) v.norm = 0.0;  // also where the scale is not finite
+  return v;
 }
 
 template <class O>

@@ -1,9 +1,9 @@
 // Layouts shared with the host: src/plan/layout.rs holds the same structs, and both sides assert their sizes.
 //
-// Two kinds of memory. `Control` is durable: only the commit, the last block of an update, writes it (and, between two updates,
-// an edit its increment, and whatever evaluates a half anew its stop flag). What depends on the step lives in two halves: update `t` reads half `t & 1`, and while it runs,
-// block 0 computes half `(t + 1) & 1` from the constants and the clock alone. A skipped update leaves `t`, so nothing has to
-// be undone. The constants are written by edits alone.
+// Two kinds of memory. `Control` is durable: only the commit, the last block of an update, writes it (and, between two
+// updates, an edit its increment, and whatever evaluates a half anew its stop flag). What depends on the step lives in two
+// halves: update `t` reads half `t & 1`, and while it runs, block 0 computes half `(t + 1) & 1` from the constants, the clock and
+// the metric rules alone. A skipped update leaves `t`, so nothing has to be undone. The constants are written by edits alone.
 #pragma once
 #include "types.cuh"
 
@@ -26,11 +26,9 @@ struct Control {
   float factor;       // clip times unscale: what each gradient is multiplied by
   float clip_factor;
   double norm;        // of the unscaled gradients
+  u64 end[2];         // in halves: bits of `End`
   u32 found;          // some gradient is not finite
-
-  u32 armed;     // durable: an update had a rate that was not below the floor
-  u64 end[2];    // in halves: bits of `End`
-  u32 reserved[6];
+  u32 reserved[7];
 };
 static_assert(sizeof(Control) == 128, "src/plan/layout.rs: Control");
 

@@ -1,5 +1,5 @@
 // The record of one call that was an update or a skipped one, in a ring that the host reads while kernels run. Calls are
-// numbered by t + skipped; a record's place is its number modulo the ring's capacity. src/telemetry.rs reads it.
+// numbered by t + skipped; a record's place is its number modulo the ring's capacity. src/telemetry/ring.rs reads it.
 //
 // Each u64 of a record holds 32 bits of it in its lower half and the number of the call plus 1, modulo 2^32, in its upper half:
 // a store of 8 B is seen whole, so a record is whole if all its words have one number, in whatever order they were written,
@@ -9,7 +9,7 @@
 #pragma once
 #include "gradients.cuh"
 
-constexpr u32 TELEMETRY_HEADER = 9;  // words before the values; src/telemetry.rs has the same number
+constexpr u32 TELEMETRY_HEADER = 9;  // words before the values; src/telemetry/ring.rs has the same number
 
 // Word `k` of the header of the record of call t + skipped.
 template <class O>

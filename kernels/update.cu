@@ -124,23 +124,25 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR)
 extern "C" __global__ void __launch_bounds__(THREADS) prime(const Step step) {
   const u64 t = load_relaxed(&step.control->t);
   evaluate<THREADS>(step, t, load_row(&step.control->progress));
-  stop_if_end<Features>(step, t);
+  stop_if_end<Features>(step, t, End::below);  // what held before is unknown: no rate falls by this
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS) observe(const Observation observation) {
   const Step& step = observation.step;
   const u64 t = load_relaxed(&step.control->t);
+  const u64 before = load_relaxed(&step.control->end[t & 1]);
   observe_all<THREADS>(step, t, metric_of(observation));
   __syncthreads();  // cohorts read the scales of all threads
   evaluate<THREADS>(step, t, load_row(&step.control->progress));
-  stop_if_end<Features>(step, t);
+  stop_if_end<Features>(step, t, before);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS) edit(const Edit edit) {
   write_constants<THREADS>(edit);
   if (edit.flags & Edit::evaluate_anew) {
     const u64 t = load_relaxed(&edit.step.control->t);
+    const u64 before = load_relaxed(&edit.step.control->end[t & 1]);
     evaluate<THREADS>(edit.step, t, load_row(&edit.step.control->progress));
-    stop_if_end<Features>(edit.step, t);
+    stop_if_end<Features>(edit.step, t, before);
   }
 }

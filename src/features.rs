@@ -41,11 +41,11 @@ impl FeatureOptions {
             return Err(Error::argument("stop_on_plateau", "asked for", rule));
         }
         if self.observe_every == Some(0) {
-            return Err(Error::argument("observe_every", 0, "must be at least 1 update"));
+            return Err(Error::argument("observe_every.updates", 0, "must be at least 1"));
         }
         if self.observe_every.is_some() && metrics.is_empty() {
             let rule = "no group of this optimizer has a metric rule: call .metric(..) on a rule";
-            return Err(Error::argument("observe_every", "given", rule));
+            return Err(Error::argument("observe_every.metric", "given", rule));
         }
         settings.stop_at = self.stop_at.unwrap_or(0);
         settings.stop_below = self.stop_below.unwrap_or(0.0) as f32;

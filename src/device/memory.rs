@@ -35,6 +35,17 @@ impl Memory {
         self.len
     }
 
+    /// Zeroes all of it, in the order of `stream`.
+    pub(crate) fn clear(&self, stream: &Stream) -> Result<()> {
+        stream.expect_context(&self.context)?;
+        if self.len == 0 {
+            return Ok(());
+        }
+        let _relaxed = self.context.relaxed()?;
+        // SAFETY: these are the bytes that `new` allocated, and freeing them waits for the device.
+        unsafe { self.context.driver().cuMemsetD8Async(self.address, 0, self.len, stream.raw()) }
+    }
+
     pub(crate) fn context(&self) -> &Arc<Context> {
         &self.context
     }

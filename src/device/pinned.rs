@@ -62,8 +62,8 @@ impl Pinned {
 impl Drop for Pinned {
     fn drop(&mut self) {
         if let Ok(_relaxed) = self.context.relaxed() {
-            // SAFETY: allocated by `new`, freed here only. Who enqueued kernels that write here waited before, or freed
-            // memory of theirs, which waits.
+            // SAFETY: allocated by `new`, freed here only. Its owner sees to it that no kernel writes here any more: it frees
+            // the device memory that those kernels use before this, which waits for them.
             let _ = unsafe { self.context.driver().cuMemFreeHost(self.host.cast()) };
         }
     }
@@ -77,6 +77,8 @@ pub(crate) struct Readback {
     stream: Stream,
     event: RawEvent,
     in_flight: bool,
+    /// What is in flight is of no use to anybody.
+    discarded: bool,
 }
 
 // SAFETY: the driver's handles may be used from any thread; copies are started and ended through `&mut self`.
@@ -93,7 +95,7 @@ impl Readback {
         let mut event = ptr::null_mut();
         // SAFETY: `event` outlives the call, and the context is current.
         unsafe { context.driver().cuEventCreate(&mut event, driver::CU_EVENT_DISABLE_TIMING) }?;
-        Ok(Self { buffer, stream, event, in_flight: false })
+        Ok(Self { buffer, stream, event, in_flight: false, discarded: false })
     }
 
     /// Starts to copy all of `memory`, if no copy is on its way. Waits for nothing, no other stream either: words come as they
@@ -110,9 +112,19 @@ impl Readback {
         let (driver, to) = (context.driver(), self.buffer.host.cast());
         // SAFETY: both sides hold `bytes`; the host's side outlives the copy, since drop waits, and `memory` waits when freed.
         unsafe { driver.cuMemcpyDtoHAsync_v2(to, from, bytes, self.stream.raw()) }?;
-        self.in_flight = true;
         // SAFETY: event and stream are alive and of the current context.
-        unsafe { driver.cuEventRecord(self.event, self.stream.raw()) }
+        let recorded = unsafe { driver.cuEventRecord(self.event, self.stream.raw()) };
+        match recorded {
+            Ok(()) => self.in_flight = true,
+            // Nothing would tell when the copy has come.
+            Err(_) => drop(self.stream.synchronize()),
+        }
+        recorded
+    }
+
+    /// Makes nothing of the copy that is on its way, if any.
+    pub(crate) fn discard(&mut self) {
+        self.discarded = self.in_flight;
     }
 
     /// Whether a copy has come that was not looked at; never waits.
@@ -120,22 +132,31 @@ impl Readback {
         if !self.in_flight {
             return Ok(false);
         }
-        let context = &self.buffer.context;
-        let _relaxed = context.relaxed()?;
-        // SAFETY: the event is alive.
-        match unsafe { context.driver().cuEventQuery(self.event) } {
+        match self.query() {
             Err(Error::Driver { code: codes::NOT_READY, .. }) => Ok(false),
-            outcome => outcome.map(|()| {
-                self.in_flight = false;
-                true
-            }),
+            outcome => outcome.map(|()| self.end()),
         }
     }
 
-    /// Waits for the copy that is on its way, if any.
-    pub(crate) fn wait(&mut self) -> Result<()> {
+    fn query(&self) -> Result<()> {
+        let context = &self.buffer.context;
+        let _relaxed = context.relaxed()?;
+        // SAFETY: the event is alive.
+        unsafe { context.driver().cuEventQuery(self.event) }
+    }
+
+    /// Waits for the copy that is on its way, if any. Whether it is to be looked at.
+    pub(crate) fn wait(&mut self) -> Result<bool> {
+        if !self.in_flight {
+            return Ok(false);
+        }
+        self.stream.synchronize()?;
+        Ok(self.end())
+    }
+
+    fn end(&mut self) -> bool {
         self.in_flight = false;
-        self.stream.synchronize()
+        !std::mem::take(&mut self.discarded)
     }
 
     /// What the last copy brought.

@@ -47,8 +47,9 @@ impl Engine {
             self.control.increment = row.increment;
         }
         if row.flags & EditRow::EVALUATE != 0 {
+            let before = self.end_in_force();
             self.evaluate(clocks);
-            self.stop_if_end(clocks.t);
+            self.stop_if_end(clocks.t, before);
         }
     }
 }

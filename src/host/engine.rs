@@ -5,13 +5,14 @@ use std::sync::atomic::AtomicU64;
 
 use bytemuck::Zeroable;
 
+use super::metrics::BELOW;
 use super::{gradients, memory};
 use crate::error::{Error, Result};
 use crate::gradient::Factor;
 use crate::plan::layout::{Control, MAX_HYPERPARAMETERS, MetricStateRow, Record};
 use crate::plan::{HandedIn, Plan, metrics};
 use crate::program::{Clocks, Constants};
-use crate::telemetry::{Header, Layout};
+use crate::telemetry::{Header, Layout, Runs};
 
 /// 16-byte aligned memory for optimizer state.
 pub(super) type Window = Record;
@@ -28,6 +29,7 @@ pub(crate) struct Engine {
     pub(super) windows: Vec<f64>,
     /// Records of calls; empty without telemetry. A reader on another thread may look at any time.
     ring: Arc<[AtomicU64]>,
+    runs: Arc<Runs>,
     pub(super) handed_in: HandedIn,
     /// The optimizer state of all tensors, at the addresses of the tensor table.
     pub(super) state: Vec<Window>,
@@ -45,13 +47,14 @@ impl Engine {
             metric_states: metrics::start(&plan.metrics).repeat(2),
             windows: vec![0.0; 2 * metrics::window_count(&plan.metrics)],
             ring: (0..plan.telemetry.as_ref().map_or(0, Layout::words)).map(|_| AtomicU64::new(0)).collect(),
+            runs: Arc::default(),
             control: Box::new(Control::new(plan.increment, plan.gradients, &plan.settings)),
             plan,
             handed_in,
             state,
         };
         engine.evaluate(Clocks { t: 0, progress: 0 });
-        engine.stop_if_end(0);
+        engine.stop_if_end(0, BELOW);
         Ok(engine)
     }
 
@@ -90,7 +93,7 @@ impl Engine {
         Ok(())
     }
 
-    /// The only code that changes durable state: `kernels/commit.cuh`.
+    /// `kernels/commit.cuh`.
     fn commit(&mut self, found: bool, skip: bool, progress: u64) {
         let (plan, control) = (&self.plan, &mut *self.control);
         let (options, settings) = (plan.gradients, &plan.settings);
@@ -150,6 +153,11 @@ impl Engine {
         let header = Header { t, skipped, applied: !skip, loss_scale, clip_factor, norm };
         let half = &self.records[(t & 1) as usize * plan.cohorts.len()..];
         layout.write(&self.ring, &header, bytemuck::cast_slice(half));
+    }
+
+    /// Of the calls in the ring of telemetry.
+    pub fn runs(&self) -> &Arc<Runs> {
+        &self.runs
     }
 
     /// The ring of telemetry.

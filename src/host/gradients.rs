@@ -46,7 +46,9 @@ pub(super) fn found(plan: &Plan, control: &Control, handed_in: HandedIn) -> bool
 /// What the engine hands in makes of this step, where nothing is known of all gradients: what the commit notes.
 pub(super) fn computed(plan: &Plan, control: &Control, handed_in: HandedIn) -> Verdict {
     let norm = handed_in.norm_square.map_or(0.0, |square| f64::from(memory::read(square)).sqrt());
-    plan.gradients.judge(&plan.settings, norm, unscale(control, handed_in), control.micro_step + 1)
+    let verdict = plan.gradients.judge(&plan.settings, norm, unscale(control, handed_in), control.micro_step + 1);
+    // 0 without a norm, also where the scale is not finite.
+    Verdict { norm: if handed_in.norm_square.is_some() { verdict.norm } else { 0.0 }, ..verdict }
 }
 
 /// What is done to each gradient of this step.

@@ -6,17 +6,17 @@ use crate::plan::{Dtype, Scalar, metrics};
 use crate::program::Clocks;
 
 /// Bits of `Control::end`: all rates are below the floor.
-const BELOW: u64 = 1;
+pub(super) const BELOW: u64 = 1;
 /// Every plateau wanted to lower its scale once more and could not.
 const GIVEN_UP: u64 = 2;
 
 impl Engine {
     /// Feeds a metric to the state machines of the half that the current step reads, and evaluates it anew.
     pub fn observe(&mut self, metric: f64) {
-        let t = self.control.t;
+        let (t, before) = (self.control.t, self.end_in_force());
         self.observe_all(t, metric);
         self.evaluate(Clocks { t, progress: self.control.progress });
-        self.stop_if_end(t);
+        self.stop_if_end(t, before);
     }
 
     /// Feeds `metric` to all machines, in the half of update `t`.
@@ -54,8 +54,8 @@ impl Engine {
         self.windows.copy_within(half * windows..(half + 1) * windows, (1 - half) * windows);
     }
 
-    /// Looks at half `t & 1`; whether its update must not be made.
-    pub(super) fn look_for_end(&mut self, t: u64) -> bool {
+    /// Notes what holds for half `t & 1`, and returns it.
+    pub(super) fn look_for_end(&mut self, t: u64) -> u64 {
         let (plan, half) = (&self.plan, (t & 1) as usize);
         let settings = &plan.settings;
         let mut end = 0;
@@ -64,31 +64,36 @@ impl Engine {
             end |= BELOW;
         }
         let states = &self.metric_states[half * plan.metrics.len()..];
-        let mut given_up =
-            plan.metrics.iter().zip(states).filter_map(|(metric, state)| metrics::has_given_up(metric, state));
+        let rules = plan.metrics.iter().zip(states);
+        let mut given_up = rules.filter_map(|(metric, state)| metrics::has_given_up(metric, state));
         if settings.stop_on_plateau != 0 && given_up.all(|given_up| given_up) {
             end |= GIVEN_UP;
         }
         self.control.end[half] = end;
-        is_end(end, self.control.armed != 0)
+        end
     }
 
-    /// Between two updates: the half in force was evaluated anew.
-    pub(super) fn stop_if_end(&mut self, t: u64) {
-        if self.plan.features.stops && self.look_for_end(t) {
+    /// Between two updates: the half in force was evaluated anew. `before`: what held for it.
+    pub(super) fn stop_if_end(&mut self, t: u64, before: u64) {
+        if self.plan.features.stops && is_end(before, self.look_for_end(t)) {
             self.control.stop = 1;
         }
     }
 
+    /// What holds for the half in force.
+    pub(super) fn end_in_force(&self) -> u64 {
+        self.control.end[(self.control.t & 1) as usize]
+    }
+
     /// Whether update `t` was the last one.
     pub(super) fn commit_end(&mut self) {
-        let Control { t, end, armed, stop, .. } = &mut *self.control;
+        let Control { t, end, stop, .. } = &mut *self.control;
         let half = (*t & 1) as usize;
-        *armed |= u32::from(end[half] & BELOW == 0);
-        *stop |= u32::from(is_end(end[1 - half], *armed != 0));
+        *stop |= u32::from(is_end(end[half], end[1 - half]));
     }
 }
 
-fn is_end(end: u64, armed: bool) -> bool {
-    end & GIVEN_UP != 0 || (armed && end & BELOW != 0)
+/// From one half to the next, or from what a half was to what it is: a rate that was below the floor does not fall below it.
+fn is_end(before: u64, after: u64) -> bool {
+    after & GIVEN_UP != 0 || (before & BELOW == 0 && after & BELOW != 0)
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::Engine;
 use super::engine::refuse_flushed_subnormals;
+use super::metrics::BELOW;
 use crate::error::Result;
 use crate::plan::state::{self, Tables};
 use crate::program::Clocks;
@@ -34,11 +35,9 @@ impl Engine {
         self.windows[half * windows.len()..][..windows.len()].copy_from_slice(&windows);
         (self.plan.settings, self.plan.constants, self.plan.editable) = (settings, constants, loaded.editable);
         self.evaluate(Clocks { t: control.t, progress: control.progress });
-        self.stop_if_end(control.t);
+        self.stop_if_end(control.t, BELOW);
         self.ring().iter().for_each(|word| word.store(0, Ordering::Relaxed));
-        if let Some(layout) = &self.plan.telemetry {
-            layout.restart(control.t + control.skipped);
-        }
+        self.runs().restart(control.t + control.skipped);
         Ok(())
     }
 }

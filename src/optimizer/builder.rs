@@ -9,7 +9,7 @@ use crate::host;
 use crate::kernels::Unit;
 use crate::optim::{Description, Rule};
 use crate::plan::layout::TensorRow;
-use crate::plan::{HandedIn, Plan, Purpose, Scalar, Tensor};
+use crate::plan::{Dtype, HandedIn, Plan, Purpose, Scalar, Tensor};
 use crate::telemetry::Telemetry;
 
 /// Collects the groups of an [`Optimizer`]. All checks are made by [`OptimizerBuilder::build`].
@@ -93,8 +93,8 @@ impl OptimizerBuilder {
         self
     }
 
-    /// Raises the stop flag when the rate of the next update falls below `rate` in every group; above 0. A warm-up that starts
-    /// below it does not: the flag is raised once an update was made with a rate that was not below, and the next one is.
+    /// Raises the stop flag when the rate in force falls below `rate` in every group; above 0. It falls from one update to the
+    /// next, or by an observation or an edit; a warm-up that starts below does not.
     pub fn stop_below(mut self, rate: f64) -> Self {
         self.features.stop_below = Some(rate);
         self
@@ -211,18 +211,21 @@ impl OptimizerBuilder {
 /// What the engine hands in lies at addresses that the update does not write.
 fn check_handed_in(handed_in: HandedIn, plan: &Plan) -> Result<()> {
     let HandedIn { found_inf, inv_scale, norm_square, metric } = handed_in;
-    let metric = metric.map(|(metric, _)| metric);
-    let all =
-        [("found_inf", found_inf), ("inv_scale", inv_scale), ("norm_square", norm_square), ("observe_every", metric)];
-    for (argument, scalar) in all {
+    let of_f32 = [("found_inf", found_inf), ("inv_scale", inv_scale), ("norm_square", norm_square)];
+    for (argument, scalar) in of_f32 {
         let Some(Scalar(address)) = scalar else { continue };
-        // The metric's was checked for its type.
-        if argument != "observe_every" && (address == 0 || !address.is_multiple_of(4)) {
+        if address == 0 || !address.is_multiple_of(4) {
             let rule = "must be the 4-byte aligned address of an f32";
             return Err(Error::argument(argument, format!("{address:#x}"), rule));
         }
-        let holds = |begin: u64, len: u64| (begin..begin + 4 * len).contains(&address);
-        let written = |row: &TensorRow| holds(row.param, row.len) || (plan.gradients.zero && holds(row.grad, row.len));
+    }
+    let of_f32 = of_f32.map(|(argument, scalar)| (argument, scalar, Dtype::F32));
+    let metric = metric.map(|(scalar, dtype)| ("observe_every.metric", Some(scalar), dtype));
+    for (argument, scalar, dtype) in of_f32.into_iter().chain(metric) {
+        let Some(Scalar(address)) = scalar else { continue };
+        let touches = |begin: u64, len: u64| address < begin + 4 * len && begin < address + dtype.bytes();
+        let written =
+            |row: &TensorRow| touches(row.param, row.len) || (plan.gradients.zero && touches(row.grad, row.len));
         if let Some(index) = plan.tensors.iter().position(written) {
             let rule = format!("the update writes there: it lies in tensor {:?}", plan.names[index]);
             return Err(Error::argument(argument, format!("{address:#x}"), rule));

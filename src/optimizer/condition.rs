@@ -89,13 +89,21 @@ impl StopCondition {
     }
 }
 
-/// A loop on a flag that nothing raises would never end.
-pub(super) fn expect_end(plan: &Plan) -> Result<()> {
-    if plan.settings.stop_at != 0 || plan.features.stops {
+/// A loop on a flag that nothing raises would never end, nor one that skips every update. `found_inf`: whether one is handed in.
+pub(super) fn expect_end(plan: &Plan, found_inf: bool) -> Result<()> {
+    let (value, rule) = if plan.settings.stop_at == 0 && !plan.features.stops {
+        (
+            "of an optimizer without an end",
+            "call stop_at, stop_below or stop_on_plateau on the builder: no loop would end",
+        )
+    } else if (plan.gradients.skip || found_inf) && plan.settings.raise_after == 0 {
+        let rule =
+            "call non_finite(NonFinite::SkipAndRaise(..)) on the builder: no loop would end whose gradients stay NaN";
+        ("of an optimizer that skips updates without limit", rule)
+    } else {
         return Ok(());
-    }
-    let rule = "call stop_at, stop_below or stop_on_plateau on the builder: without one no loop would end";
-    Err(Error::argument("stop_condition", "of an optimizer without an end", rule))
+    };
+    Err(Error::argument("stop_condition", value, rule))
 }
 
 /// The error of an optimizer on the host.

@@ -15,7 +15,7 @@ use crate::kernels::{UNIT, Unit};
 use crate::plan::layout::{Condition, Control, EditRow, MetricStateRow, Observation, Record, Step};
 use crate::plan::{HandedIn, Plan, Request, Scalar, state};
 use crate::settings::Settings;
-use crate::telemetry::Layout;
+use crate::telemetry::{Layout, Runs};
 
 /// Threads of a block; `kernels/update.cu` has the same number.
 const THREADS: u32 = 256;
@@ -37,6 +37,7 @@ pub(super) struct Engine {
     grid: u32,
     /// Without chunks and norm blocks, which only the device needs. Constants are those of the build.
     plan: Plan,
+    runs: Arc<Runs>,
 }
 
 /// What enqueued and captured launches need on the device, shared with whoever enqueues some besides the engine.
@@ -45,7 +46,7 @@ pub(super) struct Resident {
     /// What `step` and the tensor table point to. First, since freeing it waits for launches that still run, which the
     /// kernels below must outlive.
     _memory: [Memory; 2],
-    /// Where records of calls go, if they go anywhere.
+    /// Where records of calls go, if they go anywhere. After the memory: kernels write it.
     ring: Option<Ring>,
     _update: Arc<Module>,
     /// Loaded when it is first asked for.
@@ -113,7 +114,8 @@ impl Engine {
         (plan.chunks, plan.norm_blocks) = (Vec::new(), Vec::new());
         let resident = Resident { _memory: [state, memory], ring, _update: module, condition: OnceLock::new() };
         let (context, resident) = (context.clone(), Arc::new(resident));
-        Ok(Engine { resident, context, update, norm, edit, observe, prime, step, grid, plan })
+        let runs = Arc::default();
+        Ok(Engine { resident, context, update, norm, edit, observe, prime, step, grid, plan, runs })
     }
 
     /// Enqueues one update.
@@ -157,7 +159,7 @@ impl Engine {
 
     /// The stop flag as a condition. Compiles and loads its kernel at the first call.
     pub fn stop_condition(&self) -> Result<StopCondition> {
-        condition::expect_end(&self.plan)?;
+        condition::expect_end(&self.plan, self.step.found_inf != 0)?;
         StopCondition::new(&self.context, &self.resident, self.step.control)
     }
 
@@ -213,16 +215,21 @@ impl Engine {
             (self.plan.state_base, &memory),
         ];
         device::write_all(&self.context, stream, &copies, || self.prime.launch(stream, 1, THREADS, step))?;
-        if let (Some(layout), Some(ring)) = (&self.plan.telemetry, &self.resident.ring) {
+        if let Some(ring) = &self.resident.ring {
             ring.clear(stream)?;
-            layout.restart(tables.control.t + tables.control.skipped);
         }
+        self.runs.restart(tables.control.t + tables.control.skipped);
         (self.plan.settings, self.plan.editable) = (tables.settings, loaded.editable);
         Ok(())
     }
 
     pub fn device_view(&self) -> DeviceView {
         DeviceView::new(&self.plan, self.step.control, self.step.records)
+    }
+
+    /// Of the calls in the ring of telemetry.
+    pub fn runs(&self) -> &Arc<Runs> {
+        &self.runs
     }
 
     pub fn ring(&self) -> Option<&Ring> {

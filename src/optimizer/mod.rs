@@ -56,9 +56,9 @@ impl Optimizer {
     }
 
     /// Enqueues one update of every tensor on `stream`: one kernel (two where something must be known of all gradients first)
-    /// and one driver call more than kernels, however many tensors and groups. Nothing is allocated, copied or waited for, so the call may be captured, the very first one too, and its
-    /// graph replayed for ever: the step counter and the schedules live on the device. On the host the update is done
-    /// when the call returns.
+    /// and one driver call more than kernels, however many tensors and groups. Nothing is allocated, copied or waited for, so
+    /// the call may be captured, the very first one too, and its graph replayed for ever: the step counter and the schedules
+    /// live on the device. On the host the update is done when the call returns.
     ///
     /// Steps, and whatever reads or writes the tensors, are ordered by the caller: see `# Safety` of
     /// [`Tensor::new`](crate::Tensor::new).
@@ -139,8 +139,10 @@ impl Optimizer {
     /// called before a capture begins.
     ///
     /// Fails with [`Error::Argument`] on the host, which has no CUDA graphs, and without an end
-    /// ([`OptimizerBuilder::stop_at`], [`OptimizerBuilder::stop_below`], [`OptimizerBuilder::stop_on_plateau`]); with [`Error::NoNvrtc`], [`Error::Compile`] or
-    /// [`Error::Driver`] where the kernel cannot be compiled or loaded: the driver is older than CUDA 12.3, say.
+    /// ([`OptimizerBuilder::stop_at`], [`OptimizerBuilder::stop_below`], [`OptimizerBuilder::stop_on_plateau`]) or where updates
+    /// may be skipped (a dynamic loss scale skips too) without [`NonFinite::SkipAndRaise`](crate::NonFinite::SkipAndRaise):
+    /// a loop might then never end. With [`Error::NoNvrtc`], [`Error::Compile`] or [`Error::Driver`] where the kernel cannot be
+    /// compiled or loaded: the driver is older than CUDA 12.3, say.
     pub fn stop_condition(&self) -> Result<StopCondition> {
         match &self.0 {
             Engine::Cuda(engine) => engine.stop_condition(),

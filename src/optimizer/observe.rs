@@ -43,7 +43,7 @@ impl Observed {
 
     /// The element that a step observes by itself, its address checked.
     pub(super) fn of_every_step(self) -> Result<(Scalar, Dtype)> {
-        match self.check().map_err(|e| e.renamed("metric.address", "observe_every.address"))? {
+        match self.check().map_err(|e| e.renamed("metric.address", "observe_every.metric"))? {
             Observed::Value(value) => {
                 let rule = "it would be the same at every step; give the address of a device's";
                 Err(Error::argument("observe_every.metric", value, rule))

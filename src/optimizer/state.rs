@@ -11,8 +11,8 @@ impl Optimizer {
     /// In it are the clocks and counters, the loss scale and its growth, calls that only accumulated, the values of knobs and
     /// what [`now`](crate::Edit::now) resolved, what metric rules remember, and every tensor's optimizer state. Not in it are
     /// parameters and gradients, which are the engine's own: it keeps the parameters itself, and in the middle of an
-    /// accumulation the gradients too. The block holds no address and is the same on every device and on the host, as long
-    /// as nothing steps on another stream.
+    /// accumulation the gradients too. The block holds no address and is the same on every device and on the host (but for the
+    /// bits of NaNs), as long as nothing steps on another stream.
     ///
     /// Its size is that of the optimizer state and some bytes per tensor. While it is made, memory for one copy more of the
     /// optimizer state is in use on the host.
@@ -56,8 +56,10 @@ impl Optimizer {
     ///
     /// Built alike means the same groups in their order, with the same rules, schedules, metric rules, names and lengths of
     /// tensors, and the same options of gradients. Free are addresses, default values of knobs and the increment of the
-    /// progress clock (those of the block are in force from now on), what the step observes by itself, telemetry, and when to
-    /// stop: a flag that [`stop_at`](crate::OptimizerBuilder::stop_at) raised follows anew. A schedule that shall change
+    /// progress clock and the calls that make an update (those of the block are in force from now on), what the step observes by
+    /// itself, telemetry, and when to stop: where another end is looked for than before, a raised flag is lowered, unless that
+    /// end has come; a rate that is below a floor at this moment does not fall below it. The ring of telemetry is emptied, so
+    /// readers [`finish`](crate::TelemetryReader::finish) before. A schedule that shall change
     /// needs a [`knob`](crate::knob), to be edited after this call. Of the two addresses in
     /// [`DeviceView::scalars`](crate::DeviceView::scalars), the one of the last update is meaningless until the next update.
     ///

@@ -8,7 +8,7 @@ use super::{Engine, Optimizer};
 use crate::backend::Stream;
 use crate::device::{self, Memory, Pinned, Readback};
 use crate::error::{Error, Result};
-use crate::telemetry::{Layout, Progress, TelemetryColumn, TelemetryRecord};
+use crate::telemetry::{Layout, Progress, Runs, TelemetryColumn, TelemetryRecord};
 
 /// Reads what an optimizer records of its calls: [`OptimizerBuilder::telemetry`](crate::OptimizerBuilder::telemetry). It may
 /// live on another thread than the optimizer, and longer.
@@ -30,12 +30,13 @@ use crate::telemetry::{Layout, Progress, TelemetryColumn, TelemetryRecord};
 /// # Ok::<(), instep::Error>(())
 /// ```
 ///
-/// After [`Optimizer::load_state`] it goes on with the calls that follow the state.
+/// [`Optimizer::load_state`] empties the ring; a reader then goes on with the calls that follow the state.
 pub struct TelemetryReader {
     layout: Layout,
     progress: Progress,
-    /// Which of the optimizer's runs that progress is in: another one begins when a state is loaded.
+    /// The run that progress is in.
     run: u64,
+    runs: Arc<Runs>,
     source: Source,
 }
 
@@ -65,18 +66,16 @@ impl Ring {
         }
     }
 
-    /// Zeroes it, and waits: no step runs.
+    /// Zeroes it, and waits. No step runs.
     pub(super) fn clear(&self, stream: &device::Stream) -> Result<()> {
         match self {
-            Ring::Mapped(pinned) => {
-                pinned.words().iter().for_each(|word| word.store(0, Ordering::Relaxed));
-                Ok(())
-            }
+            Ring::Mapped(pinned) => pinned.words().iter().for_each(|word| word.store(0, Ordering::Relaxed)),
             Ring::Device(memory) => {
-                let zeroes = vec![0u8; memory.len()];
-                device::write_all(memory.context(), stream, &[(memory.address(), &zeroes)], || Ok(()))
+                memory.clear(stream)?;
+                stream.synchronize()?;
             }
         }
+        Ok(())
     }
 }
 
@@ -99,8 +98,13 @@ impl Optimizer {
                 }
             },
         };
-        let (run, next) = layout.run();
-        Ok(TelemetryReader { layout: layout.clone(), progress: Progress { next, lost: 0 }, run, source })
+        let runs = match &self.0 {
+            Engine::Host(engine) => engine.runs(),
+            Engine::Cuda(engine) => engine.runs(),
+        };
+        let (run, next) = runs.now();
+        let progress = Progress { next, lost: 0 };
+        Ok(TelemetryReader { layout: layout.clone(), progress, run, runs: runs.clone(), source })
     }
 }
 
@@ -111,19 +115,17 @@ impl TelemetryReader {
     ///
     /// May be called while a graph is captured. Fails with [`Error::Driver`].
     pub fn poll(&mut self) -> Result<Vec<TelemetryRecord>> {
-        self.follow()?;
-        let records = match &mut self.source {
-            Source::Host(ring) => take(&self.layout, ring, &mut self.progress),
-            Source::Mapped(pinned) => take(&self.layout, pinned.words(), &mut self.progress),
-            Source::Device(memory, copy) => {
-                let records = match copy.has_come()? {
-                    true => take(&self.layout, copy.words(), &mut self.progress),
-                    false => Vec::new(),
-                };
-                copy.start(memory)?;
-                records
-            }
+        self.follow();
+        let before = self.progress;
+        let come = match &mut self.source {
+            Source::Host(_) | Source::Mapped(_) => true,
+            Source::Device(_, copy) => copy.has_come()?,
         };
+        let records = if come { self.take() } else { Vec::new() };
+        if let Source::Device(memory, copy) = &mut self.source {
+            // What was taken would be lost with an error: it is to be read again.
+            copy.start(memory).inspect_err(|_| self.progress = before)?;
+        }
         Ok(records)
     }
 
@@ -132,40 +134,59 @@ impl TelemetryReader {
     /// Fails with [`Error::Argument`] for a stream of another device or one that is being captured, and with
     /// [`Error::Driver`].
     pub fn finish(&mut self, stream: &Stream) -> Result<Vec<TelemetryRecord>> {
-        self.follow()?;
-        let records = match &mut self.source {
-            Source::Host(ring) => {
-                super::expect_host(stream)?;
-                take(&self.layout, ring, &mut self.progress)
+        match &self.source {
+            Source::Host(_) => super::expect_host(stream)?,
+            Source::Mapped(pinned) => device::wait(pinned.context(), stream.cuda()?)?,
+            Source::Device(memory, _) => device::wait(memory.context(), stream.cuda()?)?,
+        }
+        self.follow();
+        let mut records = Vec::new();
+        if let Source::Device(memory, copy) = &mut self.source {
+            // One from before may hold what was overwritten since.
+            if copy.wait()? {
+                records = take(&self.layout, copy.words(), &mut self.progress);
             }
-            Source::Mapped(pinned) => {
-                device::wait(pinned.context(), stream.cuda()?)?;
-                take(&self.layout, pinned.words(), &mut self.progress)
-            }
-            Source::Device(memory, copy) => {
-                device::wait(memory.context(), stream.cuda()?)?;
-                copy.wait()?; // one from before
-                copy.start(memory)?;
-                copy.wait()?;
-                take(&self.layout, copy.words(), &mut self.progress)
-            }
-        };
+            copy.start(memory)?;
+            copy.wait()?;
+        }
+        records.extend(self.take());
         Ok(records)
     }
 
-    /// Where a state was loaded: begins with the run that goes on from it, and drops a copy of the ring from before.
-    fn follow(&mut self) -> Result<()> {
-        let (run, next) = self.layout.run();
+    /// The records that the ring, or the last copy of it, holds and that were not returned yet. A state that is loaded
+    /// meanwhile, in another thread, begins another run: then those of that run.
+    fn take(&mut self) -> Vec<TelemetryRecord> {
+        loop {
+            let mut progress = self.progress;
+            let records = match &self.source {
+                Source::Host(ring) => take(&self.layout, ring, &mut progress),
+                Source::Mapped(pinned) => take(&self.layout, pinned.words(), &mut progress),
+                Source::Device(_, copy) => take(&self.layout, copy.words(), &mut progress),
+            };
+            if self.runs.now().0 == self.run {
+                self.progress = progress;
+                return records;
+            }
+            self.follow();
+            if let Source::Device(..) = self.source {
+                return Vec::new(); // the copy is of the former run
+            }
+        }
+    }
+
+    /// Where a state was loaded: begins with the run that goes on from it. A copy of the ring from before is of no use.
+    fn follow(&mut self) {
+        let (run, next) = self.runs.now();
         if run != self.run {
             (self.run, self.progress.next) = (run, next);
             if let Source::Device(_, copy) = &mut self.source {
-                copy.wait()?;
+                copy.discard();
             }
         }
-        Ok(())
     }
 
-    /// How many records were overwritten before they could be read: then the ring is too short for how often it is polled.
+    /// How many calls were overwritten in the ring before they could be read, those before this reader was made among them:
+    /// where it rises, the ring is too short for how often it is polled.
     pub fn lost(&self) -> u64 {
         self.progress.lost
     }

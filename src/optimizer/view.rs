@@ -26,7 +26,7 @@ pub struct DeviceView {
     pub found: u64,
     /// `raised`: u32, whether too many updates in a row were skipped.
     pub raised: u64,
-    /// `stop`: u32, whether the end that was set has come.
+    /// `stop`: u32, whether an end that was set has come.
     pub stop: u64,
     scalars: Vec<[u64; 2]>,
 }
@@ -56,7 +56,8 @@ impl DeviceView {
 
     /// The addresses of group `group`'s scalars for even and for odd steps: f32 values, the hyperparameters in the order of
     /// [`Status::scalars`]. Between two steps, entry `t & 1` holds those of the next update and the other entry those of
-    /// the last one. None if there is no such group.
+    /// the last one (after a skipped update: those of the one after the next, as far as they are known). None if there is no
+    /// such group.
     pub fn scalars(&self, group: usize) -> Option<[u64; 2]> {
         self.scalars.get(group).copied()
     }
@@ -79,7 +80,8 @@ pub struct Status {
     pub clip_factor: f32,
     /// Whether too many updates in a row were skipped: [`NonFinite::SkipAndRaise`](crate::NonFinite::SkipAndRaise).
     pub raised: bool,
-    /// Whether the end has come that [`OptimizerBuilder::stop_at`](crate::OptimizerBuilder::stop_at) set.
+    /// Whether an end has come: [`stop_at`](crate::OptimizerBuilder::stop_at),
+    /// [`stop_below`](crate::OptimizerBuilder::stop_below), [`stop_on_plateau`](crate::OptimizerBuilder::stop_on_plateau).
     pub stop: bool,
     groups: Vec<Vec<(&'static str, f32)>>,
 }

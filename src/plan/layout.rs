@@ -35,10 +35,9 @@ pub(crate) struct Control {
     pub factor: f32,
     pub clip_factor: f32,
     pub norm: f64,
-    pub found: u32,
-    pub armed: u32,
     pub end: [u64; 2],
-    pub reserved: [u32; 6],
+    pub found: u32,
+    pub reserved: [u32; 7],
 }
 const _: () = assert!(size_of::<Control>() == 128);
 

@@ -143,9 +143,13 @@ pub(crate) fn decode<'a>(plan: &Plan, block: &'a [u8]) -> Result<Loaded<'a>> {
     expect_constants(plan, &editable, &constants)?;
     let mut control: Control = read_rows(&mut block, CONTROL, "control", 1)?[0];
     expect_at_rest(&control)?;
-    let is_last = |settings: &Settings| settings.stop_at != 0 && control.t >= settings.stop_at;
-    // It stays where something else raised it.
-    control.stop = u32::from(is_last(&settings) || (control.stop != 0 && !is_last(&theirs)));
+    expect_countable(&control)?;
+    if (theirs.stop_at, theirs.stop_below.to_bits(), theirs.stop_on_plateau)
+        != (settings.stop_at, settings.stop_below.to_bits(), settings.stop_on_plateau)
+    {
+        // Another end is looked for now.
+        control.stop = u32::from(settings.stop_at != 0 && control.t >= settings.stop_at);
+    }
     let metric_states = read_rows(&mut block, METRIC_STATES, "metric_states", plan.metrics.len())?;
     let windows = read_rows(&mut block, WINDOWS, "windows", metrics::window_count(&plan.metrics))?;
     let mut section = block.section(STATES, "states")?;
@@ -179,28 +183,33 @@ fn read_rows<T: Pod>(block: &mut Reader<'_>, tag: Tag, name: &'static str, count
     Ok(rows)
 }
 
-/// The settings in force from now on: what an edit may change is `theirs`. All else must be equal, except when to stop and
-/// what the step observes, which is ours.
+/// The settings in force from now on: what an edit may change is `theirs`. All else that is about gradients must be equal;
+/// when to stop and what the step observes is ours.
 fn resumed_settings(plan: &Plan, theirs: &Settings) -> Result<Settings> {
     let ours = &plan.settings;
-    let settings = match plan.gradients.accumulate {
-        true => Settings { accumulate: theirs.accumulate.max(1), ..*ours },
-        false => *ours,
-    };
-    let expected = Settings {
-        stop_at: theirs.stop_at,
-        stop_below: theirs.stop_below,
-        stop_on_plateau: theirs.stop_on_plateau,
-        observe_every: theirs.observe_every,
-        metric: theirs.metric,
-        metric_type: theirs.metric_type,
-        ..settings
-    };
-    if bytemuck::bytes_of(&expected) == bytemuck::bytes_of(theirs) {
-        return Ok(settings);
+    let facts = [
+        ("max_norm", theirs.max_norm, ours.max_norm),
+        ("growth", theirs.growth, ours.growth),
+        ("backoff", theirs.backoff, ours.backoff),
+        ("min_scale", theirs.min_scale, ours.min_scale),
+        ("max_scale", theirs.max_scale, ours.max_scale),
+        ("limit", theirs.limit.into(), ours.limit.into()),
+        ("growth_interval", theirs.growth_interval.into(), ours.growth_interval.into()),
+        ("raise_after", theirs.raise_after.into(), ours.raise_after.into()),
+        ("mean", theirs.mean.into(), ours.mean.into()),
+        ("loss_scale", theirs.loss_scale.into(), ours.loss_scale.into()),
+    ];
+    for (name, theirs, ours) in facts {
+        if theirs.to_bits() != ours.to_bits() {
+            let rule = format!("must be {ours}, what this optimizer was built with");
+            return Err(Error::argument(format!("state.settings.{name}"), theirs, rule));
+        }
     }
-    let rule = format!("must be {expected:?}, what this optimizer was built with");
-    Err(Error::argument("state.settings", format!("{theirs:?}"), rule))
+    if theirs.accumulate == 0 || (theirs.accumulate != ours.accumulate && !plan.gradients.accumulate) {
+        let rule = "must be the calls that make an update";
+        return Err(Error::argument("state.settings.accumulate", theirs.accumulate, rule));
+    }
+    Ok(Settings { accumulate: theirs.accumulate, ..*ours })
 }
 
 fn read_knobs(plan: &Plan, section: &mut Reader<'_>) -> Result<Editable> {
@@ -257,6 +266,16 @@ fn expect_at_rest(control: &Control) -> Result<()> {
                 "must be 0: a step runs on another stream",
             ));
         }
+    }
+    Ok(())
+}
+
+/// Counters that the next call can raise.
+fn expect_countable(control: &Control) -> Result<()> {
+    let calls = control.t.checked_add(control.skipped).and_then(|calls| calls.checked_add(1));
+    if calls.is_none() || control.micro_step == u32::MAX {
+        let counters = format!("{}, {} and {}", control.t, control.skipped, control.micro_step);
+        return Err(Error::argument("state.control.t, .skipped and .micro_step", counters, "must be numbers of calls"));
     }
     Ok(())
 }

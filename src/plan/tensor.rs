@@ -52,8 +52,8 @@ impl Buffer {
     }
 }
 
-/// The address of an f32 (a metric: of its type) that the engine hands in, by which each step may differ. Only the builder makes one, under the
-/// contract of the method that takes it.
+/// The address of an element that the engine hands in and may change before each step: an f32, or a metric of its own type.
+/// Only the builder makes one, under the contract of the method that takes it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scalar(pub(crate) u64);
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 #[cfg(feature = "csv")]
 pub use csv::TelemetryCsv;
-pub(crate) use ring::{Header, Layout, Progress};
+pub(crate) use ring::{Header, Layout, Progress, Runs};
 
 use crate::error::{Error, Result};
 
@@ -31,7 +31,8 @@ pub struct Telemetry {
 impl Telemetry {
     /// The last `records` calls, at most 16,777,216, with the hyperparameters of all groups.
     ///
-    /// A record takes 72 bytes and 8 for each hyperparameter.
+    /// A record takes 72 bytes and 8 for each hyperparameter. A poll of a ring in device memory copies all of it, beside the
+    /// steps; as long as a run between two polls, and some more, is long enough.
     pub fn ring(records: u32) -> Telemetry {
         Telemetry { records, groups: None, mapped: false }
     }
@@ -95,11 +96,11 @@ pub struct TelemetryColumn {
 pub struct TelemetryRecord {
     /// The update: the number of those applied before.
     pub t: u64,
-    /// The number of updates skipped before. `t + skipped` numbers the calls.
+    /// The number of updates skipped before.
     pub skipped: u64,
     /// Whether it was applied; else it was skipped, since a gradient was not finite.
     pub applied: bool,
-    /// What the loss was multiplied by in the backward pass; 1 without loss scaling.
+    /// What the loss was multiplied by in the backward pass; 1 without a loss scale of the optimizer's own.
     pub loss_scale: f32,
     /// What clipping multiplied the gradients by.
     pub clip_factor: f32,
@@ -110,6 +111,11 @@ pub struct TelemetryRecord {
 }
 
 impl TelemetryRecord {
+    /// The number of the call, `t + skipped`.
+    pub fn call(&self) -> u64 {
+        self.t.wrapping_add(self.skipped)
+    }
+
     /// The hyperparameters that the update used, in the order of [`TelemetryRecord::columns`].
     pub fn values(&self) -> &[f32] {
         &self.values

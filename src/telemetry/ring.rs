@@ -15,15 +15,24 @@ pub(crate) struct Layout {
     pub columns: Arc<[TelemetryColumn]>,
     /// Where each value stands in a half of the records of cohorts, counted in f32.
     pub sources: Vec<u32>,
-    run: Arc<Mutex<Run>>,
 }
 
-/// A run goes on from a state that was loaded, or from the start: readers must know, since calls then have numbers anew.
+/// Which run the calls in a ring are of, and the number of its first call: another run begins when a state is loaded, and calls
+/// then have numbers anew. Shared by an optimizer and its readers.
 #[derive(Debug, Default)]
-struct Run {
-    number: u64,
-    /// The number of its first call.
-    first: u64,
+pub(crate) struct Runs(Mutex<(u64, u64)>);
+
+impl Runs {
+    /// Another run begins with call `first`. The ring was cleared, and no call of the new run is in it yet.
+    pub fn restart(&self, first: u64) {
+        let mut run = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *run = (run.0 + 1, first);
+    }
+
+    /// The number of this run, and that of its first call.
+    pub fn now(&self) -> (u64, u64) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// How far a reader is.
@@ -55,7 +64,7 @@ pub(crate) struct Header {
 
 impl Layout {
     pub fn new(records: u32) -> Layout {
-        Layout { records, columns: Arc::new([]), sources: Vec::new(), run: Arc::default() }
+        Layout { records, columns: Arc::new([]), sources: Vec::new() }
     }
 
     /// Adds the hyperparameters of a group, whose first cohort has the record at `cohort`.
@@ -63,18 +72,6 @@ impl Layout {
         let columns = names.iter().map(|name| TelemetryColumn { group, name });
         self.columns = self.columns.iter().copied().chain(columns).collect();
         self.sources.extend((0..names.len()).map(|place| (16 * cohort + place) as u32));
-    }
-
-    /// Another run begins, whose first call is number `first`.
-    pub fn restart(&self, first: u64) {
-        let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
-        *run = Run { number: run.number + 1, first };
-    }
-
-    /// Which run this is, and the number of its first call.
-    pub fn run(&self) -> (u64, u64) {
-        let run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
-        (run.number, run.first)
     }
 
     pub fn words_per_record(&self) -> usize {
@@ -135,27 +132,37 @@ impl Layout {
             values: (HEADER..words.len()).map(float).collect(),
         };
         // Zeroed memory is no record: the mark of call 0 is 1.
-        let (expected, expected_mark) = self.place(record.t.wrapping_add(record.skipped));
+        let (expected, expected_mark) = self.place(record.call());
         (expected == place && u64::from(expected_mark) == mark).then_some(record)
     }
 
     /// All whole records from call `progress.next` on that follow each other, in the order of calls. A record that is torn,
-    /// since it is being written at the moment, ends the list: the next look finds it.
+    /// since it is being written at the moment, ends the list: the next look finds it. Where the next call was overwritten,
+    /// it goes on with the oldest one that is there; this alone takes a look at the whole ring.
     pub fn read(&self, ring: &[AtomicU64], progress: Progress) -> Taken {
-        let width = self.words_per_record();
-        let all = (0..self.records as usize).filter_map(|slot| self.decode(ring, slot * width));
-        let call = |record: &TelemetryRecord| record.t.wrapping_add(record.skipped);
-        let mut records: Vec<_> = all.filter(|record| call(record) >= progress.next).collect();
-        records.sort_by_key(call);
+        let Progress { mut next, mut lost } = progress;
+        let mut records = Vec::new();
+        // No more than a round, however fast the ring is written.
+        while records.len() < self.records as usize {
+            match self.decode(ring, self.place(next).0) {
+                Some(record) if record.call() == next => {
+                    records.push(record);
+                    next += 1;
+                }
+                Some(record) if record.call() > next => {
+                    let calls = (0..self.records as usize).filter_map(|slot| self.call_at(ring, slot));
+                    let oldest = calls.filter(|call| *call > next).min().unwrap_or(record.call());
+                    (next, lost) = (oldest, lost + (oldest - next));
+                }
+                _ => break,
+            }
+        }
+        Taken { records, progress: Progress { next, lost } }
+    }
 
-        let Some(last) = records.last().map(call) else { return Taken { records, progress } };
-        // What is older than one round was overwritten.
-        let first = progress.next.max((last + 1).saturating_sub(u64::from(self.records)));
-        records.retain(|record| call(record) >= first);
-        let whole = (first..).zip(&records).take_while(|(number, record)| call(record) == *number).count();
-        records.truncate(whole);
-        let progress = Progress { next: first + whole as u64, lost: progress.lost + (first - progress.next) };
-        Taken { records, progress }
+    /// The number of the call whose whole record is in slot `slot`.
+    fn call_at(&self, ring: &[AtomicU64], slot: usize) -> Option<u64> {
+        Some(self.decode(ring, slot * self.words_per_record())?.call())
     }
 }
 
@@ -199,7 +206,7 @@ mod tests {
             if look {
                 let taken = layout.read(&ring, progress);
                 progress = taken.progress;
-                calls.extend(taken.records.iter().map(|record| record.t + record.skipped));
+                calls.extend(taken.records.iter().map(|record| record.call()));
             }
         }
         assert_eq!(calls, [0, 1, 2, 6, 7, 8, 9]);
@@ -250,6 +257,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_next_in_line_is_read_though_the_writer_laps_the_reader_in_the_middle_of_a_look() {
+        let layout = layout(4);
+        let ring = ring(&layout);
+        // Slots 0 and 1 were seen before the writer went on to call 7, slots 2 and 3 after it.
+        for call in [0, 1, 6, 7] {
+            write(&layout, &ring, call);
+        }
+        let taken = layout.read(&ring, START);
+        let calls: Vec<u64> = taken.records.iter().map(|record| record.call()).collect();
+        assert_eq!((calls, taken.progress), (vec![0, 1, 6, 7], Progress { next: 8, lost: 4 }));
+    }
+
+    #[test]
     fn calls_past_two_to_the_32_keep_their_numbers() {
         let layout = layout(4);
         let ring = ring(&layout);
@@ -258,7 +278,7 @@ mod tests {
             write(&layout, &ring, call);
         }
         let taken = layout.read(&ring, Progress { next: first, lost: 0 });
-        let calls: Vec<u64> = taken.records.iter().map(|record| record.t + record.skipped).collect();
+        let calls: Vec<u64> = taken.records.iter().map(|record| record.call()).collect();
         assert_eq!(calls, [first, first + 1, first + 2, first + 3]);
     }
 }

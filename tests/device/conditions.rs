@@ -1,7 +1,9 @@
 //! The stop flag as the condition of a WHILE node: a whole training in one graph launch. On a GPU it needs a driver since
 //! CUDA 12.3.
 
-use instep::{AdamW, Clip, Device, Error, NonFinite, Optimizer, OptimizerBuilder, Schedule, Sgd, Stream, Tensor};
+use instep::{
+    AdamW, Clip, Device, Error, LossScale, NonFinite, Optimizer, OptimizerBuilder, Schedule, Sgd, Stream, Tensor,
+};
 
 use crate::rig::{Pair, Rig};
 use crate::values::{Random, assert_same_bits};
@@ -271,6 +273,12 @@ fn a_condition_refuses_the_host_an_endless_loop_another_context_and_no_handle() 
     let builder = Optimizer::builder(&rig.device).group(Sgd::new(0.1), &device_tensors(&pairs));
     let endless = builder.build().unwrap();
     assert_eq!(argument(endless.stop_condition()).0, "stop_condition");
+    let builder = Optimizer::builder(&rig.device).group(Sgd::new(0.1), &device_tensors(&pairs)).stop_at(3);
+    let skips = builder.loss_scale(LossScale::dynamic()).build().unwrap();
+    assert!(argument(skips.stop_condition()).1.contains("skips"));
+    let builder = Optimizer::builder(&rig.device).group(Sgd::new(0.1), &device_tensors(&pairs)).stop_at(3);
+    let raises = builder.loss_scale(LossScale::dynamic()).non_finite(NonFinite::SkipAndRaise(9)).build().unwrap();
+    assert!(raises.stop_condition().is_ok());
 
     let opt = build(Optimizer::builder(&rig.device), &device_tensors(&pairs), 3);
     let condition = opt.stop_condition().unwrap();

@@ -83,14 +83,29 @@ fn an_observation_or_an_edit_that_lowers_the_rate_ends_at_once() {
     assert!(twins.flag(&rig), "no step is needed to see it");
 
     let mut twins = Twins::new(&rig, &[70], build);
-    twins.edit(|edit| edit.set("lr", 0.5));
-    assert!(!twins.flag(&rig), "no update had a higher rate");
     twins.edit(|edit| edit.set("lr", 0.7));
     assert!(!twins.stops(&rig));
     twins.edit(|edit| edit.set("lr", 0.5));
     assert!(twins.flag(&rig));
     twins.edit(|edit| edit.set("lr", 0.9));
     assert!(twins.stops(&rig), "the flag stays");
+}
+
+#[test]
+fn a_rate_that_begins_below_the_floor_has_to_rise_before_it_falls() {
+    let Some(rig) = Rig::new() else { return };
+    let mut twins = Twins::new(&rig, &[70], |builder, tensors| {
+        builder.group(Sgd::new(Schedule::constant(knob("lr", 0.1))), tensors).stop_below(0.5)
+    });
+    let rates = [0.2, 0.05, 0.6, 0.5, 0.4];
+    let stops: Vec<bool> = rates
+        .into_iter()
+        .map(|rate| {
+            twins.edit(|edit| edit.set("lr", rate));
+            twins.stops(&rig)
+        })
+        .collect();
+    assert_eq!(stops, [false, false, false, false, true]);
 }
 
 #[test]

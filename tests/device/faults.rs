@@ -99,7 +99,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     ("the end is looked for before the last ticket", "__threadfence();  // and is seen", "// and is seen"),
     ("no barrier before the end is judged", "__syncthreads();  // one warp reads", "// one warp reads"),
     ("the end is that of the update that was made", "control->end[~t & 1]", "control->end[t & 1]"),
-    ("a warm-up ends training", "armed && (end & End::below)", "end & End::below"),
+    ("a warm-up ends training", "!(before & End::below) && (after", "(after"),
     ("no barrier before the step observes", "__syncthreads();  // windows were", "// windows were"),
     ("the step observes one update late", "observe_every) != 0) return", "observe_every) != 1) return"),
     (

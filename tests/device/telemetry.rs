@@ -8,6 +8,7 @@ use instep::{
 use crate::rig::{Pair, Rig};
 use crate::twins::Twins;
 use crate::values::Random;
+use crate::zero_wait::assert_polls;
 
 fn groups(builder: OptimizerBuilder, tensors: &[Tensor]) -> OptimizerBuilder {
     let lr = Schedule::linear(0.0, 1e-2).over(5).then(Schedule::cosine(1e-2, 1e-4).over(20));
@@ -132,6 +133,45 @@ fn polls_between_steps_bring_every_record_once() {
         calls.extend(reader.finish(&rig.stream).unwrap().iter().map(|record| record.t));
         assert_eq!(calls, (0..60).collect::<Vec<_>>());
         assert!(before > 0 && reader.lost() == 0, "polls brought {before} records");
+    }
+}
+
+#[test]
+fn what_an_earlier_poll_has_copied_is_not_lost_at_the_end() {
+    let Some(rig) = Rig::new() else { return };
+    let mut twins =
+        Twins::new(&rig, &[70, 8], |builder, tensors| groups(builder, tensors).telemetry(Telemetry::ring(4)));
+    let mut reader = twins.device.telemetry().unwrap();
+    twins.steps(4);
+    rig.finish();
+    assert!(reader.poll().unwrap().is_empty(), "the first poll starts a copy");
+    rig.context.synchronize().unwrap(); // it has come
+    twins.steps(2);
+    let calls: Vec<u64> = reader.finish(&rig.stream).unwrap().iter().map(TelemetryRecord::call).collect();
+    assert_eq!((calls, reader.lost()), (vec![0, 1, 2, 3, 4, 5], 0));
+}
+
+#[test]
+fn after_a_state_is_loaded_a_reader_goes_on_with_the_calls_that_follow_it() {
+    let Some(rig) = Rig::new() else { return };
+    for telemetry in [Telemetry::ring(8), Telemetry::ring(8).mapped()] {
+        let mut twins =
+            Twins::new(&rig, &[70, 8], |builder, tensors| groups(builder, tensors).telemetry(telemetry.clone()));
+        let (mut device, mut host) = (twins.device.telemetry().unwrap(), twins.host.telemetry().unwrap());
+        twins.steps(2);
+        let state = twins.device.state(&rig.stream).unwrap();
+        twins.steps(3);
+        finish(&rig, &mut device, &mut host);
+        twins.steps(1); // of the former run, and read by nobody
+        device.poll().unwrap(); // whose copy is of that run
+        twins.device.load_state(&state, &rig.stream).unwrap();
+        twins.host.load_state(&state, &Stream::host()).unwrap();
+        assert_polls(&rig, &mut device);
+        twins.steps(3);
+        let calls: Vec<u64> = finish(&rig, &mut device, &mut host).iter().map(TelemetryRecord::call).collect();
+        assert_eq!((calls, device.lost()), (vec![2, 3, 4], 0));
+        let mut late = twins.device.telemetry().unwrap();
+        assert_eq!(late.finish(&rig.stream).unwrap().len(), 3, "a new reader sees this run alone");
     }
 }
 

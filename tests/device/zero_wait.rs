@@ -7,7 +7,7 @@ use cudarc::driver::sys::CUgraphInstantiate_flags;
 use cudarc::driver::sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_GLOBAL;
 use instep::{
     Accumulate, AdamW, Clip, Greedy, LossScale, NonFinite, Observed, Optimizer, OptimizerBuilder, Plateau, Schedule,
-    Sgd, Telemetry, knob, knob_steps,
+    Sgd, Telemetry, TelemetryReader, knob, knob_steps,
 };
 
 use crate::rig::{Pair, Rig};
@@ -53,6 +53,12 @@ pub fn assert_captures(rig: &Rig, what: &str, mut work: impl FnMut()) -> CudaGra
     work();
     let graph = rig.engine.end_capture(CUgraphInstantiate_flags(0));
     graph.unwrap_or_else(|why| panic!("{what} ends a capture: {why:?}")).expect("it enqueues something")
+}
+
+/// Polls, and fails if that waits.
+#[track_caller]
+pub fn assert_polls(rig: &Rig, reader: &mut TelemetryReader) {
+    assert_calls_only(rig, &POLL, "a poll", || drop(reader.poll().unwrap()));
 }
 
 /// Replays `graph` `count` times, `between` after each, and fails if that takes any driver call but the launches of graphs.

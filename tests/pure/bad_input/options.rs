@@ -1,7 +1,8 @@
 //! What a builder is asked for besides groups: gradients, metrics, the end, telemetry.
 
 use instep::{
-    Accumulate, Clip, Greedy, LossScale, NonFinite, Norm, Observed, OptimizerBuilder, Plateau, Sgd, Telemetry, Tensor,
+    Accumulate, Clip, Dtype, Greedy, LossScale, NonFinite, Norm, Observed, OptimizerBuilder, Plateau, Sgd, Telemetry,
+    Tensor,
 };
 
 use super::builder;
@@ -74,13 +75,31 @@ fn bad_rings_are_refused() {
 #[test]
 fn bad_observations_of_the_step_are_refused() {
     // SAFETY: refused, so never read.
-    refused(|b| unsafe { b.observe_every(1, Observed::f32(64)) }, "observe_every");
+    refused(|b| unsafe { b.observe_every(1, Observed::f32(64)) }, "observe_every.metric");
     // SAFETY: as above.
-    refused_with_metrics(|b| unsafe { b.observe_every(0, Observed::f32(64)) }, "observe_every");
+    refused_with_metrics(|b| unsafe { b.observe_every(0, Observed::f32(64)) }, "observe_every.updates");
     // SAFETY: as above.
-    refused_with_metrics(|b| unsafe { b.observe_every(1, Observed::f32(0)) }, "observe_every.address");
+    refused_with_metrics(|b| unsafe { b.observe_every(1, Observed::f32(0)) }, "observe_every.metric");
     // SAFETY: as above.
-    refused_with_metrics(|b| unsafe { b.observe_every(1, Observed::f32(66)) }, "observe_every.address");
+    refused_with_metrics(|b| unsafe { b.observe_every(1, Observed::f32(66)) }, "observe_every.metric");
     // SAFETY: as above.
     refused_with_metrics(|b| unsafe { b.observe_every(1, 0.5.into()) }, "observe_every.metric");
+}
+
+#[test]
+fn a_metric_that_the_update_writes_in_part_is_refused() {
+    let (mut memory, grad) = ([0u64; 4], [0.0f32; 4]);
+    let base = memory.as_mut_ptr() as u64;
+    // SAFETY: both outlive the builder. The parameter begins in the upper half of an f64 and ends in the lower half of another.
+    let tensor = [unsafe { Tensor::f32(base + 4, grad.as_ptr() as u64, 4) }];
+    for (offset, fits) in [(0, false), (8, false), (16, false), (24, true)] {
+        let builder = builder().group(Sgd::new(0.1).metric(Plateau::new()), &tensor);
+        let metric = Observed::Device { address: base + offset, dtype: Dtype::F64 };
+        // SAFETY: never read, since no step is made.
+        let built = unsafe { builder.observe_every(1, metric) }.build();
+        match fits {
+            true => assert!(built.is_ok(), "{built:?}"),
+            false => assert_eq!(super::refused(built)[0], "observe_every.metric", "{offset}"),
+        }
+    }
 }
