@@ -59,10 +59,8 @@ __device__ __forceinline__ void commit(const Step& step) {
   if constexpr (O::DYNAMIC) commit_loss_scale<O>(step, found<O>(step));
   commit_factor<O>(step);
   if (skips<O>(step)) {
-    const u32 in_a_row = load_row(&control->skipped_in_a_row) + 1;
-    const u32 raise_after = load_row(&step.settings->raise_after);
-    store_row(&control->skipped_in_a_row, in_a_row);
-    if (raise_after != 0 && in_a_row >= raise_after) store_row(&control->raised, 1u);
+    if (raises<O>(step)) store_row(&control->raised, 1u);
+    store_row(&control->skipped_in_a_row, load_row(&control->skipped_in_a_row) + 1);
     store_relaxed(&control->skipped, load_relaxed(&control->skipped) + 1);
     return;
   }

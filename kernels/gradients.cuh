@@ -104,6 +104,15 @@ __device__ __forceinline__ bool skips(const Step& step) {
   return (O::SKIP || step.found_inf != nullptr) && found<O>(step);
 }
 
+// Whether the flag is raised once this call, an update or a skipped one, is done.
+template <class O>
+__device__ __forceinline__ bool raises(const Step& step) {
+  const Control* control = step.control;
+  const u32 raise_after = load_row(&step.settings->raise_after);
+  const bool now = raise_after != 0 && skips<O>(step) && load_row(&control->skipped_in_a_row) + 1 >= raise_after;
+  return now || load_row(&control->raised) != 0;
+}
+
 // Whether this call is one of those before an update that only let gradients accumulate.
 template <class O>
 __device__ __forceinline__ bool accumulates(const Step& step) {

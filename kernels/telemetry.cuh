@@ -19,7 +19,7 @@ __device__ __forceinline__ u32 header_word(const Step& step, u32 k, u64 t, u64 s
   if (k == 1) return (u32)(t >> 32);
   if (k == 2) return (u32)skipped;
   if (k == 3) return (u32)(skipped >> 32);
-  if (k == 4) return skips<O>(step) ? 0 : 1;
+  if (k == 4) return (skips<O>(step) ? 0 : 1) | (raises<O>(step) ? 2 : 0);
   if (k == 5) return __float_as_uint(load_row(&control->loss_scale));
   Verdict verdict = {0.0, 1.0, 0.0f};
   if constexpr (O::FACTOR == Factor::computed) verdict = computed<O>(step);

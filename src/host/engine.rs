@@ -12,6 +12,7 @@ use crate::gradient::Factor;
 use crate::plan::layout::{Control, MAX_HYPERPARAMETERS, MetricStateRow, Record};
 use crate::plan::{HandedIn, Plan, metrics};
 use crate::program::{Clocks, Constants};
+use crate::settings::Settings;
 use crate::telemetry::{Header, Layout, Runs};
 
 /// 16-byte aligned memory for optimizer state.
@@ -110,11 +111,9 @@ impl Engine {
         self.commit_factor();
         let (settings, control) = (&self.plan.settings, &mut *self.control);
         if skip {
+            control.raised = u32::from(raises(settings, control, skip));
             control.skipped_in_a_row += 1;
             control.skipped += 1;
-            if settings.raise_after != 0 && control.skipped_in_a_row >= settings.raise_after {
-                control.raised = 1;
-            }
             return;
         }
         control.skipped_in_a_row = 0;
@@ -150,7 +149,8 @@ impl Engine {
             (None, _) => (0.0, 1.0),
         };
         let Control { t, skipped, loss_scale, .. } = *control;
-        let header = Header { t, skipped, applied: !skip, loss_scale, clip_factor, norm };
+        let raised = raises(&plan.settings, control, skip);
+        let header = Header { t, skipped, applied: !skip, raised, loss_scale, clip_factor, norm };
         let half = &self.records[(t & 1) as usize * plan.cohorts.len()..];
         layout.write(&self.ring, &header, bytemuck::cast_slice(half));
     }
@@ -204,6 +204,12 @@ impl Engine {
     pub fn records(&self) -> &[Record] {
         &self.records
     }
+}
+
+/// Whether the flag is raised once this call is done: `raises` of `kernels/gradients.cuh`.
+fn raises(settings: &Settings, control: &Control, skip: bool) -> bool {
+    let now = settings.raise_after != 0 && skip && control.skipped_in_a_row + 1 >= settings.raise_after;
+    now || control.raised != 0
 }
 
 impl std::fmt::Debug for Engine {

@@ -100,6 +100,8 @@ pub struct TelemetryRecord {
     pub skipped: u64,
     /// Whether it was applied; else it was skipped, since a gradient was not finite.
     pub applied: bool,
+    /// Whether the flag of [`NonFinite::SkipAndRaise`](crate::NonFinite::SkipAndRaise) is up after this call.
+    pub raised: bool,
     /// What the loss was multiplied by in the backward pass; 1 without a loss scale of the optimizer's own.
     pub loss_scale: f32,
     /// What clipping multiplied the gradients by.
@@ -135,9 +137,9 @@ impl TelemetryRecord {
 
 impl fmt::Debug for TelemetryRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let TelemetryRecord { t, skipped, applied, loss_scale, clip_factor, norm, .. } = self;
+        let TelemetryRecord { t, skipped, applied, raised, loss_scale, clip_factor, norm, .. } = self;
         let mut shown = f.debug_struct("TelemetryRecord");
-        shown.field("t", t).field("skipped", skipped).field("applied", applied);
+        shown.field("t", t).field("skipped", skipped).field("applied", applied).field("raised", raised);
         shown.field("loss_scale", loss_scale).field("clip_factor", clip_factor).field("norm", norm);
         for (TelemetryColumn { group, name }, value) in self.columns.iter().zip(&self.values) {
             shown.field(&format!("{group}.{name}"), value);

@@ -57,6 +57,7 @@ pub(crate) struct Header {
     pub t: u64,
     pub skipped: u64,
     pub applied: bool,
+    pub raised: bool,
     pub loss_scale: f32,
     pub clip_factor: f32,
     pub norm: f64,
@@ -97,7 +98,7 @@ impl Layout {
             (header.t >> 32) as u32,
             header.skipped as u32,
             (header.skipped >> 32) as u32,
-            u32::from(header.applied),
+            u32::from(header.applied) | u32::from(header.raised) << 1,
             header.loss_scale.to_bits(),
             header.clip_factor.to_bits(),
             norm as u32,
@@ -124,7 +125,8 @@ impl Layout {
         let record = TelemetryRecord {
             t: pair(0),
             skipped: pair(2),
-            applied: half(4) != 0,
+            applied: half(4) & 1 != 0,
+            raised: half(4) & 2 != 0,
             loss_scale: float(5),
             clip_factor: float(6),
             norm: f64::from_bits(pair(7)),
@@ -186,6 +188,7 @@ mod tests {
             t: call - skipped,
             skipped,
             applied: call.is_multiple_of(2),
+            raised: call.is_multiple_of(3),
             loss_scale: call as f32,
             clip_factor: 0.5,
             norm: -(call as f64),
@@ -221,7 +224,7 @@ mod tests {
         write(&layout, &ring, 5);
         let taken = layout.read(&ring, Progress { next: 5, lost: 0 });
         let record = &taken.records[0];
-        assert_eq!((record.t, record.skipped, record.applied), (4, 1, false));
+        assert_eq!((record.t, record.skipped, record.applied, record.raised), (4, 1, false, false));
         assert_eq!((record.loss_scale, record.clip_factor, record.norm), (5.0, 0.5, -5.0));
         assert_eq!((record.scalar(0, "lr"), record.scalar(0, "weight_decay")), (Some(5.25), Some(7.0)));
         assert_eq!((record.scalar(1, "lr"), record.scalar(0, "momentum")), (None, None));

@@ -113,7 +113,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
         "step.records + (t & 1) * step.cohort_count);",
         "step.records + (~t & 1) * step.cohort_count);",
     ),
-    ("a skipped update is recorded as applied", "return skips<O>(step) ? 0 : 1;", "return 1;"),
+    ("a skipped update is recorded as applied", "return (skips<O>(step) ? 0 : 1) |", "return 1 |"),
     ("an edit leaves the calls of an update", "if (edit.flags & Edit::take_accumulate) store", "if (false) store"),
     ("the mean is over the calls that were asked for", "1.0 / (double)calls", "1.0 / (double)settings.accumulate"),
     ("products are contracted", "__fmul_rn(s.one_minus_beta2, __fmul_rn(g, g))", "s.one_minus_beta2 * g * g"),

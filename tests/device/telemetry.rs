@@ -1,8 +1,8 @@
 //! The ring of telemetry: every call is recorded once, as the CPU backend records it, and read without waiting.
 
 use instep::{
-    Accumulate, AdamW, Clip, Device, LossScale, Momentum, Optimizer, OptimizerBuilder, Plateau, Schedule, Sgd, Stream,
-    Telemetry, TelemetryReader, TelemetryRecord, Tensor,
+    Accumulate, AdamW, Clip, Device, LossScale, Momentum, NonFinite, Optimizer, OptimizerBuilder, Plateau, Schedule,
+    Sgd, Stream, Telemetry, TelemetryReader, TelemetryRecord, Tensor,
 };
 
 use crate::rig::{Pair, Rig};
@@ -18,10 +18,10 @@ fn groups(builder: OptimizerBuilder, tensors: &[Tensor]) -> OptimizerBuilder {
 }
 
 /// A record without its columns, to be compared across optimizers.
-fn bits(record: &TelemetryRecord) -> (u64, u64, bool, [u32; 2], u64, Vec<u32>) {
+fn bits(record: &TelemetryRecord) -> (u64, u64, [bool; 2], [u32; 2], u64, Vec<u32>) {
     let values = record.values().iter().map(|value| value.to_bits()).collect();
     let factors = [record.loss_scale.to_bits(), record.clip_factor.to_bits()];
-    (record.t, record.skipped, record.applied, factors, record.norm.to_bits(), values)
+    (record.t, record.skipped, [record.applied, record.raised], factors, record.norm.to_bits(), values)
 }
 
 /// Polls both until nothing more comes.
@@ -90,6 +90,23 @@ fn a_rate_is_that_of_the_update_of_the_record() {
         assert_eq!(record.scalar(0, "lr"), Some(lr.at(record.t).unwrap() as f32), "{record:?}");
         assert_eq!(record.applied, (record.t, record.skipped) != (4, 0), "{record:?}");
     }
+}
+
+#[test]
+fn the_flag_after_too_many_skips_is_in_the_record_of_the_call_that_raises_it() {
+    let Some(rig) = Rig::new() else { return };
+    let mut twins = Twins::new(&rig, &[8], |builder, tensors| {
+        let builder = builder.group(Sgd::new(0.1), tensors).telemetry(Telemetry::ring(64).mapped());
+        builder.non_finite(NonFinite::SkipAndRaise(2))
+    });
+    let (mut device, mut host) = (twins.device.telemetry().unwrap(), twins.host.telemetry().unwrap());
+    for skip in [true, false, true, true, false] {
+        if skip { twins.skipped_step() } else { twins.steps(1) }
+    }
+    let records = finish(&rig, &mut device, &mut host);
+    let raised: Vec<bool> = records.iter().map(|record| record.raised).collect();
+    assert_eq!(raised, [false, false, false, true, true]);
+    twins.expect_same("after all calls");
 }
 
 #[test]

@@ -15,7 +15,7 @@ const ROOMS: [(&str, &[&str]); 14] = [
     ("telemetry", &["error"]),
     ("features", &["error", "schedule", "settings", "telemetry"]),
     ("plan", &["error", "settings", "gradient", "telemetry", "features", "schedule", "program", "optim"]),
-    ("host", &["error", "gradient", "telemetry", "program", "optim", "plan"]),
+    ("host", &["error", "settings", "gradient", "telemetry", "program", "optim", "plan"]),
     ("device", &["error"]),
     ("kernels", &["plan"]),
     ("backend", &["error", "device"]),
