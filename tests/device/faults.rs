@@ -41,7 +41,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
         "t = step.chunk_count & 0;\n  if (!accum",
     ),
     ("a skipped update is applied", "} else if (!skips<Gradients>(step)) {", "} else if (true) {"),
-    ("a skipped update advances t", "  if (skips<O>(step)) {\n    const", "  if (false) {\n    const"),
+    ("a skipped update advances t", "  if (skips<O>(step)) {\n    if (raises", "  if (false) {\n    if (raises"),
     ("partials before no fence", "__threadfence();  // this block's", "// this block's"),
     ("partials after no fence", "__threadfence();  // all partials", "// all partials"),
     (
