@@ -160,7 +160,8 @@ impl Accumulate {
         Accumulate { calls, mean: false }
     }
 
-    /// Every `calls`-th call of a step updates, with the sum divided by `calls`.
+    /// Every `calls`-th call of a step updates, with the sum divided by the calls that it took: `calls`, unless an
+    /// [edit](crate::Edit::accumulate) came between.
     pub fn mean(calls: u32) -> Accumulate {
         Accumulate { calls, mean: true }
     }

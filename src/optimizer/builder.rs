@@ -173,7 +173,6 @@ impl OptimizerBuilder {
     /// with [`Error::NoNvrtc`] or [`Error::Compile`] where the kernels cannot be compiled; with [`Error::Driver`].
     pub fn build(self) -> Result<Optimizer> {
         let (device, mut handed_in) = (self.device.clone(), self.handed_in);
-        let mapped = self.features.telemetry.as_ref().is_some_and(Telemetry::is_mapped);
         handed_in.metric = self.observed.map(Observed::of_every_step).transpose()?;
         let mut plan = self.plan(Purpose::Run)?;
         check_handed_in(handed_in, &plan)?;
@@ -182,7 +181,7 @@ impl OptimizerBuilder {
         }
         Ok(Optimizer(match &device.0 {
             Backend::Host => Engine::Host(host::Engine::new(plan, handed_in)?),
-            Backend::Cuda(context) => Engine::Cuda(cuda::Engine::new(context, plan, handed_in, mapped)?),
+            Backend::Cuda(context) => Engine::Cuda(cuda::Engine::new(context, plan, handed_in)?),
         }))
     }
 

@@ -54,7 +54,7 @@ pub(super) struct Resident {
 }
 
 impl Engine {
-    pub fn new(context: &Arc<Context>, mut plan: Plan, handed_in: HandedIn, mapped: bool) -> Result<Engine> {
+    pub fn new(context: &Arc<Context>, mut plan: Plan, handed_in: HandedIn) -> Result<Engine> {
         let unit = Unit::new(&plan);
         let source = Source { name: UNIT, text: unit.text, headers: &unit.headers() };
         let module = Module::load(context, &device::compile(context, &source)?)?;
@@ -66,7 +66,7 @@ impl Engine {
         let state = Memory::new(context, plan.state_bytes as usize)?;
         setup.fill(&state, 0, state.len(), 0)?;
         plan.place_state(state.address());
-        let ring = plan.telemetry.as_ref().map(|layout| ring(&setup, context, layout, mapped)).transpose()?;
+        let ring = plan.telemetry.as_ref().map(|layout| ring(&setup, context, layout)).transpose()?;
 
         let mut tables = Tables::default();
         let mut step = tables.lay_out(&plan, ring.as_ref().map_or(0, Ring::address));
@@ -246,8 +246,8 @@ impl Engine {
 }
 
 /// The ring of telemetry, zero at first.
-fn ring(setup: &Setup, context: &Arc<Context>, layout: &Layout, mapped: bool) -> Result<Ring> {
-    if mapped {
+fn ring(setup: &Setup, context: &Arc<Context>, layout: &Layout) -> Result<Ring> {
+    if layout.mapped {
         return Ok(Ring::Mapped(Arc::new(Pinned::new(context, layout.words())?)));
     }
     let memory = Memory::new(context, layout.words() * size_of::<u64>())?;

@@ -89,18 +89,17 @@ impl Optimizer {
             let rule = "the optimizer was built without: call telemetry(..) on its builder";
             return Err(Error::argument("telemetry", "asked for", rule));
         };
-        let source = match &self.0 {
-            Engine::Host(engine) => Source::Host(engine.ring().clone()),
-            Engine::Cuda(engine) => match engine.ring().expect("a layout has a ring") {
-                Ring::Mapped(pinned) => Source::Mapped(pinned.clone()),
-                Ring::Device(memory) => {
-                    Source::Device(memory.clone(), Readback::new(engine.context(), layout.words())?)
-                }
-            },
-        };
-        let runs = match &self.0 {
-            Engine::Host(engine) => engine.runs(),
-            Engine::Cuda(engine) => engine.runs(),
+        let (source, runs) = match &self.0 {
+            Engine::Host(engine) => (Source::Host(engine.ring().clone()), engine.runs()),
+            Engine::Cuda(engine) => {
+                let source = match engine.ring().expect("a layout has a ring") {
+                    Ring::Mapped(pinned) => Source::Mapped(pinned.clone()),
+                    Ring::Device(memory) => {
+                        Source::Device(memory.clone(), Readback::new(engine.context(), layout.words())?)
+                    }
+                };
+                (source, engine.runs())
+            }
         };
         let (run, next) = runs.now();
         let progress = Progress { next, lost: 0 };
@@ -123,7 +122,7 @@ impl TelemetryReader {
         };
         let records = if come { self.take() } else { Vec::new() };
         if let Source::Device(memory, copy) = &mut self.source {
-            // What was taken would be lost with an error: it is to be read again.
+            // What was taken would be lost with the error: it is to be read again.
             copy.start(memory).inspect_err(|_| self.progress = before)?;
         }
         Ok(records)
@@ -140,14 +139,17 @@ impl TelemetryReader {
             Source::Device(memory, _) => device::wait(memory.context(), stream.cuda()?)?,
         }
         self.follow();
+        let before = self.progress;
         let mut records = Vec::new();
+        if let Source::Device(_, copy) = &mut self.source
+            && copy.wait()?
+        {
+            // From before: it may hold what was overwritten since.
+            records = self.take();
+        }
         if let Source::Device(memory, copy) = &mut self.source {
-            // One from before may hold what was overwritten since.
-            if copy.wait()? {
-                records = take(&self.layout, copy.words(), &mut self.progress);
-            }
-            copy.start(memory)?;
-            copy.wait()?;
+            let copied = copy.start(memory).and_then(|()| copy.wait());
+            copied.inspect_err(|_| self.progress = before)?;
         }
         records.extend(self.take());
         Ok(records)
@@ -157,15 +159,15 @@ impl TelemetryReader {
     /// meanwhile, in another thread, begins another run: then those of that run.
     fn take(&mut self) -> Vec<TelemetryRecord> {
         loop {
-            let mut progress = self.progress;
-            let records = match &self.source {
-                Source::Host(ring) => take(&self.layout, ring, &mut progress),
-                Source::Mapped(pinned) => take(&self.layout, pinned.words(), &mut progress),
-                Source::Device(_, copy) => take(&self.layout, copy.words(), &mut progress),
+            let ring = match &self.source {
+                Source::Host(ring) => ring,
+                Source::Mapped(pinned) => pinned.words(),
+                Source::Device(_, copy) => copy.words(),
             };
+            let taken = self.layout.read(ring, self.progress);
             if self.runs.now().0 == self.run {
-                self.progress = progress;
-                return records;
+                self.progress = taken.progress;
+                return taken.records;
             }
             self.follow();
             if let Source::Device(..) = self.source {
@@ -195,12 +197,6 @@ impl TelemetryReader {
     pub fn columns(&self) -> &[TelemetryColumn] {
         &self.layout.columns
     }
-}
-
-fn take(layout: &Layout, ring: &[AtomicU64], progress: &mut Progress) -> Vec<TelemetryRecord> {
-    let taken = layout.read(ring, *progress);
-    *progress = taken.progress;
-    taken.records
 }
 
 impl fmt::Debug for TelemetryReader {

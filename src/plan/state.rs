@@ -14,7 +14,7 @@
 //! |---|---|
 //! | `fits` | what must be as in the optimizer that loads it: `fit` says what, fact by fact |
 //! | `knob` | the bits of each knob's value (u64); how many constants the device resolved for itself (u64), and for each its place in `cons` (u64) and the place of the knob whose `now` it was (u64) |
-//! | `sett` | one row of settings, as they are in force |
+//! | `sett` | one row of settings, as they are in force, without its address |
 //! | `cons` | rows of u64: the table of constants, as it is in force |
 //! | `ctrl` | one row of control, whole |
 //! | `metr` | rows of the metric rules' states, of the half in force |

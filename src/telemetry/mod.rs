@@ -52,10 +52,6 @@ impl Telemetry {
         self
     }
 
-    pub(crate) fn is_mapped(&self) -> bool {
-        self.mapped
-    }
-
     /// Checks it for an optimizer whose groups have these hyperparameters. `cohorts`: the first cohort of each group.
     pub(crate) fn lay_out(&self, groups: &[&'static [&'static str]], cohorts: &[usize]) -> Result<Layout> {
         if self.records == 0 || self.records > MAX_RECORDS {
@@ -63,7 +59,7 @@ impl Telemetry {
             return Err(Error::argument("telemetry.records", self.records, rule));
         }
         let chosen = self.groups.clone().unwrap_or_else(|| (0..groups.len()).collect());
-        let mut layout = Layout::new(self.records);
+        let mut layout = Layout::new(self.records, self.mapped);
         for (i, group) in chosen.iter().enumerate() {
             let argument = format!("telemetry.groups[{i}]");
             let Some(names) = groups.get(*group) else {

@@ -12,6 +12,8 @@ const HEADER: usize = 9;
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
     pub records: u32,
+    /// On a device: whether the ring lies in pinned memory of the host.
+    pub mapped: bool,
     pub columns: Arc<[TelemetryColumn]>,
     /// Where each value stands in a half of the records of cohorts, counted in f32.
     pub sources: Vec<u32>,
@@ -64,8 +66,8 @@ pub(crate) struct Header {
 }
 
 impl Layout {
-    pub fn new(records: u32) -> Layout {
-        Layout { records, columns: Arc::new([]), sources: Vec::new() }
+    pub fn new(records: u32, mapped: bool) -> Layout {
+        Layout { records, mapped, columns: Arc::new([]), sources: Vec::new() }
     }
 
     /// Adds the hyperparameters of a group, whose first cohort has the record at `cohort`.
@@ -173,7 +175,7 @@ mod tests {
     use super::*;
 
     fn layout(records: u32) -> Layout {
-        let mut layout = Layout::new(records);
+        let mut layout = Layout::new(records, false);
         layout.add(0, &["lr", "weight_decay"], 0);
         layout
     }

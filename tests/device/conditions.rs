@@ -2,7 +2,8 @@
 //! CUDA 12.3.
 
 use instep::{
-    AdamW, Clip, Device, Error, LossScale, NonFinite, Optimizer, OptimizerBuilder, Schedule, Sgd, Stream, Tensor,
+    AdamW, Clip, Device, Error, LossScale, NonFinite, Optimizer, OptimizerBuilder, Schedule, Sgd, StopCondition,
+    Stream, Tensor,
 };
 
 use crate::rig::{Pair, Rig};
@@ -58,6 +59,17 @@ fn assert_equal(rig: &Rig, pairs: &[Pair], (opt, host): (&Optimizer, &Optimizer)
     assert_eq!(opt.status(&rig.stream).unwrap(), host.status(&Stream::host()).unwrap(), "{what}");
 }
 
+/// Steps for as long as `condition` says, with no launch of it before the node.
+fn steps_until(rig: &Rig, opt: &mut Optimizer, condition: &StopCondition) -> WhileLoop {
+    rig.finish();
+    let body = |handle| {
+        opt.step(&rig.stream)?;
+        // SAFETY: captured into the graph of the handle; the tests keep the condition until the graph has ended.
+        Ok(unsafe { condition.set(handle, &rig.stream) }?)
+    };
+    WhileLoop::capture(&rig.engine, |_| Ok(()), body).unwrap()
+}
+
 #[test]
 fn one_graph_launch_applies_all_steps_and_none_after_the_end() {
     let Some(rig) = rig() else { return };
@@ -98,13 +110,7 @@ fn without_a_launch_before_the_node_each_graph_launch_after_the_end_applies_one_
     let mut pairs = pairs(&rig);
     let mut opt = build(Optimizer::builder(&rig.device), &device_tensors(&pairs), 4);
     let condition = opt.stop_condition().unwrap();
-    rig.finish();
-    let body = |handle| {
-        opt.step(&rig.stream)?;
-        // SAFETY: captured into the graph of the handle; the condition outlives the graph.
-        Ok(unsafe { condition.set(handle, &rig.stream) }?)
-    };
-    let whole = WhileLoop::capture(&rig.engine, |_| Ok(()), body).unwrap();
+    let whole = steps_until(&rig, &mut opt, &condition);
     for _ in 0..3 {
         whole.launch().unwrap();
     }
@@ -121,13 +127,7 @@ fn a_loop_begun_by_single_steps_goes_on_to_the_same_end() {
     for _ in 0..5 {
         opt.step(&rig.stream).unwrap();
     }
-    rig.finish();
-    let body = |handle| {
-        opt.step(&rig.stream)?;
-        // SAFETY: as above.
-        Ok(unsafe { condition.set(handle, &rig.stream) }?)
-    };
-    let whole = WhileLoop::capture(&rig.engine, |_| Ok(()), body).unwrap();
+    let whole = steps_until(&rig, &mut opt, &condition);
     whole.launch().unwrap();
     let host = on_the_host(&mut pairs, 9, 9);
     assert_equal(&rig, &pairs, (&opt, &host), "5 steps, then 4 in the loop");
@@ -140,13 +140,7 @@ fn a_loop_whose_gradients_stay_infinite_ends_when_the_flag_is_raised() {
     let builder = Optimizer::builder(&rig.device).group(Sgd::new(0.1), &[pair.device_tensor()]);
     let mut opt = builder.non_finite(NonFinite::SkipAndRaise(3)).stop_at(10).build().unwrap();
     let condition = opt.stop_condition().unwrap();
-    rig.finish();
-    let body = |handle| {
-        opt.step(&rig.stream)?;
-        // SAFETY: as above.
-        Ok(unsafe { condition.set(handle, &rig.stream) }?)
-    };
-    let whole = WhileLoop::capture(&rig.engine, |_| Ok(()), body).unwrap();
+    let whole = steps_until(&rig, &mut opt, &condition);
     whole.launch().unwrap();
     rig.finish();
     let status = opt.status(&rig.stream).unwrap();
@@ -161,13 +155,7 @@ fn a_loop_ends_when_the_rate_falls_below_the_floor() {
     let builder = Optimizer::builder(&rig.device).group(rule, &[pair.device_tensor()]);
     let mut opt = builder.stop_below(0.5).build().unwrap();
     let condition = opt.stop_condition().unwrap();
-    rig.finish();
-    let body = |handle| {
-        opt.step(&rig.stream)?;
-        // SAFETY: as above.
-        Ok(unsafe { condition.set(handle, &rig.stream) }?)
-    };
-    WhileLoop::capture(&rig.engine, |_| Ok(()), body).unwrap().launch().unwrap();
+    steps_until(&rig, &mut opt, &condition).launch().unwrap();
     rig.finish();
     let status = opt.status(&rig.stream).unwrap();
     // Update 8 has the rate 0.5, update 9 would have less.
@@ -180,13 +168,7 @@ fn a_condition_outlives_its_optimizer_with_all_that_the_graph_needs() {
     let mut pairs = pairs(&rig);
     let mut opt = build(Optimizer::builder(&rig.device), &device_tensors(&pairs), 6);
     let condition = opt.stop_condition().unwrap();
-    rig.finish();
-    let body = |handle| {
-        opt.step(&rig.stream)?;
-        // SAFETY: as above.
-        Ok(unsafe { condition.set(handle, &rig.stream) }?)
-    };
-    let whole = WhileLoop::capture(&rig.engine, |_| Ok(()), body).unwrap();
+    let whole = steps_until(&rig, &mut opt, &condition);
     drop(opt);
     whole.launch().unwrap();
     rig.finish();

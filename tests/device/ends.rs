@@ -20,13 +20,6 @@ impl Twins<'_> {
         assert_eq!(status, self.host.status(&Stream::host()).unwrap());
         status.stop
     }
-
-    fn observe(&mut self, rig: &Rig, metric: f64) {
-        // SAFETY: a value has no address.
-        unsafe { self.device.observe(metric, &rig.stream) }.unwrap();
-        // SAFETY: as above.
-        unsafe { self.host.observe(metric, &Stream::host()) }.unwrap();
-    }
 }
 
 /// Up to 1 in steps of 0.25, then down to 0.
@@ -77,9 +70,9 @@ fn an_observation_or_an_edit_that_lowers_the_rate_ends_at_once() {
     let build = |builder: OptimizerBuilder, tensors: &[Tensor]| builder.group(rule(), tensors).stop_below(0.6);
 
     let mut twins = Twins::new(&rig, &[70], build);
-    twins.observe(&rig, 1.0);
+    twins.observe(1.0);
     assert!(!twins.stops(&rig));
-    twins.observe(&rig, 1.0);
+    twins.observe(1.0);
     assert!(twins.flag(&rig), "no step is needed to see it");
 
     let mut twins = Twins::new(&rig, &[70], build);
@@ -122,7 +115,7 @@ fn the_end_comes_when_every_plateau_has_given_up() {
     });
     let mut stops = Vec::new();
     for _ in 0..8 {
-        twins.observe(&rig, 1.0);
+        twins.observe(1.0);
         stops.push(twins.stops(&rig));
     }
     // The first observation is the best. Patience 0 reduces at the 2nd and gives up at the 3rd, patience 2 at the 4th and 7th.

@@ -5,7 +5,7 @@ use cudarc::driver::sys::CUgraphInstantiate_flags;
 use cudarc::driver::sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_GLOBAL;
 use instep::{
     AdamW, Better, Device, Dtype, Error, Greedy, Improvement, Metric, Observed, Optimizer, OptimizerBuilder, Plateau,
-    Schedule, Sgd, Stream,
+    Schedule, Sgd, Status, Stream,
 };
 
 use crate::rig::{Pair, Rig};
@@ -46,6 +46,12 @@ fn pairs(rig: &Rig) -> Vec<Pair> {
     rules().iter().map(|_| Pair::new(rig, vec![1.0; 3], vec![0.01; 3], (0, 0))).collect()
 }
 
+/// Most rules have changed the rate, which is `lr` without them.
+fn assert_moved(status: &Status, lr: f32) {
+    let moved = (0..rules().len()).filter(|group| status.scalar(*group, "lr") != Some(lr)).count();
+    assert!(moved >= 5, "the rules must have acted: {status:?}");
+}
+
 #[test]
 fn every_metric_rule_gives_the_hosts_bits_observation_by_observation() {
     let Some(rig) = Rig::new() else { return };
@@ -70,8 +76,7 @@ fn every_metric_rule_gives_the_hosts_bits_observation_by_observation() {
     }
     rig.finish();
     let status = device.status(&rig.stream).unwrap();
-    let moved = (0..pairs.len()).filter(|group| status.scalar(*group, "lr") != Some(0.5)).count();
-    assert!(moved >= 5, "the rules must have acted: {status:?}");
+    assert_moved(&status, 0.5);
 }
 
 #[test]
@@ -98,18 +103,21 @@ fn a_captured_observation_reads_the_metric_of_the_moment() {
     assert_eq!(rates, [1.0, 1.0, 0.5, 0.25, 0.25]);
 }
 
-#[test]
-fn a_metric_of_any_type_is_read_as_it_is() {
-    let Some(rig) = Rig::new() else { return };
-    // -2.5 in each type, within one f32 or two: bf16 0xC020, f16 0xC100 (upper halves hold something else).
+/// -2.5 in each type, within one f32 or two (bf16 0xC020, f16 0xC100); the upper halves hold something else.
+fn cells_of_minus_2_5() -> [(Dtype, Vec<f32>); 4] {
     let f64_bits = (-2.5f64).to_bits();
-    let cells = [
-        (Dtype::F32, vec![-2.5f32]),
+    [
+        (Dtype::F32, vec![-2.5]),
         (Dtype::Bf16, vec![f32::from_bits(0x7777_C020)]),
         (Dtype::F16, vec![f32::from_bits(0x7777_C100)]),
         (Dtype::F64, vec![f32::from_bits(f64_bits as u32), f32::from_bits((f64_bits >> 32) as u32)]),
-    ];
-    for (dtype, cell) in cells {
+    ]
+}
+
+#[test]
+fn a_metric_of_any_type_is_read_as_it_is() {
+    let Some(rig) = Rig::new() else { return };
+    for (dtype, cell) in cells_of_minus_2_5() {
         let pair = Pair::new(&rig, vec![1.0], vec![0.0], (0, 0));
         // -2.5 is better than -2 by exactly 0.5, so a threshold on either side tells whether it was read right.
         for (threshold, expected) in [(0.499, 1.0), (0.501, 0.1f32)] {
@@ -194,23 +202,13 @@ fn a_step_that_observes_by_itself_does_what_an_observation_after_every_nth_updat
         assert_eq!(status, host.status(&Stream::host()).unwrap(), "call {call}, on the host");
     }
     let status = by_itself.status(&rig.stream).unwrap();
-    let moved = (0..pairs.len()).filter(|group| status.scalar(*group, "lr") != Some(1.0)).count();
-    assert!(moved >= 5, "the rules must have acted: {status:?}");
+    assert_moved(&status, 1.0);
 }
 
 #[test]
 fn a_step_that_observes_by_itself_reads_a_metric_of_any_type() {
     let Some(rig) = Rig::new() else { return };
-    let cells = [
-        (
-            Dtype::F64,
-            vec![f32::from_bits((-2.5f64).to_bits() as u32), f32::from_bits(((-2.5f64).to_bits() >> 32) as u32)],
-        ),
-        (Dtype::F32, vec![-2.5f32]),
-        (Dtype::Bf16, vec![f32::from_bits(0x7777_C020)]),
-        (Dtype::F16, vec![f32::from_bits(0x7777_C100)]),
-    ];
-    for (dtype, cell) in cells {
+    for (dtype, cell) in cells_of_minus_2_5() {
         let (pair, memory) = (Pair::new(&rig, vec![1.0], vec![0.0], (0, 0)), rig.array(&cell, 0));
         let rule =
             Sgd::new(1.0).metric(Plateau::new().patience(0).improvement(Improvement::absolute(Better::Lower, 0.25)));

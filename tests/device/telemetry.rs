@@ -17,6 +17,10 @@ fn groups(builder: OptimizerBuilder, tensors: &[Tensor]) -> OptimizerBuilder {
         .group(Sgd::new(lr * 0.5).momentum(Momentum::Heavy, 0.9), &tensors[1..])
 }
 
+fn two_groups<'r>(rig: &'r Rig, telemetry: &Telemetry) -> Twins<'r> {
+    Twins::new(rig, &[70, 8], |builder, tensors| groups(builder, tensors).telemetry(telemetry.clone()))
+}
+
 /// A record without its columns, to be compared across optimizers.
 fn bits(record: &TelemetryRecord) -> (u64, u64, [bool; 2], [u32; 2], u64, Vec<u32>) {
     let values = record.values().iter().map(|value| value.to_bits()).collect();
@@ -49,18 +53,14 @@ fn every_call_is_recorded_as_on_the_host_with_what_it_used() {
             });
             let (mut device, mut host) = (twins.device.telemetry().unwrap(), twins.host.telemetry().unwrap());
             for call in 0..12 {
-                let metric = f64::from(call / 3);
-                // SAFETY: a value has no address.
-                unsafe { twins.device.observe(metric, &rig.stream) }.unwrap();
-                // SAFETY: as above.
-                unsafe { twins.host.observe(metric, &Stream::host()) }.unwrap();
+                twins.observe(f64::from(call / 3));
                 if call % 5 == 2 { twins.skipped_step() } else { twins.steps(1) }
             }
             twins.expect_same("after all calls");
             let records = finish(&rig, &mut device, &mut host);
             let updates = if i == 2 { 4 } else { 12 };
             assert_eq!(records.len(), updates, "form {i}: a call that lets gradients accumulate is none");
-            assert!(records.iter().enumerate().all(|(call, record)| record.t + record.skipped == call as u64));
+            assert!(records.iter().enumerate().all(|(call, record)| record.call() == call as u64));
             let skipped = records.iter().filter(|record| !record.applied).count() as u64;
             let status = twins.device.status(&rig.stream).unwrap();
             assert!(skipped == status.skipped && skipped > 0, "form {i}: {skipped} skipped, {status:?}");
@@ -114,8 +114,7 @@ fn a_ring_that_is_polled_too_seldom_loses_its_oldest_records_and_says_how_many()
     let Some(rig) = Rig::new() else { return };
     for telemetry in [Telemetry::ring(8), Telemetry::ring(8).mapped(), Telemetry::ring(1)] {
         let kept = if telemetry == Telemetry::ring(1) { 1 } else { 8 };
-        let mut twins =
-            Twins::new(&rig, &[70, 8], |builder, tensors| groups(builder, tensors).telemetry(telemetry.clone()));
+        let mut twins = two_groups(&rig, &telemetry);
         let mut reader = twins.device.telemetry().unwrap();
         twins.steps(20);
         let calls = |reader: &mut TelemetryReader| -> Vec<u64> {
@@ -133,8 +132,7 @@ fn a_ring_that_is_polled_too_seldom_loses_its_oldest_records_and_says_how_many()
 fn polls_between_steps_bring_every_record_once() {
     let Some(rig) = Rig::new() else { return };
     for telemetry in [Telemetry::ring(64), Telemetry::ring(64).mapped()] {
-        let mut twins =
-            Twins::new(&rig, &[70, 8], |builder, tensors| groups(builder, tensors).telemetry(telemetry.clone()));
+        let mut twins = two_groups(&rig, &telemetry);
         let mut reader = twins.device.telemetry().unwrap();
         let (mut random, mut calls) = (Random(3), Vec::new());
         for _ in 0..60 {
@@ -156,8 +154,7 @@ fn polls_between_steps_bring_every_record_once() {
 #[test]
 fn what_an_earlier_poll_has_copied_is_not_lost_at_the_end() {
     let Some(rig) = Rig::new() else { return };
-    let mut twins =
-        Twins::new(&rig, &[70, 8], |builder, tensors| groups(builder, tensors).telemetry(Telemetry::ring(4)));
+    let mut twins = two_groups(&rig, &Telemetry::ring(4));
     let mut reader = twins.device.telemetry().unwrap();
     twins.steps(4);
     rig.finish();
@@ -172,8 +169,7 @@ fn what_an_earlier_poll_has_copied_is_not_lost_at_the_end() {
 fn after_a_state_is_loaded_a_reader_goes_on_with_the_calls_that_follow_it() {
     let Some(rig) = Rig::new() else { return };
     for telemetry in [Telemetry::ring(8), Telemetry::ring(8).mapped()] {
-        let mut twins =
-            Twins::new(&rig, &[70, 8], |builder, tensors| groups(builder, tensors).telemetry(telemetry.clone()));
+        let mut twins = two_groups(&rig, &telemetry);
         let (mut device, mut host) = (twins.device.telemetry().unwrap(), twins.host.telemetry().unwrap());
         twins.steps(2);
         let state = twins.device.state(&rig.stream).unwrap();
@@ -196,8 +192,7 @@ fn after_a_state_is_loaded_a_reader_goes_on_with_the_calls_that_follow_it() {
 fn a_reader_outlives_its_optimizer_and_may_live_on_another_thread() {
     let Some(rig) = Rig::new() else { return };
     for telemetry in [Telemetry::ring(8), Telemetry::ring(8).mapped()] {
-        let mut twins =
-            Twins::new(&rig, &[70, 8], |builder, tensors| groups(builder, tensors).telemetry(telemetry.clone()));
+        let mut twins = two_groups(&rig, &telemetry);
         let mut reader = twins.device.telemetry().unwrap();
         twins.steps(3);
         rig.finish();

@@ -59,6 +59,14 @@ impl<'r> Twins<'r> {
         *self.host_found = 0.0;
     }
 
+    /// Enqueues an observation of a value.
+    pub fn observe(&mut self, metric: f64) {
+        // SAFETY: a value has no address.
+        unsafe { self.device.observe(metric, &self.rig.stream) }.unwrap();
+        // SAFETY: as above.
+        unsafe { self.host.observe(metric, &Stream::host()) }.unwrap();
+    }
+
     pub fn edit(&mut self, edit: impl Fn(Edit<'_>) -> Edit<'_>) {
         edit(self.device.edit()).apply(&self.rig.stream).unwrap();
         edit(self.host.edit()).apply(&Stream::host()).unwrap();
