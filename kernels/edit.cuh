@@ -24,7 +24,7 @@ __device__ __forceinline__ void resolve(const Edit& edit) {
     } else if (write.kind == Write::length) {  // what remains to `place`
       store_row(place, remaining);
     } else if (write.kind == Write::reached) {  // the value in force of scalar `bits` to `place`
-      store_row(place, double_to_bits(load_row(step.values + (t & 1) * step.scalar_count + write.bits)));
+      store_row(place, double_to_bits(load_row(step.values + (t & 1) * step.scalar_capacity + write.bits)));
     }
   }
 }

@@ -4,7 +4,7 @@
 // Reads 4 B per cohort and 12 B per metric rule, writes 8 B; nothing per parameter.
 #pragma once
 #include "memory.cuh"
-#include "state.cuh"
+#include "tables.cuh"
 
 // What holds for a half.
 enum End : u64 { below = 1, given_up = 2 };
@@ -20,14 +20,14 @@ __device__ __forceinline__ u64 look_for_end(const Step& step, u64 t) {
   __syncthreads();  // one warp reads the records and the states of all threads
   if (threadIdx.x >= WARP) return 0;
   const Settings settings = load_row(step.settings);
-  const Record* records = step.records + (t & 1) * step.cohort_count;
-  const MetricState* states = step.metric_states + (t & 1) * step.metric_count;
+  const Counts counts = load_row(step.counts);
+  const MetricState* states = step.metric_states + (t & 1) * step.metric_capacity;
 
   bool below = settings.stop_below > 0.0f, given_up = settings.stop_on_plateau != 0;
-  for (u32 i = threadIdx.x; below && i < step.cohort_count; i += WARP) {
-    below = load_row((const float*)(records + i)) < settings.stop_below;  // the first of a record is the rate
+  for (u32 i = threadIdx.x; below && i < counts.cohorts; i += WARP) {
+    below = load_row(record_at<const float>(step, t, i)) < settings.stop_below;  // the first of a record is the rate
   }
-  for (u32 i = threadIdx.x; given_up && i < step.metric_count; i += WARP) {
+  for (u32 i = threadIdx.x; given_up && i < counts.metrics; i += WARP) {
     const MetricRule* rule = step.metrics + i;
     const MetricState* state = states + i;
     given_up = load_row(&rule->greedy) != 0 || load_row(&state->at_min) != 0;

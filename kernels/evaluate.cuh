@@ -1,49 +1,94 @@
-// Evaluates every schedule for one step and resolves the scalars of every cohort. Runs in one block, ahead of use.
+// Evaluates every scalar for one step and resolves the records of every cohort. Runs in one block, ahead of use.
 //
-// Reads 12 B per scalar and its constants, writes 8 B per scalar and 64 B per cohort; nothing per parameter.
+// What does not depend on the step is loaded at once, into shared memory, while `t` is on its way: from then on no load waits
+// for another. A warp takes a bundle, so bias corrections run beside the schedules. Tables that are too large are read where
+// they lie.
+//
+// Reads 16 B per bundle and scalar, 16 B + 4 B per input of each cohort, and the constants; writes 8 B per scalar and 4 B per
+// value of a record; nothing per parameter.
 #pragma once
 #include "generated.cuh"  // run_program, resolve_variant: written by src/plan/emit.rs for one optimizer
+#include "gradients.cuh"
 #include "memory.cuh"
-#include "state.cuh"
+#include "tables.cuh"
+
+constexpr u32 STAGED_BYTES = 4096;  // src/optimizer/tables.rs has the same number
+constexpr u32 STAGED_VALUES = 256;
+
+// Shared memory of a block that evaluates.
+struct alignas(16) Scratch {
+  unsigned char staged[STAGED_BYTES];
+  double values[STAGED_VALUES];
+  Facts facts;  // for the commit
+  u32 last_ticket;
+};
+
+// Copies the tables into `scratch`. A barrier must follow.
+template <u32 THREADS>
+__device__ __forceinline__ void stage(const Step& step, Scratch& scratch) {
+  using Piece = Counts;  // any row of a size that divides all
+  static_assert(sizeof(Piece) == 32 && STAGED_BYTES % sizeof(Piece) == 0, "whole pieces");
+#pragma unroll 1
+  for (u32 i = threadIdx.x; i < step.staged_bytes / sizeof(Piece); i += THREADS) {
+    store_staged((Piece*)scratch.staged + i, load_row((const Piece*)step.counts + i));
+  }
+}
+
+// Where `row` of a staged table is.
+template <class Row>
+__device__ __forceinline__ const Row* staged(const Step& step, const Scratch& scratch, const Row* row) {
+  if (step.staged_bytes == 0) return row;
+  return (const Row*)(scratch.staged + ((const unsigned char*)row - (const unsigned char*)step.counts));
+}
 
 // What depends on metrics goes on to the next step as it is: only an observation changes it.
 template <u32 THREADS>
 __device__ __forceinline__ void carry_metrics(const Step& step, u64 t) {
-  const MetricState* from = step.metric_states + (t & 1) * step.metric_count;
-  MetricState* to = step.metric_states + (~t & 1) * step.metric_count;
-  for (u32 i = threadIdx.x; i < step.metric_count; i += THREADS) store_row(to + i, load_row(from + i));
-  const double* window = step.windows + (t & 1) * step.window_count;
-  double* next = step.windows + (~t & 1) * step.window_count;
-  for (u32 i = threadIdx.x; i < step.window_count; i += THREADS) store_row(next + i, load_row(window + i));
+  const u32 metrics = load_row(&step.counts->metrics), windows = load_row(&step.counts->windows);
+  const MetricState* from = step.metric_states + (t & 1) * step.metric_capacity;
+  MetricState* to = step.metric_states + (~t & 1) * step.metric_capacity;
+#pragma unroll 1
+  for (u32 i = threadIdx.x; i < metrics; i += THREADS) store_row(to + i, load_row(from + i));
+  const double* window = step.windows + (t & 1) * step.window_capacity;
+  double* next = step.windows + (~t & 1) * step.window_capacity;
+#pragma unroll 1
+  for (u32 i = threadIdx.x; i < windows; i += THREADS) store_row(next + i, load_row(window + i));
 }
 
-// Fills half `t & 1` with what update `t` needs, at which the progress clock shows `progress`.
+// Fills half `t & 1` with what update `t` needs, at which the progress clock shows `progress`. The tables are staged.
 template <u32 THREADS>
-__device__ __forceinline__ void evaluate(const Step& step, u64 t, u64 progress) {
-  double* values = step.values + (t & 1) * step.scalar_count;
-  Record* records = step.records + (t & 1) * step.cohort_count;
+__device__ __forceinline__ void evaluate(const Step& step, Scratch& scratch, u64 t, u64 progress) {
+  const Counts counts = load_staged(staged(step, scratch, step.counts));
+  const Bundle* bundles = staged(step, scratch, step.bundles);
+  const Scalar* scalars = staged(step, scratch, step.scalars);
+  const u64* constants = staged(step, scratch, (const u64*)step.constants);
+  double* kept = step.values + (t & 1) * step.scalar_capacity;
+  double* values = step.scalar_capacity <= STAGED_VALUES ? scratch.values : kept;
   const u32 lane = threadIdx.x % WARP;
 
-  for (u32 i = threadIdx.x / WARP; i < step.bundle_count; i += THREADS / WARP) {
-    const Bundle bundle = load_row(step.bundles + i);
+#pragma unroll 1
+  for (u32 i = threadIdx.x / WARP; i < counts.bundles; i += THREADS / WARP) {
+    const Bundle bundle = load_staged(bundles + i);
     if (lane < bundle.count) {
-      const u32 scalar = bundle.first + lane;
-      const u64* constants = step.constants + load_row(step.scalars + scalar);
-      store_row(values + scalar, run_program(bundle.program, constants, t, progress));
+      const u32 place = bundle.first + lane;
+      const Scalar scalar = load_staged(scalars + place);
+      const u64 updates = t + scalar.base + 1;  // with this one
+      const double value = run_program(bundle.program, constants + scalar.constants, t, progress, updates);
+      store_staged(values + place, value);
+      store_row(kept + place, value);  // for edits, which may go on from it
     }
   }
   __syncthreads();  // cohorts read the values of all warps, and the metrics' scales that other threads carried
 
-  for (u32 i = threadIdx.x; i < step.cohort_count; i += THREADS) {
-    const Cohort cohort = load_row(step.cohorts + i);
-    const Group group = load_row(step.groups + cohort.group);
-    double h[MAX_HYPERPARAMETERS];
-#pragma unroll
-    for (u32 k = 0; k < MAX_HYPERPARAMETERS; k++) h[k] = load_row(values + group.scalar[k]);
-    if (group.metric != 0) {
-      const MetricState* state = step.metric_states + ((t & 1) * step.metric_count + group.metric - 1);
-      h[0] = h[0] * load_row(&state->scale);
+#pragma unroll 1
+  for (u32 i = threadIdx.x; i < counts.cohorts; i += THREADS) {
+    const Cohort* row = row_at<Cohort>(staged(step, scratch, (const unsigned char*)step.cohorts), step.cohort_bytes, i);
+    const Cohort cohort = load_staged(row);
+    double scale = 1.0;
+    if (cohort.metric != 0) {
+      const MetricState* state = step.metric_states + ((t & 1) * step.metric_capacity + cohort.metric - 1);
+      scale = load_row(&state->scale);
     }
-    store_row(records + i, resolve_variant(group.variant, h, t + cohort.base));
+    resolve_variant(cohort.variant, values, (const u32*)(row + 1), scale, t + cohort.base, record_at<void>(step, t, i));
   }
 }

@@ -9,7 +9,7 @@
 #pragma once
 #include "math.cuh"
 #include "memory.cuh"
-#include "state.cuh"
+#include "tables.cuh"
 
 enum class Norm { none, two, one, max };
 enum class Clip { none, torch, optax, value };
@@ -64,58 +64,91 @@ __device__ __forceinline__ Verdict judge(const Settings& settings, double scaled
   return v;
 }
 
-__device__ __forceinline__ double unscale(const Step& step, const Control* control) {
-  if (step.inv_scale != nullptr) return (double)load_row(step.inv_scale);
-  return 1.0 / (double)load_row(&control->loss_scale);
+// What is durable or handed in, as it is before this launch: loaded together, so that no load waits for another.
+struct Facts {
+  Control control;
+  Settings settings;
+  float found_inf, inv_scale, norm_square;
+};
+
+__device__ __forceinline__ float handed_in(const float* p, float without) { return p == nullptr ? without : load_row(p); }
+
+// All of it: for the commit and what is noted of a call.
+__device__ __forceinline__ Facts all_facts(const Step& step) {
+  return {load_row(step.control), load_row(step.settings), handed_in(step.found_inf, 0.0f),
+          handed_in(step.inv_scale, 1.0f), handed_in(step.norm_square, 0.0f)};
+}
+
+// What decides about a walk: the rest stays 0.
+template <class O>
+__device__ __forceinline__ Facts facts_of_walk(const Step& step) {
+  Facts f = {};
+  const Control* control = step.control;
+  const Settings* settings = step.settings;
+  f.found_inf = handed_in(step.found_inf, 0.0f);
+  if constexpr (O::ACCUMULATE) f.settings.accumulate = load_row(&settings->accumulate);
+  if constexpr (O::ACCUMULATE || O::FACTOR == Factor::computed) f.control.micro_step = load_row(&control->micro_step);
+  if constexpr (O::SKIP && O::NORM != Norm::none) f.control.found = load_row(&control->found);
+  if constexpr (O::SKIP || O::FACTOR == Factor::computed) f.norm_square = handed_in(step.norm_square, 0.0f);
+  if constexpr (O::FACTOR == Factor::stored) f.control.factor = load_row(&control->factor);
+  if constexpr (O::FACTOR == Factor::computed) {
+    f.settings.mean = load_row(&settings->mean);
+    f.settings.max_norm = load_row(&settings->max_norm);
+    f.control.loss_scale = load_row(&control->loss_scale);
+    f.inv_scale = handed_in(step.inv_scale, 1.0f);
+  }
+  if constexpr (O::CLIP == Clip::value) f.settings.limit = load_row(&settings->limit);
+  return f;
+}
+
+__device__ __forceinline__ double unscale(const Step& step, const Facts& f) {
+  return step.inv_scale != nullptr ? (double)f.inv_scale : 1.0 / (double)f.control.loss_scale;
 }
 
 // How many calls the update of this call is made of, if it makes one.
-__device__ __forceinline__ u32 calls(const Control* control) { return load_row(&control->micro_step) + 1; }
+__device__ __forceinline__ u32 calls(const Facts& f) { return f.control.micro_step + 1; }
 
 // What the engine hands in makes of this step, where nothing is known of all gradients: the same in every thread.
 template <class O>
-__device__ __forceinline__ Verdict computed(const Step& step) {
-  const double norm = step.norm_square == nullptr ? 0.0 : sqrt((double)load_row(step.norm_square));
-  Verdict v = judge<O>(load_row(step.settings), norm, unscale(step, step.control), calls(step.control));
+__device__ __forceinline__ Verdict computed(const Step& step, const Facts& f) {
+  Verdict v = judge<O>(f.settings, sqrt((double)f.norm_square), unscale(step, f), calls(f));
   if (step.norm_square == nullptr) v.norm = 0.0;  // also where the scale is not finite
   return v;
 }
 
 template <class O>
-__device__ __forceinline__ GradientScalars gradient_scalars(const Step& step) {
-  GradientScalars s = {1.0f, 0.0f};
-  if constexpr (O::FACTOR == Factor::stored) s.factor = load_row(&step.control->factor);
-  if constexpr (O::FACTOR == Factor::computed) s.factor = computed<O>(step).factor;
-  if constexpr (O::CLIP == Clip::value) s.limit = load_row(&step.settings->limit);
+__device__ __forceinline__ GradientScalars gradient_scalars(const Step& step, const Facts& f) {
+  GradientScalars s = {1.0f, f.settings.limit};
+  if constexpr (O::FACTOR == Factor::stored) s.factor = f.control.factor;
+  if constexpr (O::FACTOR == Factor::computed) s.factor = computed<O>(step, f).factor;
   return s;
 }
 
 // Whether a gradient of this step is not finite: as the engine says, and with the policy to skip as the norm shows.
 template <class O>
-__device__ __forceinline__ bool found(const Step& step) {
-  bool found = step.found_inf != nullptr && !(load_row(step.found_inf) == 0.0f);
-  if constexpr (O::SKIP && O::NORM != Norm::none) found = found || load_row(&step.control->found) != 0;
-  if constexpr (O::SKIP) found = found || (step.norm_square != nullptr && !is_finite(load_row(step.norm_square)));
+__device__ __forceinline__ bool found(const Facts& f) {
+  bool found = !(f.found_inf == 0.0f);
+  if constexpr (O::SKIP && O::NORM != Norm::none) found = found || f.control.found != 0;
+  if constexpr (O::SKIP) found = found || !is_finite(f.norm_square);
   return found;
 }
 
 template <class O>
-__device__ __forceinline__ bool skips(const Step& step) {
-  return (O::SKIP || step.found_inf != nullptr) && found<O>(step);
+__device__ __forceinline__ bool skips(const Step& step, const Facts& f) {
+  return (O::SKIP || step.found_inf != nullptr) && found<O>(f);
 }
 
 // Whether the flag is raised once this call, an update or a skipped one, is done.
 template <class O>
-__device__ __forceinline__ bool raises(const Step& step) {
-  const Control* control = step.control;
-  const u32 raise_after = load_row(&step.settings->raise_after);
-  const bool now = raise_after != 0 && skips<O>(step) && load_row(&control->skipped_in_a_row) + 1 >= raise_after;
-  return now || load_row(&control->raised) != 0;
+__device__ __forceinline__ bool raises(const Step& step, const Facts& f) {
+  const u32 raise_after = f.settings.raise_after;
+  const bool now = raise_after != 0 && skips<O>(step, f) && f.control.skipped_in_a_row + 1 >= raise_after;
+  return now || f.control.raised != 0;
 }
 
 // Whether this call is one of those before an update that only let gradients accumulate.
 template <class O>
-__device__ __forceinline__ bool accumulates(const Step& step) {
+__device__ __forceinline__ bool accumulates(const Facts& f) {
   if constexpr (!O::ACCUMULATE) return false;
-  return calls(step.control) < load_row(&step.settings->accumulate);
+  return calls(f) < f.settings.accumulate;
 }

@@ -263,8 +263,7 @@ __device__ __forceinline__ double clamp(double x, double min, double max) {
   return x > max ? max : x;
 }
 
-// 1 - beta^n, the bias correction after n updates. Source: Kingma and Ba 2015, arXiv:1412.6980, algorithm 1.
-__device__ __forceinline__ double bias_correction(double beta, u64 n) {
-  if (beta == 0.0) return 1.0;
-  return -expm1_spec((double)n * ln_spec(beta));
-}
+// 1 - beta^n, the bias correction after n updates, from beta or from its logarithm, which is minus infinity for 0.
+// Source: Kingma and Ba 2015, arXiv:1412.6980, algorithm 1.
+__device__ __forceinline__ double bias_correction_of_ln(double ln_beta, u64 n) { return -expm1_spec((double)n * ln_beta); }
+__device__ __forceinline__ double bias_correction(double beta, u64 n) { return bias_correction_of_ln(ln_spec(beta), n); }

@@ -4,7 +4,7 @@
 #pragma once
 #include "math.cuh"
 #include "memory.cuh"
-#include "state.cuh"
+#include "tables.cuh"
 
 __device__ __forceinline__ bool is_better(const MetricRule* rule, double metric, double best) {
   const double relative = load_row(&rule->relative), absolute = load_row(&rule->absolute);
@@ -134,9 +134,10 @@ __device__ __forceinline__ double metric_of(const Observation& observation) {
 // Feeds `metric` to all machines, in the half of update `t`: one thread a machine.
 template <u32 THREADS>
 __device__ __forceinline__ void observe_all(const Step& step, u64 t, double metric) {
-  MetricState* states = step.metric_states + (t & 1) * step.metric_count;
-  double* windows = step.windows + (t & 1) * step.window_count;
-  for (u32 i = threadIdx.x; i < step.metric_count; i += THREADS) {
+  MetricState* states = step.metric_states + (t & 1) * step.metric_capacity;
+  double* windows = step.windows + (t & 1) * step.window_capacity;
+  const u32 metrics = load_row(&step.counts->metrics);
+  for (u32 i = threadIdx.x; i < metrics; i += THREADS) {
     const MetricRule* rule = step.metrics + i;
     if (load_row(&rule->greedy)) {
       greedy_observe(rule, states + i, windows + load_row(&rule->window_at), metric);

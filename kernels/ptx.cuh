@@ -25,16 +25,13 @@ __device__ __forceinline__ void store_relaxed_system(u64* p, u64 v) { asm volati
 // of its block's ticket was used by then, so no later store of another block can reach it; stores need fences of their own.
 __device__ __forceinline__ u32 take_ticket(u32* p, u32 last) { u32 v; asm volatile("atom.relaxed.gpu.global.inc.u32 %0, [%1], %2;" : "=r"(v) : "l"(p), "r"(last) : "memory"); return v; }
 
-// A load whose line leaves the caches first: for what is read once.
-template <class T>
-__device__ __forceinline__ T load_evict_first(const T* p) { return __ldcs(p); }
-
 // A load that L1 does not answer: for what another block of this launch wrote.
 template <class T>
 __device__ __forceinline__ T load_past_l1(const T* p) { static_assert(sizeof(T) == 16, "one access"); const uint4 v = __ldcg((const uint4*)p); T row; memcpy(&row, &v, 16); return row; }
 
 // Where the emulator counts, checks and reorders accesses; nothing on a GPU.
 __device__ __forceinline__ void note_load(const void*, u32) {}
+__device__ __forceinline__ void note_row_load(const void*, u32) {}
 __device__ __forceinline__ void note_store(const void*, u32) {}
 
 #else
@@ -45,10 +42,9 @@ __device__ __forceinline__ void store_relaxed(u64* p, u64 v) { cuda_on_cpu::acce
 __device__ __forceinline__ void store_relaxed_system(u64* p, u64 v) { cuda_on_cpu::access(p, 8, cuda_on_cpu::Access::store); *p = v; }
 __device__ __forceinline__ u32 take_ticket(u32* p, u32 last) { return atomicInc(p, last); }
 template <class T>
-__device__ __forceinline__ T load_evict_first(const T* p) { return *p; }
-template <class T>
 __device__ __forceinline__ T load_past_l1(const T* p) { return *p; }
 __device__ __forceinline__ void note_load(const void* p, u32 bytes) { cuda_on_cpu::access(p, bytes, cuda_on_cpu::Access::load); }
+__device__ __forceinline__ void note_row_load(const void* p, u32 bytes) { cuda_on_cpu::access(p, bytes, cuda_on_cpu::Access::row_load); }
 __device__ __forceinline__ void note_store(const void* p, u32 bytes) { cuda_on_cpu::access(p, bytes, cuda_on_cpu::Access::store); }
 
 #endif

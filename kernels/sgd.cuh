@@ -1,5 +1,5 @@
-// SGD with momentum, f32. param, grad, buf (momentum_buffer): f32[len] per tensor.
-// Without momentum reads 8 B, writes 4 B: 12 B per parameter; with it reads 12 B, writes 8 B: 20 B per parameter.
+// SGD with momentum. Streams: param, grad, and with momentum buf (momentum_buffer).
+// In f32 without momentum reads 8 B, writes 4 B: 12 B per parameter; with it reads 12 B, writes 8 B: 20 B per parameter.
 // Source: Sutskever et al. 2013, ICML, as torch.optim.SGD words it. src/host/rules.rs and src/optim/sgd.rs are the same.
 //
 // One element, every operation rounded to nearest:
@@ -17,18 +17,18 @@ enum class Momentum { none, heavy, nesterov };
 template <Momentum MOMENTUM, Decay DECAY, Direction DIRECTION>
 struct Sgd {
   static_assert(DECAY != Decay::decoupled, "SGD couples its weight decay");
-  static constexpr u32 STATES = MOMENTUM == Momentum::none ? 0 : 1;
+  static constexpr u32 STREAMS = MOMENTUM == Momentum::none ? 2 : 3, INPUTS = 4, SCALARS = 6;
 
   struct Scalars {
     float lr, weight_decay, momentum, keep, take;
   };
 
-  // h: lr, weight_decay, momentum, dampening in f64; `updates`: how many this cohort has had before this one.
-  static __device__ __forceinline__ Record resolve(const double* h, u64 updates) {
-    const double momentum = h[2], dampening = h[3];
-    Record r = {};
-    r.value[0] = (float)h[0];
-    r.value[1] = (float)h[1];
+  // `in`: lr, weight_decay, momentum, dampening; `updates`: how many this cohort has had before this one.
+  static __device__ __forceinline__ Record<SCALARS> resolve(const double (&in)[INPUTS], u64 updates) {
+    const double momentum = in[2], dampening = in[3];
+    Record<SCALARS> r;
+    r.value[0] = (float)in[0];
+    r.value[1] = (float)in[1];
     r.value[2] = (float)momentum;
     r.value[3] = (float)dampening;
     r.value[4] = updates == 0 ? 0.0f : (float)momentum;
@@ -36,15 +36,17 @@ struct Sgd {
     return r;
   }
 
-  static __device__ __forceinline__ Scalars scalars(const Record& r) {
+  static __device__ __forceinline__ Scalars scalars(const Record<SCALARS>& r) {
     return {r.value[0], r.value[1], r.value[2], r.value[4], r.value[5]};
   }
 
-  static __device__ __forceinline__ void apply(float& p, float g, float (&state)[2], const Scalars& s) {
+  static __device__ __forceinline__ void apply(float (&x)[STREAMS], const Scalars& s) {
+    float& p = x[0];
+    float g = x[1];
     if constexpr (DIRECTION == Direction::maximize) g = -g;
     if constexpr (DECAY == Decay::coupled) g = __fmaf_rn(s.weight_decay, p, g);
     if constexpr (MOMENTUM != Momentum::none) {
-      float& buf = state[0];
+      float& buf = x[2];
       buf = __fmaf_rn(s.keep, buf, __fmul_rn(s.take, g));
       g = MOMENTUM == Momentum::nesterov ? __fmaf_rn(s.momentum, buf, g) : buf;
     }

@@ -1,120 +1,120 @@
-// The multi-tensor walk: a warp takes a chunk of one tensor and applies a rule to each of its elements.
+// The walk: a block takes a tile of one tensor, or a pack of small tensors, a warp each, and a functor sees every element.
 //
-// A rule R offers R::STATES (state tensors, 0..2), R::Scalars with R::scalars(record), and
-// R::apply(param, grad, state, scalars) for one element. Elements are independent: no order is visible in the results.
+// A tile is 8 spans, a warp each; a span is N vectors a thread. Positions count from element 0, never from an address: a
+// stream whose address does not fit vectors is alone accessed element by element. On the main path, a whole span whose
+// addresses all fit, all loads come before the first store; else a vector at a time.
+// A functor F over the streams S has
+//   F::LOADS, F::STORES                sets of roles
+//   element(float (&x)[S::COUNT])      one element of each stream, by place
+//   after_span(at), after_tensor(slot) for what it gathers; all lanes of a warp come there together
 //
-// Positions count from the start of the 16-byte window that element 0 lies in, so that position % 4 == 0 is aligned.
+// Reads 16 B a tile and 16 B + 8 B a stream for each tensor in it, beside the elements.
 #pragma once
-#include "gradients.cuh"
-#include "memory.cuh"
-#include "state.cuh"
+#include "streams.cuh"
+#include "tables.cuh"
 
-constexpr u32 VECTOR = 4;  // f32 elements in 16 bytes
-constexpr u32 UNROLL = 2;  // 16-byte accesses in flight per stream and thread; not tuned on a GPU yet
+constexpr u32 THREADS = 256;  // with 2 vectors a thread 98.4 % of the copy, as 512 and 1,024 have; 124 M elements, H100
+constexpr u32 WARPS = THREADS / WARP;
 
-// A place in a tensor: one address per stream, moved together.
-struct Place {
-  float* param;
-  float* grad;
-  float* state[2];
+constexpr u32 APART = WARP * VECTOR;  // elements between two vectors of a thread
 
-  __device__ __forceinline__ Place after(u64 elements) const {
-    return {param + elements, grad + elements, {state[0] + elements, state[1] + elements}};
+// One element of each stream, of those that are in registers as vectors.
+template <class S, class F>
+__device__ __forceinline__ void apply(F& functor, float (&x)[S::COUNT][VECTOR], u32 e) {
+  float element[S::COUNT];
+#pragma unroll
+  for (u32 i = 0; i < S::COUNT; i++) element[i] = x[i][e];
+  functor.element(element);
+#pragma unroll
+  for (u32 i = 0; i < S::COUNT; i++) x[i][e] = element[i];
+}
+
+// Whether `len` elements from `at` on are there, and every stream that F accesses fits vectors.
+template <class S, class F>
+__device__ __forceinline__ bool is_whole(const Tensor<S::COUNT>& tensor, u64 at, u32 len) {
+  bool whole = at + len <= tensor.len;
+  for_each_stream<S, F::LOADS | F::STORES>([&](auto place) {
+    constexpr u32 I = decltype(place)::AT;
+    whole = whole & fits_vectors<typename S::template At<I>::Element>(tensor.address[I]);
+  });
+  return whole;
+}
+
+// N vectors of one thread, the first one at element `at`.
+template <class S, u32 N, class F>
+__device__ __forceinline__ void walk_vectors(const Tensor<S::COUNT>& tensor, u64 at, F& functor) {
+  float x[N][S::COUNT][VECTOR] = {};
+#pragma unroll
+  for (u32 n = 0; n < N; n++) {
+    for_each_stream<S, F::LOADS>([&](auto place) {
+      constexpr u32 I = decltype(place)::AT;
+      load_vector<typename S::template At<I>::Element>(tensor.address[I], at + n * APART, x[n][I]);
+    });
   }
-};
-
-// Applies rule R to elements, after what options O do to their gradients.
-template <class R, class O>
-struct Update {
-  typename R::Scalars rule;
-  GradientScalars gradient;
-
-  __device__ __forceinline__ void element(const Place& place) const {
-    float param = load_element(place.param);
-    const float grad = prepare<O>(load_once(place.grad), gradient);
-    float state[2] = {0.0f, 0.0f};
 #pragma unroll
-    for (u32 k = 0; k != R::STATES; k++) state[k] = load_element(place.state[k]);
-    R::apply(param, grad, state, rule);
-    store_element(place.param, param);
+  for (u32 n = 0; n < N; n++) {
 #pragma unroll
-    for (u32 k = 0; k != R::STATES; k++) store_element(place.state[k], state[k]);
-    if constexpr (O::ZERO) store_element(place.grad, 0.0f);
+    for (u32 e = 0; e < VECTOR; e++) apply<S>(functor, x[n], e);
+    for_each_stream<S, F::STORES>([&](auto place) {
+      constexpr u32 I = decltype(place)::AT;
+      store_vector<typename S::template At<I>::Element>(tensor.address[I], at + n * APART, x[n][I]);
+    });
   }
+}
 
-  // N vectors of one thread, WARP vectors apart. All loads come before all stores.
-  template <u32 N>
-  __device__ __forceinline__ void vectors(const Place& place) const {
-    float4 param[N], grad[N], state[N][2];
-#pragma unroll
-    for (u32 n = 0; n < N; n++) {
-      param[n] = load_element((const float4*)place.param + n * WARP);
-      grad[n] = load_once((const float4*)place.grad + n * WARP);
-#pragma unroll
-      for (u32 k = 0; k != R::STATES; k++) state[n][k] = load_element((const float4*)place.state[k] + n * WARP);
+// What there is of one vector, at element `at`, by streams that fit vectors or not.
+template <class S, class F>
+__device__ __forceinline__ void walk_some(const Tensor<S::COUNT>& tensor, u64 at, F& functor) {
+  const u64 left = at < tensor.len ? tensor.len - at : 0;
+  const u32 count = left < VECTOR ? (u32)left : VECTOR;
+  float x[S::COUNT][VECTOR] = {};
+  for_each_stream<S, F::LOADS>([&](auto place) {
+    constexpr u32 I = decltype(place)::AT;
+    using Element = typename S::template At<I>::Element;
+    if (count == VECTOR && fits_vectors<Element>(tensor.address[I])) {
+      load_vector<Element>(tensor.address[I], at, x[I]);
+    } else {
+      load_some<Element>(tensor.address[I], at, count, x[I]);
     }
+  });
 #pragma unroll
-    for (u32 n = 0; n < N; n++) {
-      float x[2] = {state[n][0].x, state[n][1].x}, y[2] = {state[n][0].y, state[n][1].y};
-      float z[2] = {state[n][0].z, state[n][1].z}, w[2] = {state[n][0].w, state[n][1].w};
-      R::apply(param[n].x, prepare<O>(grad[n].x, gradient), x, rule);
-      R::apply(param[n].y, prepare<O>(grad[n].y, gradient), y, rule);
-      R::apply(param[n].z, prepare<O>(grad[n].z, gradient), z, rule);
-      R::apply(param[n].w, prepare<O>(grad[n].w, gradient), w, rule);
-      store_element((float4*)place.param + n * WARP, param[n]);
-#pragma unroll
-      for (u32 k = 0; k != R::STATES; k++) {
-        store_element((float4*)place.state[k] + n * WARP, make_float4(x[k], y[k], z[k], w[k]));
-      }
-      if constexpr (O::ZERO) store_element((float4*)place.grad + n * WARP, make_float4(0.0f, 0.0f, 0.0f, 0.0f));
+  for (u32 e = 0; e < VECTOR; e++) {
+    if (e < count) apply<S>(functor, x, e);
+  }
+  for_each_stream<S, F::STORES>([&](auto place) {
+    constexpr u32 I = decltype(place)::AT;
+    using Element = typename S::template At<I>::Element;
+    if (count == VECTOR && fits_vectors<Element>(tensor.address[I])) {
+      store_vector<Element>(tensor.address[I], at, x[I]);
+    } else {
+      store_some<Element>(tensor.address[I], at, count, x[I]);
     }
-  }
-};
+  });
+}
 
-// Zeroes gradients and leaves all else as it is: what a skipped update does if gradients are zeroed after use.
-struct Zero {
-  __device__ __forceinline__ void element(const Place& place) const { store_element(place.grad, 0.0f); }
-
-  template <u32 N>
-  __device__ __forceinline__ void vectors(const Place& place) const {
-#pragma unroll
-    for (u32 n = 0; n < N; n++) store_element((float4*)place.grad + n * WARP, make_float4(0.0f, 0.0f, 0.0f, 0.0f));
-  }
-};
-
-// Does `work` to the chunk at `index` of `tensor`, by one warp: the single elements before and after the whole vectors,
-// then those. A tensor whose addresses do not share a window has no vectors.
-template <class Work>
-__device__ __forceinline__ void visit_chunk(const Tensor& tensor, u32 index, const Work& work) {
-  const u32 lane = threadIdx.x % WARP;
-
-  // Only a tensor's first chunk begins inside a window; its other chunks begin at one.
-  const u32 skew = index == 0 ? tensor.skew : 0;
-  const u64 begin = (u64)index * CHUNK - (tensor.skew - skew);
-  const u64 rest = tensor.len - begin;
-  const u32 len = rest < CHUNK - skew ? (u32)rest : CHUNK - skew;
-  Place place = Place{tensor.param, tensor.grad, {tensor.state[0], tensor.state[1]}}.after(begin);
-
-  // [0, head) singly, [head, tail) as vectors, [tail, len) singly.
-  u32 head = (VECTOR - skew) % VECTOR;
-  if (head > len) head = len;
-  const u32 tail = tensor.vector ? head + (len - head) / VECTOR * VECTOR : head;
-
+// Tile `place` of the tensor in row `first`, or the pack that begins there, by a block.
+template <class S, u32 N, class F>
+__device__ __forceinline__ void walk(const Step& step, u32 first, u32 place, F& functor) {
+  constexpr u32 SPAN = N * APART;
+  const u32 warp = threadIdx.x / WARP, lane = threadIdx.x % WARP * VECTOR;
+  const bool pack = (place & PACK) != 0;
+  const u32 end = first + (pack ? place & ~PACK : 1);
 #pragma unroll 1
-  for (u32 k = lane; k < head + (len - tail); k += WARP) {
-    work.element(place.after(k < head ? k : tail + (k - head)));
-  }
-
-  place = place.after(head + lane * VECTOR);
-  int left = (int)(tail - head) / (int)VECTOR - (int)lane;  // vectors from this thread's place on
+  for (u32 i = first + (pack ? warp : 0); i < end; i += WARPS) {
+    const auto tensor = load_row(row_at<Tensor<S::COUNT>>(step.tensors, step.tensor_bytes, i));
+    u64 at = pack ? 0 : ((u64)place * WARPS + warp) * SPAN;
+    if (!pack && is_whole<S, F>(tensor, at, SPAN)) {
+      walk_vectors<S, N>(tensor, at + lane, functor);
+      functor.after_span(at);
+      return;
+    }
+    const u64 stop = pack || tensor.len < at + SPAN ? tensor.len : at + SPAN;
 #pragma unroll 1
-  for (; left > (int)((UNROLL - 1) * WARP); left -= UNROLL * WARP) {
-    work.template vectors<UNROLL>(place);
-    place = place.after(UNROLL * WARP * VECTOR);
-  }
-#pragma unroll 1
-  for (; left > 0; left -= WARP) {
-    work.template vectors<1>(place);
-    place = place.after(WARP * VECTOR);
+    while (at < stop) {
+      walk_some<S>(tensor, at + lane, functor);
+      at += APART;
+      if (at % SPAN == 0 || at >= stop) functor.after_span(at - 1);
+    }
+    functor.after_tensor(tensor.slot);
   }
 }

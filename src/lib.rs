@@ -36,6 +36,8 @@ pub use optimizer::{
     DeviceView, Edit, KnobValue, Observed, Optimizer, OptimizerBuilder, Status, StopCondition, TelemetryReader,
     TensorView,
 };
+#[doc(hidden)]
+pub use plan::Tuning;
 pub use plan::{Buffer, Dtype, Tensor};
 #[cfg(feature = "serde")]
 pub use schedule::compat;

@@ -4,7 +4,7 @@
 use bytemuck::{Pod, Zeroable};
 
 /// What is done with gradients and metrics, in numbers. Which of it is done at all is compiled in.
-#[repr(C)]
+#[repr(C, align(16))]
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 pub(crate) struct Settings {
     pub max_norm: f64,
@@ -30,5 +30,5 @@ pub(crate) struct Settings {
     pub loss_scale: f32,
     pub metric_type: u32,
     pub stop_on_plateau: u32,
-    pub reserved: u32,
+    pub reserved: [u32; 3],
 }

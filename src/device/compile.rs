@@ -8,9 +8,16 @@ use super::entry::{FORMAT, Key};
 use super::nvrtc::{ENVIRONMENT, Nvrtc};
 use crate::error::Result;
 
-/// Float arithmetic exactly as written: no contraction, no flushed subnormals, IEEE division and square root.
-pub(super) const OPTIONS: &[&str] =
-    &["--std=c++17", "--fmad=false", "--ftz=false", "--prec-div=true", "--prec-sqrt=true"];
+/// Float arithmetic exactly as written: no contraction, no flushed subnormals, IEEE division and square root. Functions are
+/// the device's where nothing else is said, generic lambdas too.
+pub(super) const OPTIONS: &[&str] = &[
+    "--std=c++17",
+    "--fmad=false",
+    "--ftz=false",
+    "--prec-div=true",
+    "--prec-sqrt=true",
+    "--device-as-default-execution-space",
+];
 
 /// CUDA text to compile: one unit and the headers that it includes by name. No other header is found.
 #[derive(Debug, Clone, Copy)]

@@ -1,30 +1,34 @@
-//! One optimizer on the CPU: its durable state, its two halves, and an update over all chunks in parallel.
+//! One optimizer on the CPU: its durable state, its two halves, and an update over all pieces of tensors in parallel.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use bytemuck::Zeroable;
+use bytemuck::{Pod, Zeroable};
 
 use super::metrics::BELOW;
+use super::memory::Piece;
 use super::{gradients, memory};
 use crate::error::{Error, Result};
 use crate::gradient::Factor;
-use crate::plan::layout::{Control, MAX_HYPERPARAMETERS, MetricStateRow, Record};
+use crate::plan::layout::{Control, MetricStateRow};
+use crate::plan::state::half;
 use crate::plan::{HandedIn, Plan, metrics};
-use crate::program::{Clocks, Constants};
+use crate::program::Clocks;
 use crate::settings::Settings;
 use crate::telemetry::{Header, Layout, Runs};
 
-/// 16-byte aligned memory for optimizer state.
-pub(super) type Window = Record;
+/// Aligned memory for optimizer state.
+#[repr(C, align(128))]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+pub(super) struct Window([f32; 32]);
 
 pub(crate) struct Engine {
     pub(super) plan: Plan,
     pub(super) control: Box<Control>,
     /// Two halves of one value per scalar, as on the device.
     pub(super) values: Vec<f64>,
-    /// Two halves of one record per cohort.
-    pub(super) records: Vec<Record>,
+    /// Two halves of one record per cohort, each as wide as the widest.
+    pub(super) records: Vec<f32>,
     /// Two halves of one state per metric rule, and of all windows.
     pub(super) metric_states: Vec<MetricStateRow>,
     pub(super) windows: Vec<f64>,
@@ -32,6 +36,8 @@ pub(crate) struct Engine {
     ring: Arc<[AtomicU64]>,
     runs: Arc<Runs>,
     pub(super) handed_in: HandedIn,
+    /// What one task updates.
+    pieces: Vec<Piece>,
     /// The optimizer state of all tensors, at the addresses of the tensor table.
     pub(super) state: Vec<Window>,
 }
@@ -44,7 +50,8 @@ impl Engine {
         plan.place_state(state.as_mut_ptr() as u64);
         let mut engine = Engine {
             values: vec![f64::NAN; 2 * plan.scalars.len()],
-            records: vec![Record { value: [f32::NAN; 16] }; 2 * plan.cohorts.len()],
+            records: vec![f32::NAN; 2 * plan.cohorts.len() * plan.widths().record],
+            pieces: memory::pieces(&plan),
             metric_states: metrics::start(&plan.metrics).repeat(2),
             windows: vec![0.0; 2 * metrics::window_count(&plan.metrics)],
             ring: (0..plan.telemetry.as_ref().map_or(0, Layout::words)).map(|_| AtomicU64::new(0)).collect(),
@@ -75,12 +82,10 @@ impl Engine {
         let skip = found && (plan.gradients.skip || self.handed_in.found_inf.is_some());
         if !skip {
             let scalars = gradients::scalars(plan, &self.control, self.handed_in);
-            let cohorts = plan.cohorts.len();
-            let records = &self.records[(t & 1) as usize * cohorts..][..cohorts];
-            memory::update(plan, records, scalars);
+            memory::update(plan, &self.pieces, half(&self.records, t), scalars);
         }
         if plan.gradients.zero {
-            memory::zero_gradients(plan);
+            memory::zero_gradients(plan, &self.pieces);
         }
         let progress = self.control.progress.wrapping_add(self.control.increment);
         self.carry_metrics(t);
@@ -151,8 +156,7 @@ impl Engine {
         let Control { t, skipped, loss_scale, .. } = *control;
         let raised = raises(&plan.settings, control, skip);
         let header = Header { t, skipped, applied: !skip, raised, loss_scale, clip_factor, norm };
-        let half = &self.records[(t & 1) as usize * plan.cohorts.len()..];
-        layout.write(&self.ring, &header, bytemuck::cast_slice(half));
+        layout.write(&self.ring, &header, half(&self.records, t));
     }
 
     /// Of the calls in the ring of telemetry.
@@ -173,22 +177,21 @@ impl Engine {
         for bundle in &plan.bundles {
             let program = &plan.programs[bundle.program as usize];
             let scalars = bundle.first as usize..(bundle.first + bundle.count) as usize;
-            for (value, constants) in values[scalars.clone()].iter_mut().zip(&plan.scalars[scalars]) {
-                *value = Constants(&plan.constants[*constants as usize..]).value(program, clocks);
+            for (value, row) in values[scalars.clone()].iter_mut().zip(&plan.scalars[scalars]) {
+                let updates = t.wrapping_add(row.base).wrapping_add(1);
+                *value = program.value(&plan.constants[row.constants as usize..], clocks, updates);
             }
         }
-        let records = &mut self.records[half * plan.cohorts.len()..][..plan.cohorts.len()];
-        for (record, cohort) in records.iter_mut().zip(&plan.cohorts) {
+        let width = plan.widths().record;
+        let records = self.records[half * plan.cohorts.len() * width..].chunks_exact_mut(width);
+        for (record, cohort) in records.zip(&plan.cohorts) {
             let group = &plan.groups[cohort.group as usize];
-            let mut h = [0.0; MAX_HYPERPARAMETERS];
-            for (value, scalar) in h.iter_mut().zip(group.scalar) {
-                *value = values[scalar as usize];
-            }
+            let mut inputs: Vec<f64> = cohort.inputs.iter().map(|scalar| values[*scalar as usize]).collect();
             if group.metric != 0 {
-                h[0] *= self.metric_states[half * plan.metrics.len() + group.metric as usize - 1].scale;
+                inputs[0] *= self.metric_states[half * plan.metrics.len() + group.metric as usize - 1].scale;
             }
             let variant = plan.variants[group.variant as usize];
-            record.value = variant.resolve(&h, t.wrapping_add(cohort.base));
+            variant.resolve(&inputs, t.wrapping_add(cohort.base), record);
         }
     }
 
@@ -201,7 +204,7 @@ impl Engine {
     }
 
     /// Both halves, one after the other.
-    pub fn records(&self) -> &[Record] {
+    pub fn records(&self) -> &[f32] {
         &self.records
     }
 }

@@ -4,35 +4,36 @@
 use super::memory;
 use super::rules::GradientScalars;
 use crate::gradient::{ClipForm, Factor, Norm, Verdict};
-use crate::plan::layout::{Control, Partial, WARP};
+use crate::plan::layout::{Control, NORM_BLOCK, SECTION, VECTOR, WARP, WARPS};
 use crate::plan::{HandedIn, Plan};
 
-/// Adders of the last summation; `kernels/norm.cuh` has the same number.
+/// Adders of a level; `kernels/norm.cuh` has the same number.
 const ADDERS: usize = 256;
+/// Elements of a norm block that a warp adds.
+const SPAN: usize = NORM_BLOCK as usize / WARPS as usize;
 
 /// The norm launch: writes the scratch part of `control`. Nothing if this optimizer has none.
 pub(super) fn look(plan: &Plan, control: &mut Control, handed_in: HandedIn) {
     let Some(norm) = plan.gradients.norm else { return };
-    let partials = memory::map_norm_blocks(plan, |grad| norm_of_block(norm, grad));
-    let mut adders = [Partial { sum: 0.0, found: 0, reserved: 0 }; ADDERS];
-    for (i, partial) in partials.iter().enumerate() {
-        let adder = &mut adders[i % ADDERS];
-        *adder = add(norm, *adder, *partial);
+    let mut groups = Vec::with_capacity(plan.groups.len());
+    let mut blocks = memory::map_norm_blocks(plan, |grad| norm_of_block(norm, grad)).into_iter();
+    for group in 0..plan.groups.len() {
+        let tensors = plan.tensors[plan.tensors_of(group)].iter().map(|tensor| {
+            let count = tensor.len.div_ceil(NORM_BLOCK) as usize;
+            let blocks: Vec<Sum> = blocks.by_ref().take(count).collect();
+            let sections: Vec<Sum> = blocks.chunks(SECTION as usize).map(|blocks| level(norm, blocks)).collect();
+            level(norm, &sections)
+        });
+        groups.push(level(norm, &tensors.collect::<Vec<Sum>>()));
     }
-    let mut apart = ADDERS / 2;
-    while apart > 0 {
-        for k in 0..apart {
-            adders[k] = add(norm, adders[k], adders[k + apart]);
-        }
-        apart /= 2;
-    }
-    let mut scaled = if norm == Norm::Two { adders[0].sum.sqrt() } else { adders[0].sum };
+    let all = level(norm, &groups);
+    let mut scaled = if norm == Norm::Two { all.sum.sqrt() } else { all.sum };
     if let Some(square) = handed_in.norm_square {
         scaled = f64::from(memory::read(square)).sqrt();
     }
     let verdict = plan.gradients.judge(&plan.settings, scaled, unscale(control, handed_in), control.micro_step + 1);
     (control.norm, control.clip_factor) = (verdict.norm, verdict.clip as f32);
-    (control.factor, control.found) = (verdict.factor, adders[0].found);
+    (control.factor, control.found) = (verdict.factor, u32::from(all.found));
 }
 
 /// Whether a gradient of this step is not finite, as the engine says or as [`look`] saw.
@@ -69,32 +70,52 @@ fn unscale(control: &Control, handed_in: HandedIn) -> f64 {
     }
 }
 
-fn norm_of_block(norm: Norm, grad: &[f32]) -> Partial {
-    let mut lanes = [0.0f64; WARP];
-    for (i, g) in grad.iter().enumerate() {
-        let lane = &mut lanes[i / 4 % WARP];
-        let x = f64::from(*g);
-        *lane = match norm {
-            // The kernel's fma: the square of an f32 is exact in f64, so this has the same bits.
-            Norm::Two => *lane + x * x,
-            Norm::One => *lane + x.abs(),
-            Norm::Max => add_sums(norm, *lane, x.abs()),
-        };
+/// Of magnitudes or squares, and whether a gradient among them is not finite.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    sum: f64,
+    found: bool,
+}
+
+fn norm_of_block(norm: Norm, grad: &[f32]) -> Sum {
+    let mut spans = [0.0f64; WARPS as usize];
+    for (span, grad) in spans.iter_mut().zip(grad.chunks(SPAN)) {
+        let mut lanes = [0.0f64; WARP];
+        for (i, g) in grad.iter().enumerate() {
+            let lane = &mut lanes[i / VECTOR as usize % WARP];
+            let x = f64::from(*g);
+            *lane = match norm {
+                // The kernel's fma: the square of an f32 is exact in f64, so this has the same bits.
+                Norm::Two => *lane + x * x,
+                Norm::One => *lane + x.abs(),
+                Norm::Max => add_sums(norm, *lane, x.abs()),
+            };
+        }
+        *span = add_in_pairs(norm, &mut lanes);
     }
-    let mut apart = WARP / 2;
+    Sum { sum: add_in_pairs(norm, &mut spans), found: grad.iter().any(|g| !g.is_finite()) }
+}
+
+/// Adds the places of a level: 256 adders, then those of each warp, then the warps.
+fn level(norm: Norm, places: &[Sum]) -> Sum {
+    let mut adders = [0.0f64; ADDERS];
+    for (i, place) in places.iter().enumerate() {
+        adders[i % ADDERS] = add_sums(norm, adders[i % ADDERS], place.sum);
+    }
+    let mut warps: Vec<f64> = adders.chunks_mut(WARP).map(|lanes| add_in_pairs(norm, lanes)).collect();
+    Sum { sum: add_in_pairs(norm, &mut warps), found: places.iter().any(|place| place.found) }
+}
+
+/// Adds a power of two of values in pairs that are half of them apart, a quarter, ..., 1 apart.
+fn add_in_pairs(norm: Norm, values: &mut [f64]) -> f64 {
+    let mut apart = values.len() / 2;
     while apart > 0 {
-        let before = lanes;
-        for (l, lane) in lanes.iter_mut().enumerate() {
-            *lane = add_sums(norm, before[l], before[l ^ apart]);
+        for i in 0..apart {
+            values[i] = add_sums(norm, values[i], values[i + apart]);
         }
         apart /= 2;
     }
-    let found = grad.iter().any(|g| !g.is_finite());
-    Partial { sum: lanes[0], found: u32::from(found), reserved: 0 }
-}
-
-fn add(norm: Norm, a: Partial, b: Partial) -> Partial {
-    Partial { sum: add_sums(norm, a.sum, b.sum), found: a.found | b.found, reserved: 0 }
+    values[0]
 }
 
 fn add_sums(norm: Norm, a: f64, b: f64) -> f64 {

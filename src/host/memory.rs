@@ -2,13 +2,32 @@
 
 use rayon::prelude::*;
 
-use super::rules::{self, GradientScalars, Piece};
+use super::rules::{self, Elements, GradientScalars};
 use crate::optim::Variant;
-use crate::plan::layout::{CHUNK, ChunkRow, NORM_BLOCK, Record, TensorRow};
-use crate::plan::{Dtype, Plan, Scalar};
+use crate::plan::layout::NORM_BLOCK;
+use crate::plan::{Dtype, Plan, Scalar, TensorRow};
 
-/// Chunks that one task takes: 32 Ki elements, so that spawning costs little against them.
-const CHUNKS_PER_TASK: usize = 16;
+/// Elements whose gradients are prepared on the stack at once.
+const CHUNK: usize = 2048;
+/// Elements that one task takes at most, so that spawning costs little against them.
+const PIECE: u64 = 16 * CHUNK as u64;
+/// Pieces of tensors, however small, that a task takes at least.
+const MIN_PIECES: usize = 8;
+
+/// Elements of one tensor from `begin` on, [`PIECE`] of them or what is left.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Piece {
+    tensor: u32,
+    begin: u64,
+}
+
+/// All tensors in pieces, in their order.
+pub(super) fn pieces(plan: &Plan) -> Vec<Piece> {
+    let of = |(tensor, row): (usize, &TensorRow)| {
+        (0..row.len.div_ceil(PIECE)).map(move |i| Piece { tensor: tensor as u32, begin: i * PIECE })
+    };
+    plan.tensors.iter().enumerate().flat_map(of).collect()
+}
 
 /// What the engine hands in at present.
 pub(super) fn read(scalar: Scalar) -> f32 {
@@ -35,14 +54,14 @@ pub(super) fn read_element(address: u64, dtype: Dtype) -> f64 {
 ///
 /// Sound for the reasons that [`update`] gives; gradients are only read.
 pub(super) fn map_norm_blocks<T: Send>(plan: &Plan, work: impl Fn(&[f32]) -> T + Sync) -> Vec<T> {
-    let blocks = plan.norm_blocks.par_iter().with_min_len(CHUNKS_PER_TASK / 2);
+    let blocks = |row: &TensorRow| (0..row.len.div_ceil(NORM_BLOCK)).map(move |i| i * NORM_BLOCK);
+    let all: Vec<_> = plan.tensors.iter().flat_map(|row| blocks(row).map(move |begin| (row, begin))).collect();
+    let blocks = all.par_iter().with_min_len(MIN_PIECES);
     blocks
-        .map(|block| {
-            let tensor = &plan.tensors[block.tensor as usize];
-            let begin = u64::from(block.index) * NORM_BLOCK;
-            let len = (tensor.len - begin).min(NORM_BLOCK);
+        .map(|(row, begin)| {
+            let len = (row.len - begin).min(NORM_BLOCK);
             // SAFETY: the caller vouches for the tensor, and nothing writes gradients meanwhile.
-            work(unsafe { view(tensor.grad, begin as usize, len as usize) })
+            work(unsafe { view(row.grad(), *begin as usize, len as usize) })
         })
         .collect()
 }
@@ -50,56 +69,54 @@ pub(super) fn map_norm_blocks<T: Send>(plan: &Plan, work: impl Fn(&[f32]) -> T +
 /// Zeroes all gradients, in parallel.
 ///
 /// Sound for the reasons that [`update`] gives; `plan::check` made sure that gradients do not overlap where they are zeroed.
-pub(super) fn zero_gradients(plan: &Plan) {
+pub(super) fn zero_gradients(plan: &Plan, pieces: &[Piece]) {
     debug_assert!(plan.gradients.zero);
-    plan.chunks.par_chunks(CHUNKS_PER_TASK).for_each(|chunks| {
-        for chunk in chunks {
-            let tensor = &plan.tensors[chunk.tensor as usize];
-            let (offset, len) = range(tensor, *chunk);
-            // SAFETY: the caller vouches for the tensor; no other gradient or parameter overlaps this gradient, and this
-            // chunk of it is ours.
-            unsafe { view_mut(tensor.grad, offset, len) }.fill(0.0);
-        }
+    pieces.par_iter().with_min_len(MIN_PIECES).for_each(|piece| {
+        let row = &plan.tensors[piece.tensor as usize];
+        let len = (row.len - piece.begin).min(PIECE) as usize;
+        // SAFETY: the caller vouches for the tensor; no other gradient or parameter overlaps this gradient, and this
+        // piece of it is ours.
+        unsafe { view_mut(row.grad(), piece.begin as usize, len) }.fill(0.0);
     });
 }
 
-/// Applies every tensor's rule to its chunks, in parallel. `records`: one per cohort.
+/// Applies every tensor's rule to its pieces, in parallel. `records`: one per cohort.
 ///
 /// Sound because of where a [`Plan`] comes from: `Tensor::new`'s caller vouched for the memory, `plan::check` made sure that
-/// no parameter overlaps anything, state memory belongs to one tensor, and chunks of a tensor are disjoint.
-pub(super) fn update(plan: &Plan, records: &[Record], gradient: GradientScalars) {
-    plan.chunks.par_chunks(CHUNKS_PER_TASK).for_each(|chunks| {
-        for chunk in chunks {
-            let tensor = &plan.tensors[chunk.tensor as usize];
-            let variant = plan.variants[tensor.variant as usize];
-            update_chunk(tensor, *chunk, variant, &records[tensor.cohort as usize], gradient);
+/// no parameter overlaps anything, state memory belongs to one tensor, and pieces of a tensor are disjoint.
+pub(super) fn update(plan: &Plan, pieces: &[Piece], records: &[f32], gradient: GradientScalars) {
+    let width = plan.widths().record;
+    pieces.par_iter().with_min_len(MIN_PIECES).for_each(|piece| {
+        let row = &plan.tensors[piece.tensor as usize];
+        let variant = plan.variants[row.variant as usize];
+        let record = &records[row.cohort as usize * width..][..width];
+        let end = row.len.min(piece.begin + PIECE) as usize;
+        for begin in (piece.begin as usize..end).step_by(CHUNK) {
+            update_chunk(row, begin, (end - begin).min(CHUNK), variant, record, gradient);
         }
     });
 }
 
-/// The first element of a chunk in its tensor, and how many it has.
-fn range(tensor: &TensorRow, chunk: ChunkRow) -> (usize, usize) {
-    let skew = u64::from(tensor.skew);
-    let begin = (u64::from(chunk.index) * CHUNK).saturating_sub(skew);
-    let end = ((u64::from(chunk.index) + 1) * CHUNK - skew).min(tensor.len);
-    (begin as usize, (end - begin) as usize)
-}
-
-fn update_chunk(tensor: &TensorRow, chunk: ChunkRow, variant: Variant, record: &Record, gradient: GradientScalars) {
-    let (offset, len) = range(tensor, chunk);
-    let mut state: [&mut [f32]; 2] = [&mut [], &mut []];
-    for (view, address) in state.iter_mut().zip(tensor.state).take(variant.states().len()) {
+fn update_chunk(
+    row: &TensorRow,
+    begin: usize,
+    len: usize,
+    variant: Variant,
+    record: &[f32],
+    gradient: GradientScalars,
+) {
+    let states = row.states().iter().map(|address| {
         // SAFETY: state memory was allocated for this tensor alone, and this chunk of it is ours.
-        *view = unsafe { view_mut(address, offset, len) };
-    }
-    let piece = Piece {
+        unsafe { view_mut(*address, begin, len) }
+    });
+    let elements = Elements {
         // SAFETY: the caller vouches for the tensor; parameters do not overlap, and this chunk of it is ours.
-        param: unsafe { view_mut(tensor.param, offset, len) },
+        param: unsafe { view_mut(row.param(), begin, len) },
         // SAFETY: the caller vouches for the tensor; no parameter overlaps a gradient, so nothing writes it.
-        grad: unsafe { view(tensor.grad, offset, len) },
-        state,
+        grad: unsafe { view(row.grad(), begin, len) },
+        states: states.collect(),
     };
-    update_piece(variant, piece, &record.value, gradient);
+    update_elements(variant, elements, record, gradient);
 }
 
 /// # Safety
@@ -120,38 +137,38 @@ unsafe fn view_mut<'a>(address: u64, offset: usize, len: usize) -> &'a mut [f32]
     unsafe { std::slice::from_raw_parts_mut(first, len) }
 }
 
-fn update_piece(variant: Variant, piece: Piece<'_>, record: &[f32; 16], gradient: GradientScalars) {
+fn update_elements(variant: Variant, elements: Elements<'_>, record: &[f32], gradient: GradientScalars) {
     #[cfg(target_arch = "x86_64")]
     if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
         // SAFETY: the CPU has what the function is compiled for.
-        return unsafe { update_piece_avx2(variant, piece, record, gradient) };
+        return unsafe { update_elements_avx2(variant, elements, record, gradient) };
     }
-    update_piece_portable(variant, piece, record, gradient);
+    update_elements_portable(variant, elements, record, gradient);
 }
 
 /// Without FMA instructions `mul_add` is a library call: the same bits, ten times slower.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn update_piece_avx2(variant: Variant, piece: Piece<'_>, record: &[f32; 16], gradient: GradientScalars) {
-    update_piece_portable(variant, piece, record, gradient);
+fn update_elements_avx2(variant: Variant, elements: Elements<'_>, record: &[f32], gradient: GradientScalars) {
+    update_elements_portable(variant, elements, record, gradient);
 }
 
 #[inline(always)]
-fn update_piece_portable(variant: Variant, piece: Piece<'_>, record: &[f32; 16], gradient: GradientScalars) {
+fn update_elements_portable(variant: Variant, elements: Elements<'_>, record: &[f32], gradient: GradientScalars) {
     if !gradient.changes() {
-        return apply(variant, piece, record);
+        return apply(variant, elements, record);
     }
     // A chunk's gradients are prepared on the stack; the engine's own are never written.
-    let mut prepared = [0.0; CHUNK as usize];
-    let prepared = &mut prepared[..piece.grad.len()];
-    rules::prepare(prepared, piece.grad, gradient);
-    apply(variant, Piece { param: piece.param, grad: prepared, state: piece.state }, record);
+    let mut prepared = [0.0; CHUNK];
+    let prepared = &mut prepared[..elements.grad.len()];
+    rules::prepare(prepared, elements.grad, gradient);
+    apply(variant, Elements { grad: prepared, ..elements }, record);
 }
 
 #[inline(always)]
-fn apply(variant: Variant, piece: Piece<'_>, record: &[f32; 16]) {
+fn apply(variant: Variant, elements: Elements<'_>, record: &[f32]) {
     match variant {
-        Variant::Adam { decay, direction } => rules::adam(decay, direction, piece, record),
-        Variant::Sgd { momentum, decay, direction } => rules::sgd(momentum, decay, direction, piece, record),
+        Variant::Adam { decay, direction } => rules::adam(decay, direction, elements, record),
+        Variant::Sgd { momentum, decay, direction } => rules::sgd(momentum, decay, direction, elements, record),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Engine, memory};
 use crate::plan::layout::Control;
-use crate::plan::{Dtype, Scalar, metrics};
+use crate::plan::{Dtype, Scalar, metrics, state};
 use crate::program::Clocks;
 
 /// Bits of `Control::end`: all rates are below the floor.
@@ -59,8 +59,9 @@ impl Engine {
         let (plan, half) = (&self.plan, (t & 1) as usize);
         let settings = &plan.settings;
         let mut end = 0;
-        let records = &self.records[half * plan.cohorts.len()..][..plan.cohorts.len()];
-        if settings.stop_below > 0.0 && records.iter().all(|record| record.value[0] < settings.stop_below) {
+        // The first of a record is the rate.
+        let mut rates = state::half(&self.records, t).iter().step_by(plan.widths().record);
+        if settings.stop_below > 0.0 && rates.all(|rate| *rate < settings.stop_below) {
             end |= BELOW;
         }
         let states = &self.metric_states[half * plan.metrics.len()..];

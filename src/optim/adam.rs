@@ -5,13 +5,14 @@ use std::marker::PhantomData;
 use super::sealed::Sealed;
 use super::{Decay, Description, Direction, Hyperparameter, Range, Variant, is_zero};
 use crate::error::Result;
-use crate::program::math::bias_correction;
 use crate::schedule::{Metric, Schedule};
 
 /// Reads param, grad, exp_avg, exp_avg_sq; writes all but grad. `kernels/adam.cuh`, line 2.
 pub(super) const BYTES_PER_PARAM: usize = 16 + 12;
 pub(super) const STATES: [&str; 2] = ["exp_avg", "exp_avg_sq"];
 pub(super) const HYPERPARAMETERS: [&str; 5] = ["lr", "weight_decay", "beta1", "beta2", "eps"];
+/// The betas.
+pub(super) const CORRECTED: [usize; 2] = [2, 3];
 
 /// Adam. Weight decay is an L2 term, added to the gradient; its default is 0.
 ///
@@ -20,7 +21,11 @@ pub(super) const HYPERPARAMETERS: [&str; 5] = ["lr", "weight_decay", "beta1", "b
 /// Source: Kingma and Ba 2015, arXiv:1412.6980, algorithm 1. Peer: `torch.optim.Adam`.
 pub type Adam = AdamRule<Coupled>;
 
-/// AdamW: Adam with decoupled weight decay, `p ← p · (1 - lr · weight_decay)` before the update; its default is 0.01.
+/// AdamW: Adam with decoupled weight decay, `p ← p - (lr · weight_decay · p + update)`; its default is 0.01.
+///
+/// The parameter is rounded once, so that a decay far below the spacing of f32 still arrives, on average, beside an update.
+/// Where the update is 0, as for a parameter that never had a gradient, f32 itself absorbs a decay below 2^-25 of the
+/// parameter: `lr · weight_decay` under 3e-8.
 ///
 /// All else is as in [`Adam`]. Source: Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 2. Peer: `torch.optim.AdamW`.
 pub type AdamW = AdamRule<Decoupled>;
@@ -103,7 +108,8 @@ impl<D: DecayForm> AdamRule<D> {
         self
     }
 
-    /// Sets the term added to the root of the second moment, not negative.
+    /// Sets the term added to the root of the second moment: above 0 after rounding to f32, or a parameter without a gradient
+    /// would become NaN.
     pub fn eps(mut self, eps: impl Into<Schedule>) -> Self {
         self.eps = eps.into();
         self
@@ -133,7 +139,7 @@ impl<D: DecayForm> Sealed for AdamRule<D> {
                 Hyperparameter::new("weight_decay", &self.weight_decay, Range::NotNegative),
                 Hyperparameter::new("beta1", &self.beta1, Range::BelowOne),
                 Hyperparameter::new("beta2", &self.beta2, Range::BelowOne),
-                Hyperparameter::new("eps", &self.eps, Range::NotNegative),
+                Hyperparameter::new("eps", &self.eps, Range::PositiveInF32),
             ],
             metric: self.metric,
         })
@@ -145,23 +151,24 @@ pub(crate) mod record {
     pub const WEIGHT_DECAY: usize = 1;
     pub const BETA2: usize = 3;
     pub const EPS: usize = 4;
-    pub const DECAY: usize = 5;
+    pub const LR_WEIGHT_DECAY: usize = 5;
     pub const ONE_MINUS_BETA1: usize = 6;
     pub const ONE_MINUS_BETA2: usize = 7;
     pub const STEP_SIZE: usize = 8;
     pub const INV_SQRT_BIAS_CORRECTION2: usize = 9;
+    pub const LEN: usize = 10;
 }
 
-pub(super) fn resolve(h: &[f64], updates: u64) -> [f32; 16] {
-    let &[lr, weight_decay, beta1, beta2, eps, ..] = h else { unreachable!("five hyperparameters") };
-    let mut r = [0.0; 16];
+pub(super) fn resolve(inputs: &[f64], r: &mut [f32]) {
+    let &[lr, weight_decay, beta1, beta2, eps, bias_correction1, bias_correction2] = inputs else {
+        unreachable!("five hyperparameters and two bias corrections")
+    };
     for (place, value) in r.iter_mut().zip([lr, weight_decay, beta1, beta2, eps]) {
         *place = value as f32;
     }
-    r[record::DECAY] = (1.0 - lr * weight_decay) as f32;
+    r[record::LR_WEIGHT_DECAY] = (lr * weight_decay) as f32;
     r[record::ONE_MINUS_BETA1] = (1.0 - beta1) as f32;
     r[record::ONE_MINUS_BETA2] = (1.0 - beta2) as f32;
-    r[record::STEP_SIZE] = (lr / bias_correction(beta1, updates + 1)) as f32;
-    r[record::INV_SQRT_BIAS_CORRECTION2] = (1.0 / bias_correction(beta2, updates + 1).sqrt()) as f32;
-    r
+    r[record::STEP_SIZE] = (lr / bias_correction1) as f32;
+    r[record::INV_SQRT_BIAS_CORRECTION2] = (1.0 / bias_correction2.sqrt()) as f32;
 }

@@ -60,6 +60,9 @@ impl Hyperparameter {
         let (holds, rule) = match self.range {
             Range::NotNegative => (min >= 0.0, "must not be negative at any step"),
             Range::BelowOne => (min >= 0.0 && max < 1.0, "must lie in [0, 1) at every step"),
+            Range::PositiveInF32 => {
+                (min as f32 > 0.0 && (max as f32).is_finite(), "must be above 0 and finite in f32 at every step")
+            }
         };
         if holds {
             return Ok(program);
@@ -74,6 +77,8 @@ impl Hyperparameter {
 pub(crate) enum Range {
     NotNegative,
     BelowOne,
+    /// A denominator of which it is the least must not be 0.
+    PositiveInF32,
 }
 
 /// How weight decay enters. The names are those of `kernels/adam.cuh`.
@@ -125,12 +130,28 @@ impl Variant {
         }
     }
 
-    /// The scalars of a cohort that has had `updates` updates, from its hyperparameters `h`: the twin of `resolve` in
-    /// `kernels/`.
-    pub fn resolve(self, h: &[f64], updates: u64) -> [f32; 16] {
+    /// Places of hyperparameters whose bias corrections are further inputs of [`Variant::resolve`].
+    pub fn corrected(self) -> &'static [usize] {
         match self {
-            Variant::Adam { .. } => adam::resolve(h, updates),
-            Variant::Sgd { .. } => sgd::resolve(h, updates),
+            Variant::Adam { .. } => &adam::CORRECTED,
+            Variant::Sgd { .. } => &[],
+        }
+    }
+
+    /// How many values a record of this rule has: the hyperparameters and what is derived from them.
+    pub fn record_len(self) -> usize {
+        match self {
+            Variant::Adam { .. } => adam::record::LEN,
+            Variant::Sgd { .. } => sgd::record::LEN,
+        }
+    }
+
+    /// The record of a cohort that has had `updates` updates, from the values of the hyperparameters and their bias
+    /// corrections after this update: the twin of `resolve` in `kernels/`.
+    pub fn resolve(self, inputs: &[f64], updates: u64, record: &mut [f32]) {
+        match self {
+            Variant::Adam { .. } => adam::resolve(inputs, record),
+            Variant::Sgd { .. } => sgd::resolve(inputs, updates, record),
         }
     }
 

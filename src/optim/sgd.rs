@@ -131,15 +131,14 @@ pub(crate) mod record {
     pub const MOMENTUM: usize = 2;
     pub const KEEP: usize = 4;
     pub const TAKE: usize = 5;
+    pub const LEN: usize = 6;
 }
 
-pub(super) fn resolve(h: &[f64], updates: u64) -> [f32; 16] {
-    let &[lr, weight_decay, momentum, dampening, ..] = h else { unreachable!("four hyperparameters") };
-    let mut r = [0.0; 16];
+pub(super) fn resolve(inputs: &[f64], updates: u64, r: &mut [f32]) {
+    let &[lr, weight_decay, momentum, dampening] = inputs else { unreachable!("four hyperparameters") };
     for (place, value) in r.iter_mut().zip([lr, weight_decay, momentum, dampening]) {
         *place = value as f32;
     }
     r[record::KEEP] = if updates == 0 { 0.0 } else { momentum as f32 };
     r[record::TAKE] = if updates == 0 { 1.0 } else { (1.0 - dampening) as f32 };
-    r
 }

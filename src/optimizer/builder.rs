@@ -8,8 +8,7 @@ use crate::gradient::{Accumulate, Clip, GradientOptions, LossScale, NonFinite};
 use crate::host;
 use crate::kernels::Unit;
 use crate::optim::{Description, Rule};
-use crate::plan::layout::TensorRow;
-use crate::plan::{Dtype, HandedIn, Plan, Purpose, Scalar, Tensor};
+use crate::plan::{Dtype, HandedIn, Plan, Purpose, Scalar, Tensor, TensorRow, Tuning};
 use crate::telemetry::Telemetry;
 
 /// Collects the groups of an [`Optimizer`]. All checks are made by [`OptimizerBuilder::build`].
@@ -23,6 +22,7 @@ pub struct OptimizerBuilder {
     features: FeatureOptions,
     observed: Option<Observed>,
     increment: u64,
+    tuning: Tuning,
 }
 
 impl OptimizerBuilder {
@@ -35,6 +35,7 @@ impl OptimizerBuilder {
             features: FeatureOptions::default(),
             observed: None,
             increment: 1,
+            tuning: Tuning::default(),
         }
     }
 
@@ -166,6 +167,13 @@ impl OptimizerBuilder {
         self
     }
 
+    /// Cuts the work in another way than the default, which was measured: for tests and benches.
+    #[doc(hidden)]
+    pub fn tuning(mut self, tuning: Tuning) -> Self {
+        self.tuning = tuning;
+        self
+    }
+
     /// Checks everything, compiles and loads the kernels, and puts tables and the first step's scalars on the device. The
     /// last call that may wait: the first [`Optimizer::step`] may be captured, on any stream of the device.
     ///
@@ -203,7 +211,9 @@ impl OptimizerBuilder {
             let rule = rule.map_err(|e| e.within(&format!("groups[{index}].")))?;
             Ok((rule, tensors))
         });
-        Plan::new(&groups.collect::<Result<Vec<_>>>()?, self.increment, &options, &self.features, purpose)
+        let groups = groups.collect::<Result<Vec<_>>>()?;
+        let plan = Plan::new(&groups, self.increment, &options, &self.features, purpose)?;
+        Ok(Plan { tuning: self.tuning.check()?, ..plan })
     }
 }
 
@@ -224,7 +234,7 @@ fn check_handed_in(handed_in: HandedIn, plan: &Plan) -> Result<()> {
         let Some(Scalar(address)) = scalar else { continue };
         let touches = |begin: u64, len: u64| address < begin + 4 * len && begin < address + dtype.bytes();
         let written =
-            |row: &TensorRow| touches(row.param, row.len) || (plan.gradients.zero && touches(row.grad, row.len));
+            |row: &TensorRow| touches(row.param(), row.len) || (plan.gradients.zero && touches(row.grad(), row.len));
         if let Some(index) = plan.tensors.iter().position(written) {
             let rule = format!("the update writes there: it lies in tensor {:?}", plan.names[index]);
             return Err(Error::argument(argument, format!("{address:#x}"), rule));

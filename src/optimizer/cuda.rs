@@ -12,15 +12,10 @@ use super::view::{DeviceView, Status};
 use crate::device::{self, Context, Function, Memory, Module, Pinned, Setup, Source, Stream};
 use crate::error::{Error, Result};
 use crate::kernels::{UNIT, Unit};
-use crate::plan::layout::{Condition, Control, EditRow, MetricStateRow, Observation, Record, Step};
+use crate::plan::layout::{Condition, Control, EditRow, MetricStateRow, Observation, Step, THREADS};
 use crate::plan::{HandedIn, Plan, Request, Scalar, state};
 use crate::settings::Settings;
 use crate::telemetry::{Layout, Runs};
-
-/// Threads of a block; `kernels/update.cu` has the same number.
-const THREADS: u32 = 256;
-/// Warps of a block, each of which takes a chunk at a time.
-const WARPS: u32 = THREADS / 32;
 
 #[derive(Debug)]
 pub(super) struct Engine {
@@ -35,7 +30,8 @@ pub(super) struct Engine {
     prime: Function<Step>,
     step: Step,
     grid: u32,
-    /// Without chunks and norm blocks, which only the device needs. Constants are those of the build.
+    tickets: usize,
+    /// Constants are those of the build.
     plan: Plan,
     runs: Arc<Runs>,
 }
@@ -68,23 +64,26 @@ impl Engine {
         plan.place_state(state.address());
         let ring = plan.telemetry.as_ref().map(|layout| ring(&setup, context, layout)).transpose()?;
 
-        let mut tables = Tables::default();
-        let mut step = tables.lay_out(&plan, ring.as_ref().map_or(0, Ring::address));
-        let memory = Memory::new(context, tables.bytes.len())?;
+        let wave = context.multiprocessors() * update.blocks_per_multiprocessor(THREADS)?;
+        let Tables { bytes, mut step, grid, norm_grid, tickets } =
+            Tables::of(&plan, wave, ring.as_ref().map_or(0, Ring::address));
+        let memory = Memory::new(context, bytes.len())?;
         for address in [
             &mut step.control,
-            &mut step.tensors,
-            &mut step.chunks,
-            &mut step.constants,
-            &mut step.scalars,
+            &mut step.settings,
+            &mut step.counts,
             &mut step.bundles,
-            &mut step.groups,
+            &mut step.scalars,
             &mut step.cohorts,
+            &mut step.constants,
+            &mut step.tiles,
+            &mut step.tensors,
             &mut step.values,
             &mut step.records,
-            &mut step.settings,
-            &mut step.norm_blocks,
-            &mut step.partials,
+            &mut step.tickets,
+            &mut step.norm_tiles,
+            &mut step.nodes,
+            &mut step.sums,
             &mut step.metrics,
             &mut step.metric_states,
             &mut step.windows,
@@ -96,26 +95,14 @@ impl Engine {
         step.found_inf = address(handed_in.found_inf);
         step.inv_scale = address(handed_in.inv_scale);
         step.norm_square = address(handed_in.norm_square);
-        setup.upload(&memory, 0, &tables.bytes)?;
+        setup.upload(&memory, 0, &bytes)?;
         prime.launch(setup.stream(), 1, THREADS, &step)?;
-
-        let resident = context.multiprocessors() * update.blocks_per_multiprocessor(THREADS)?;
-        let grid = grid(step.chunk_count, resident);
-        let norm = match plan.gradients.norm {
-            None => None,
-            Some(_) => {
-                let norm = module.function::<Step>("gradient_norm")?;
-                let resident = context.multiprocessors() * norm.blocks_per_multiprocessor(THREADS)?;
-                let grid = step.norm_block_count.div_ceil(WARPS).clamp(1, resident.max(1));
-                Some((norm, grid))
-            }
-        };
+        let norm = norm_grid.map(|grid| Ok((module.function::<Step>("gradient_norm")?, grid))).transpose()?;
         setup.finish()?;
-        (plan.chunks, plan.norm_blocks) = (Vec::new(), Vec::new());
         let resident = Resident { _memory: [state, memory], ring, _update: module, condition: OnceLock::new() };
         let (context, resident) = (context.clone(), Arc::new(resident));
         let runs = Arc::default();
-        Ok(Engine { resident, context, update, norm, edit, observe, prime, step, grid, plan, runs })
+        Ok(Engine { resident, context, update, norm, edit, observe, prime, step, grid, tickets, plan, runs })
     }
 
     /// Enqueues one update.
@@ -166,7 +153,7 @@ impl Engine {
     /// Waits for `stream`, then reads counters and scalars.
     pub fn status(&self, stream: &Stream) -> Result<Status> {
         let mut control = Control::zeroed();
-        let mut records = vec![Record::zeroed(); 2 * self.plan.cohorts.len()];
+        let mut records = vec![0.0f32; 2 * self.plan.cohorts.len() * self.plan.widths().record];
         device::read(&self.context, stream, self.step.control, bytemuck::bytes_of_mut(&mut control))?;
         device::read(&self.context, stream, self.step.records, bytemuck::cast_slice_mut(&mut records))?;
         Ok(Status::new(&self.plan, &control, &records))
@@ -175,13 +162,15 @@ impl Engine {
     /// Waits for `stream`, then reads the state back, all of it with one wait.
     pub fn state(&self, stream: &Stream) -> Result<Vec<u8>> {
         let (plan, step) = (&self.plan, &self.step);
-        let (mut control, mut settings) = (Control::zeroed(), Settings::zeroed());
+        let mut settings = Settings::zeroed();
+        // The tickets follow the control block.
+        let mut control = vec![0u8; size_of::<Control>() + self.tickets * size_of::<u32>()];
         let mut constants = vec![0u64; plan.constants.len()];
-        let mut metric_states = vec![MetricStateRow::zeroed(); 2 * step.metric_count as usize];
-        let mut windows = vec![0.0f64; 2 * step.window_count as usize];
+        let mut metric_states = vec![MetricStateRow::zeroed(); 2 * step.metric_capacity as usize];
+        let mut windows = vec![0.0f64; 2 * step.window_capacity as usize];
         let mut memory = vec![0u8; plan.state_bytes as usize];
         let mut copies = [
-            (step.control, bytemuck::bytes_of_mut(&mut control)),
+            (step.control, &mut control[..]),
             (step.settings, bytemuck::bytes_of_mut(&mut settings)),
             (step.constants, bytemuck::cast_slice_mut(&mut constants)),
             (step.metric_states, bytemuck::cast_slice_mut(&mut metric_states)),
@@ -189,6 +178,9 @@ impl Engine {
             (plan.state_base, &mut memory),
         ];
         device::read_all(&self.context, stream, &mut copies)?;
+        let (control, tickets) = control.split_at(size_of::<Control>());
+        let control: Control = bytemuck::pod_read_unaligned(control);
+        expect_at_rest(tickets)?;
         let metric_states = state::half(&metric_states, control.t).to_vec();
         let windows = state::half(&windows, control.t).to_vec();
         let tables = state::Tables { control, settings, constants, metric_states, windows };
@@ -255,7 +247,14 @@ fn ring(setup: &Setup, context: &Arc<Context>, layout: &Layout) -> Result<Ring> 
     Ok(Ring::Device(Arc::new(memory)))
 }
 
-/// One block evaluates the next step, the others walk: as many as have work and fit on the device at once.
-fn grid(chunks: u32, resident: u32) -> u32 {
-    1 + chunks.div_ceil(WARPS).min(resident.saturating_sub(1).max(1))
+/// Between two launches all tickets are 0.
+fn expect_at_rest(tickets: &[u8]) -> Result<()> {
+    let mut tickets = tickets.chunks_exact(size_of::<u32>()).map(bytemuck::pod_read_unaligned::<u32>);
+    match tickets.find(|ticket| *ticket != 0) {
+        None => Ok(()),
+        Some(ticket) => {
+            let rule = "must be 0: a step runs on another stream";
+            Err(Error::argument("state.ticket", ticket, rule))
+        }
+    }
 }

@@ -2,64 +2,148 @@
 
 use bytemuck::{NoUninit, Zeroable};
 
-use crate::plan::layout::{Control, Partial, Record, Step, TelemetryRow};
+use crate::plan::layout::{Control, Counts, Step, PartialRow, TelemetryRow, TileRow};
 use crate::plan::{Plan, metrics};
 use crate::telemetry::Layout;
 
-/// The tables of a plan as one block of bytes; addresses in the returned [`Step`] are offsets into it.
-#[derive(Default)]
+/// What a block that evaluates stages in shared memory at most. `kernels/evaluate.cuh` has the same number.
+const STAGED_BYTES: usize = 4096;
+/// Each table begins on a line of the caches of its own, but for those that are staged together.
+const LINE: usize = 128;
+const STAGED: usize = 32;
+
+/// The tables of a plan as one block of bytes; addresses in [`Tables::step`] are offsets into it.
 pub(super) struct Tables {
     pub bytes: Vec<u8>,
+    pub step: Step,
+    /// Blocks of the update and of the norm launch, if there is one.
+    pub grid: u32,
+    pub norm_grid: Option<u32>,
+    /// How many tickets there are.
+    pub tickets: usize,
 }
 
 impl Tables {
-    /// `ring`: the address of that of telemetry.
-    pub fn lay_out(&mut self, plan: &Plan, ring: u64) -> Step {
-        Step {
-            control: self.put(&[Control::new(plan.increment, plan.gradients, &plan.settings)]),
-            values: self.put(&vec![f64::NAN; 2 * plan.scalars.len()]),
-            records: self.put(&vec![Record { value: [f32::NAN; 16] }; 2 * plan.cohorts.len()]),
-            tensors: self.put(&plan.tensors),
-            constants: self.put(&plan.constants),
-            scalars: self.put(&plan.scalars),
-            bundles: self.put(&plan.bundles),
-            groups: self.put(&plan.groups),
-            cohorts: self.put(&plan.cohorts),
-            chunks: self.put(&plan.chunks),
-            settings: self.put(&[plan.settings]),
-            norm_blocks: self.put(&plan.norm_blocks),
-            partials: self.put(&vec![Partial::zeroed(); plan.norm_blocks.len()]),
-            metrics: self.put(&metrics::rows(&plan.metrics)),
-            metric_states: self.put(&metrics::start(&plan.metrics).repeat(2)),
-            windows: self.put(&vec![0.0f64; 2 * metrics::window_count(&plan.metrics)]),
-            found_inf: 0,
-            inv_scale: 0,
-            norm_square: 0,
-            telemetry: plan.telemetry.as_ref().map_or(0, |layout| self.put_telemetry(layout, ring)),
-            chunk_count: plan.chunks.len() as u32,
-            bundle_count: plan.bundles.len() as u32,
-            scalar_count: plan.scalars.len() as u32,
-            cohort_count: plan.cohorts.len() as u32,
-            norm_block_count: plan.norm_blocks.len() as u32,
-            metric_count: plan.metrics.len() as u32,
-            window_count: metrics::window_count(&plan.metrics) as u32,
-            reserved: 0,
+    /// For a device that runs `wave` blocks at once. `ring`: the address of that of telemetry.
+    pub fn of(plan: &Plan, wave: u32, ring: u64) -> Tables {
+        let tiles = plan.tiles(plan.tuning.wave.unwrap_or(wave));
+        let norm = plan.gradients.norm.map(|_| plan.norm_tables(&tiles));
+        let (widths, reserve) = (plan.widths(), plan.tuning.reserve);
+        let (windows, metric_count) = (metrics::window_count(&plan.metrics), plan.metrics.len());
+        let norm_tiles = norm.as_ref().map_or(0, |norm| norm.rows.len() as u32);
+        let nodes = norm.as_ref().map_or(0, |norm| norm.nodes.len());
+        let counts = Counts {
+            tiles: tiles.rows.len() as u32,
+            norm_tiles,
+            bundles: plan.bundles.len() as u32,
+            cohorts: plan.cohorts.len() as u32,
+            metrics: metric_count as u32,
+            windows: windows as u32,
+            reserved: [0; 2],
+        };
+        let mut bytes = Bytes::default();
+        let control = bytes.put(&[Control::new(plan.increment, plan.gradients, &plan.settings)], LINE);
+        // Right after it: both are read back together.
+        let tickets = bytes.put(&vec![0u32; 1 + nodes], size_of::<u32>());
+        let settings = bytes.put(&[plan.settings], LINE);
+        let first = bytes.put(&[counts], LINE);
+        let mut step = Step {
+            control,
+            settings,
+            counts: first,
+            tickets,
+            bundles: bytes.put(&plan.bundles, STAGED),
+            scalars: bytes.put(&plan.scalars, STAGED),
+            cohorts: bytes.put(&cohorts(plan), STAGED),
+            constants: bytes.put(&plan.constants, STAGED),
+            ..Step::zeroed()
+        };
+        bytes.align(STAGED);
+        let staged = bytes.0.len() - first as usize;
+        step.staged_bytes = if staged <= STAGED_BYTES { staged as u32 } else { 0 };
+
+        let slots = norm.as_ref().map(|norm| &norm.tensor_slots[..]);
+        step.tensors = bytes.put(&tensors(plan, &tiles.order, slots), LINE);
+        step.tiles = bytes.put(&tiles.rows, LINE);
+        bytes.extend_by(reserve as usize * size_of::<TileRow>());
+        step.values = bytes.put(&vec![f64::NAN; 2 * plan.scalars.len()], LINE);
+        step.records = bytes.put(&vec![f32::NAN; 2 * plan.cohorts.len() * widths.record], LINE);
+        if let Some(norm) = &norm {
+            step.norm_tiles = bytes.put(&norm.rows, LINE);
+            step.nodes = bytes.put(&norm.nodes, LINE);
+            step.sums = bytes.put(&vec![PartialRow::zeroed(); norm.slots as usize], LINE);
         }
+        step.metrics = bytes.put(&metrics::rows(&plan.metrics), LINE);
+        step.metric_states = bytes.put(&metrics::start(&plan.metrics).repeat(2), LINE);
+        step.windows = bytes.put(&vec![0.0f64; 2 * windows], LINE);
+        step.telemetry = plan.telemetry.as_ref().map_or(0, |layout| bytes.put_telemetry(layout, ring));
+        step.cohort_bytes = widths.cohort_bytes() as u32;
+        step.tensor_bytes = widths.tensor_bytes() as u32;
+        step.record_bytes = widths.record_bytes() as u32;
+        step.scalar_capacity = plan.scalars.len() as u32;
+        step.cohort_capacity = plan.cohorts.len() as u32;
+        step.metric_capacity = metric_count as u32;
+        step.window_capacity = windows as u32;
+        // A grid is never empty: one block evaluates, and one judges a norm of nothing.
+        let norm_grid = norm.map(|_| norm_tiles.max(1) + reserve);
+        Tables { bytes: bytes.0, step, grid: 1 + counts.tiles + reserve, norm_grid, tickets: 1 + nodes }
+    }
+}
+
+/// Rows of cohorts.
+fn cohorts(plan: &Plan) -> Vec<u8> {
+    let width = plan.widths().cohort_bytes();
+    let mut bytes = Vec::with_capacity(width * plan.cohorts.len());
+    for (i, cohort) in plan.cohorts.iter().enumerate() {
+        let group = &plan.groups[cohort.group as usize];
+        bytes.extend_from_slice(&cohort.base.to_ne_bytes());
+        bytes.extend_from_slice(bytemuck::cast_slice(&[group.variant, group.metric]));
+        bytes.extend_from_slice(bytemuck::cast_slice(&cohort.inputs));
+        bytes.resize((i + 1) * width, 0);
+    }
+    bytes
+}
+
+/// Rows of tensors in this order. `slots`: where the sum of each goes, in the order of the list.
+fn tensors(plan: &Plan, order: &[u32], slots: Option<&[u32]>) -> Vec<u8> {
+    let width = plan.widths().tensor_bytes();
+    let mut bytes = Vec::with_capacity(width * order.len());
+    for (i, place) in order.iter().enumerate() {
+        let tensor = &plan.tensors[*place as usize];
+        let slot = slots.map_or(0, |slots| slots[*place as usize]);
+        bytes.extend_from_slice(&tensor.len.to_ne_bytes());
+        bytes.extend_from_slice(bytemuck::cast_slice(&[slot, 0]));
+        bytes.extend_from_slice(bytemuck::cast_slice(&tensor.streams));
+        bytes.resize((i + 1) * width, 0);
+    }
+    bytes
+}
+
+#[derive(Default)]
+struct Bytes(Vec<u8>);
+
+impl Bytes {
+    /// Appends `rows` at a multiple of `alignment` and returns their offset.
+    fn put<T: NoUninit>(&mut self, rows: &[T], alignment: usize) -> u64 {
+        self.align(alignment);
+        let offset = self.0.len() as u64;
+        self.0.extend_from_slice(bytemuck::cast_slice(rows));
+        offset
+    }
+
+    fn align(&mut self, alignment: usize) {
+        self.extend_by(self.0.len().next_multiple_of(alignment) - self.0.len());
+    }
+
+    fn extend_by(&mut self, bytes: usize) {
+        self.0.resize(self.0.len() + bytes, 0);
     }
 
     /// Where records of calls go: a row, and then the places of the values.
     fn put_telemetry(&mut self, layout: &Layout, ring: u64) -> u64 {
         let row = TelemetryRow { ring, capacity: layout.records, value_count: layout.sources.len() as u32 };
-        let offset = self.put(&[row]);
-        self.bytes.extend_from_slice(bytemuck::cast_slice(&layout.sources));
-        offset
-    }
-
-    /// Appends `rows` on a 128-byte boundary, so that no two tables share a line, and returns their offset.
-    fn put<T: NoUninit>(&mut self, rows: &[T]) -> u64 {
-        self.bytes.resize(self.bytes.len().next_multiple_of(128), 0);
-        let offset = self.bytes.len() as u64;
-        self.bytes.extend_from_slice(bytemuck::cast_slice(rows));
+        let offset = self.put(&[row], LINE);
+        self.0.extend_from_slice(bytemuck::cast_slice(&layout.sources));
         offset
     }
 }

@@ -2,8 +2,8 @@
 
 use std::mem::offset_of;
 
-use crate::plan::Plan;
-use crate::plan::layout::{Control, Record, TensorRow};
+use crate::plan::layout::Control;
+use crate::plan::{Plan, TensorRow};
 
 /// Read-only addresses of an optimizer's state in its device's memory (on the host: in the host's). They stay the same for
 /// the optimizer's life. A kernel that reads them is ordered with the steps by its stream.
@@ -34,7 +34,7 @@ pub struct DeviceView {
 impl DeviceView {
     /// `control` and `records` are addresses; a group is shown by its first cohort.
     pub(super) fn new(plan: &Plan, control: u64, records: u64) -> DeviceView {
-        let record = |index: usize| records + (index * size_of::<Record>()) as u64;
+        let record = |index: usize| records + (index * plan.widths().record_bytes()) as u64;
         let scalars = (0..plan.groups.len()).map(|group| {
             let cohort = plan.first_cohort(group);
             [record(cohort), record(plan.cohorts.len() + cohort)]
@@ -88,12 +88,13 @@ pub struct Status {
 
 impl Status {
     /// From the control block and both halves of the records.
-    pub(super) fn new(plan: &Plan, control: &Control, records: &[Record]) -> Status {
-        let half = &records[(control.t & 1) as usize * plan.cohorts.len()..];
+    pub(super) fn new(plan: &Plan, control: &Control, records: &[f32]) -> Status {
+        let half = &records[(control.t & 1) as usize * records.len() / 2..];
+        let width = plan.widths().record;
         let groups = plan.groups.iter().enumerate().map(|(index, group)| {
             let names = plan.variants[group.variant as usize].hyperparameters();
-            let values = half[plan.first_cohort(index)].value;
-            names.iter().copied().zip(values).collect()
+            let values = &half[plan.first_cohort(index) * width..];
+            names.iter().copied().zip(values.iter().copied()).collect()
         });
         Status {
             t: control.t,
@@ -139,9 +140,9 @@ impl<'a> TensorView<'a> {
         let variant = plan.variants[row.variant as usize];
         TensorView {
             name,
-            param: row.param,
+            param: row.param(),
             len: row.len,
-            states: variant.states().iter().copied().zip(row.state).collect(),
+            states: variant.states().iter().copied().zip(row.states().iter().copied()).collect(),
             bytes_per_param: variant.bytes_per_param(),
         }
     }

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 
 const MAGIC: [u8; 8] = *b"instep\0\0";
 /// Of the block as a whole: another order, other sections or other rows are another version.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 const HEAD: usize = MAGIC.len() + size_of::<u32>();
 const CHECKSUM: usize = 32;
 

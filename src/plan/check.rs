@@ -2,13 +2,15 @@
 
 use std::collections::HashSet;
 
-use super::layout::CHUNK;
-use super::{Buffer, Dtype, Purpose, Tensor};
+use super::{Buffer, Dtype, Purpose, Tensor, Tuning};
 use crate::error::{Error, Result};
 use crate::optim::Description;
 
 /// The most updates that a tensor may have had: leaves the counter room for as many more.
 const MAX_UPDATES: u64 = 1 << 62;
+
+/// Blocks of a launch, less those that have other work; leaves room for tiles half as large.
+const MAX_TILES: u128 = 1 << 30;
 
 /// Checks all tensors of all groups and returns their names.
 /// `zero`: gradients are written too, so they may not overlap each other either.
@@ -40,13 +42,12 @@ pub(super) fn check(groups: &[(Description, Vec<Tensor>)], zero: bool, purpose: 
             names.push(name);
         }
     }
-    // At most: where a tensor lies in its first window decides whether it takes one chunk more.
     let all = || groups.iter().flat_map(|(_, tensors)| tensors);
-    let chunks: u128 =
-        all().map(|tensor| u128::from(tensor.param.len).next_multiple_of(CHUNK.into()) / u128::from(CHUNK)).sum();
-    if chunks + names.len() as u128 > u128::from(u32::MAX) {
-        let rule = format!("one optimizer takes fewer than 2^32 chunks of {CHUNK} elements");
-        return Err(Error::argument("tensors", format!("{chunks} chunks in all"), rule));
+    let tile = u128::from(Tuning::default().tile());
+    let tiles: u128 = all().map(|tensor| u128::from(tensor.param.len).div_ceil(tile)).sum();
+    if tiles > MAX_TILES {
+        let rule = format!("one optimizer takes at most {MAX_TILES} tiles of {tile} elements");
+        return Err(Error::argument("tensors", format!("{tiles} tiles in all"), rule));
     }
     check_overlap(all(), &names, zero)?;
     Ok(names)

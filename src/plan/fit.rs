@@ -6,9 +6,9 @@ use sha2::{Digest, Sha256};
 
 use super::block::{Reader, Writer};
 use super::layout::MetricRow;
-use super::{Plan, metrics};
+use super::{Formula, Plan, metrics};
 use crate::error::{Error, Result};
-use crate::program::{self, Knob};
+use crate::program::Knob;
 
 /// Takes facts. `path` is the place that an error names, and `what` says what stands there.
 pub(super) trait Facts {
@@ -67,13 +67,12 @@ fn differs(path: String, theirs: impl std::fmt::Display, ours: impl std::fmt::Di
 pub(super) fn describe(plan: &Plan, facts: &mut impl Facts) -> Result<()> {
     facts.number(plan.groups.len() as u64, || "groups.len".to_owned(), "the number of groups")?;
     let (schedules, metric_rows) = (schedules(plan), metrics::rows(&plan.metrics));
-    let mut first = 0;
     for (g, group) in plan.groups.iter().enumerate() {
         let variant = plan.variants[group.variant as usize];
         facts.text(&variant.cuda_type(), || format!("groups[{g}].rule"), "the group's rule")?;
-        for (name, scalar) in variant.hyperparameters().iter().zip(group.scalar) {
+        for (name, scalar) in variant.hyperparameters().iter().zip(&group.scalars) {
             facts.text(
-                &schedules[scalar as usize],
+                &schedules[*scalar as usize],
                 || format!("groups[{g}].{name}"),
                 "the structure of its schedule",
             )?;
@@ -84,17 +83,15 @@ pub(super) fn describe(plan: &Plan, facts: &mut impl Facts) -> Result<()> {
         };
         facts.rows(metric, || format!("groups[{g}].metric"), "the group's metric rule")?;
 
-        let count = plan.tensors[first..].iter().take_while(|row| plan.cohorts[row.cohort as usize].group == g as u32);
-        let count = count.count();
-        facts.number(count as u64, || format!("groups[{g}].tensors.len"), "the number of the group's tensors")?;
-        for i in 0..count {
-            let (row, path) = (&plan.tensors[first + i], |field| format!("groups[{g}].tensors[{i}].{field}"));
-            facts.text(&plan.names[first + i], || path("name"), "the tensor's name")?;
+        let tensors = plan.tensors_of(g);
+        facts.number(tensors.len() as u64, || format!("groups[{g}].tensors.len"), "the number of the group's tensors")?;
+        for (i, tensor) in tensors.enumerate() {
+            let (row, path) = (&plan.tensors[tensor], |field| format!("groups[{g}].tensors[{i}].{field}"));
+            facts.text(&plan.names[tensor], || path("name"), "the tensor's name")?;
             facts.number(row.len, || path("len"), "the tensor's length")?;
             let updates = plan.cohorts[row.cohort as usize].base;
             facts.number(updates, || path("updates"), "what the tensor was registered with")?;
         }
-        first += count;
     }
     facts.text(&plan.gradients.cuda_type(), || "gradients".to_owned(), "what is done with gradients")?;
     facts.number(plan.editable.values().count() as u64, || "knobs.len".to_owned(), "the number of knobs")?;
@@ -109,8 +106,8 @@ pub(super) fn describe(plan: &Plan, facts: &mut impl Facts) -> Result<()> {
 /// For each scalar, what its schedule is made of, without constants, and whose it is. The text that is compiled is the
 /// best witness of a structure; a part of its digest is short.
 fn schedules(plan: &Plan) -> Vec<String> {
-    let digest = |node| {
-        let digest = Sha256::digest(program::emit::emit(0, node));
+    let digest = |formula: &Formula| {
+        let digest = Sha256::digest(formula.emit(0));
         digest[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>()
     };
     let digests: Vec<String> = plan.programs.iter().map(digest).collect();
@@ -119,18 +116,9 @@ fn schedules(plan: &Plan) -> Vec<String> {
         let scalars = bundle.first..bundle.first + bundle.count;
         schedules.extend(scalars.map(|scalar| {
             // Two hyperparameters share a scalar if their schedules are one.
-            let owner = owner(plan, scalar).unwrap_or_default();
-            format!("schedule {} of {owner}", digests[bundle.program as usize])
+            let owner = plan.owner_of(plan.scalars[scalar as usize].constants).map(|(owner, _)| owner);
+            format!("schedule {} of {}", digests[bundle.program as usize], owner.unwrap_or_default())
         }));
     }
     schedules
-}
-
-/// The first hyperparameter that is scalar `scalar`, e.g. `groups[1].lr`.
-pub(super) fn owner(plan: &Plan, scalar: u32) -> Option<String> {
-    plan.groups.iter().enumerate().find_map(|(g, group)| {
-        let names = plan.variants[group.variant as usize].hyperparameters();
-        let (name, _) = names.iter().zip(group.scalar).find(|(_, place)| *place == scalar)?;
-        Some(format!("groups[{g}].{name}"))
-    })
 }

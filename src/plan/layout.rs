@@ -1,31 +1,32 @@
-//! Layouts shared with CUDA: the same structs as `kernels/state.cuh`, asserted on both sides.
+//! Layouts shared with CUDA: the same structs as `kernels/state.cuh` and `kernels/tables.cuh`, asserted on both sides. Rows
+//! whose width depends on the rules are made of bytes: [`Widths`] has their sizes.
 
 use bytemuck::{Pod, Zeroable};
 
 use crate::gradient::Gradients;
 use crate::settings::Settings;
 
-/// Elements of one chunk, the work of one warp. `kernels/state.cuh` has the same number.
-pub(crate) const CHUNK: u64 = 2048;
-/// Elements of one norm block, a part of the order of summation. `kernels/state.cuh` has the same number.
+/// Elements of a norm block, a part of the order of summation. `kernels/norm.cuh` has the same number.
 pub(crate) const NORM_BLOCK: u64 = 4096;
-/// Elements in 16 bytes.
+/// Norm blocks of a section, a part of the order of summation.
+pub(crate) const SECTION: u64 = 1024;
+/// Elements of one access. `kernels/streams.cuh` has the same number.
 pub(crate) const VECTOR: u64 = 4;
+/// Threads of a block. `kernels/walk.cuh` has the same number.
+pub(crate) const THREADS: u32 = 256;
 /// Lanes of a warp: the most scalars that one bundle holds.
 pub(crate) const WARP: usize = 32;
-/// The most hyperparameters that a rule has.
-pub(crate) const MAX_HYPERPARAMETERS: usize = 6;
+/// Warps of a block.
+pub(crate) const WARPS: u32 = THREADS / WARP as u32;
 
 /// The durable state of one optimizer.
-#[repr(C)]
+#[repr(C, align(16))]
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 pub(crate) struct Control {
     pub t: u64,
     pub skipped: u64,
     pub progress: u64,
     pub increment: u64,
-    pub ticket: u32,
-    pub norm_ticket: u32,
     pub micro_step: u32,
     pub growth_tracker: u32,
     pub loss_scale: f32,
@@ -37,7 +38,7 @@ pub(crate) struct Control {
     pub norm: f64,
     pub end: [u64; 2],
     pub found: u32,
-    pub reserved: [u32; 7],
+    pub reserved: [u32; 9],
 }
 const _: () = assert!(size_of::<Control>() == 128);
 
@@ -55,54 +56,110 @@ impl Control {
     }
 }
 
-const _: () = assert!(size_of::<Settings>() == 104);
+const _: () = assert!(size_of::<Settings>() == 112);
 
-/// Elements `index * NORM_BLOCK` and on of one tensor's gradient, the work of one warp of the norm launch.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
-pub(crate) struct NormBlockRow {
-    pub tensor: u32,
-    pub index: u32,
-}
-const _: () = assert!(size_of::<NormBlockRow>() == 8);
-
-/// What a norm block found.
+/// How much of each table is in use.
 #[repr(C, align(16))]
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
-pub(crate) struct Partial {
+pub(crate) struct Counts {
+    pub tiles: u32,
+    pub norm_tiles: u32,
+    pub bundles: u32,
+    pub cohorts: u32,
+    pub metrics: u32,
+    pub windows: u32,
+    pub reserved: [u32; 2],
+}
+const _: () = assert!(size_of::<Counts>() == 32);
+
+/// The work of one block: tile `place` of a tensor, or a pack of small tensors.
+#[repr(C, align(16))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub(crate) struct TileRow {
+    /// A row of the tensor table; of a pack the first.
+    pub tensor: u32,
+    /// Of a pack [`PACK`] and the number of its tensors.
+    pub place: u32,
+    pub cohort: u32,
+    pub variant: u32,
+}
+const _: () = assert!(size_of::<TileRow>() == 16);
+
+/// In [`TileRow::place`]: the row is a pack.
+pub(crate) const PACK: u32 = 1 << 31;
+
+/// The work of one block of the norm launch.
+#[repr(C, align(16))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub(crate) struct NormTileRow {
+    pub tensor: u32,
+    pub place: u32,
+    /// Where its sum goes.
+    pub slot: u32,
+    /// The node that adds it, or [`ROOT`].
+    pub parent: u32,
+}
+const _: () = assert!(size_of::<NormTileRow>() == 16);
+
+/// Sums that are added to one.
+#[repr(C, align(16))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub(crate) struct NodeRow {
+    /// The slots of what it adds.
+    pub first: u32,
+    pub count: u32,
+    /// Blocks that bring them.
+    pub arrivals: u32,
+    pub slot: u32,
+    pub parent: u32,
+    pub reserved: [u32; 3],
+}
+const _: () = assert!(size_of::<NodeRow>() == 32);
+
+/// In place of a parent: there is none.
+pub(crate) const ROOT: u32 = u32::MAX;
+
+/// A sum of squares or magnitudes, or the largest magnitude.
+#[repr(C, align(16))]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+pub(crate) struct PartialRow {
     pub sum: f64,
+    /// A gradient among them is not finite.
     pub found: u32,
     pub reserved: u32,
 }
-const _: () = assert!(size_of::<Partial>() == 16);
+const _: () = assert!(size_of::<PartialRow>() == 16);
 
-/// One tensor. Addresses are of element 0; `skew` elements before it begins the 16-byte window that it lies in.
+/// How wide the rows are that depend on the rules of one optimizer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Widths {
+    /// The most streams of a rule: parameter, gradient, states.
+    pub streams: usize,
+    /// The most scalars that a rule's own are resolved from.
+    pub inputs: usize,
+    /// Values of a record, a multiple of 4.
+    pub record: usize,
+}
+
+impl Widths {
+    /// Bytes of a tensor's row: its length, its slot among the sums, an address for each stream.
+    pub fn tensor_bytes(self) -> usize {
+        (16 + 8 * self.streams).next_multiple_of(16)
+    }
+
+    /// Bytes of a cohort's row: base, variant, metric, a place among the scalars for each input.
+    pub fn cohort_bytes(self) -> usize {
+        (16 + 4 * self.inputs).next_multiple_of(8)
+    }
+
+    /// Bytes of a record.
+    pub fn record_bytes(self) -> usize {
+        4 * self.record
+    }
+}
+
+/// Up to [`WARP`] scalars whose formulas have one structure.
 #[repr(C, align(16))]
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
-pub(crate) struct TensorRow {
-    pub param: u64,
-    pub grad: u64,
-    pub state: [u64; 2],
-    pub len: u64,
-    pub cohort: u32,
-    pub variant: u32,
-    pub skew: u32,
-    pub vector: u32,
-    pub reserved: u64,
-}
-const _: () = assert!(size_of::<TensorRow>() == 64);
-
-/// Elements `index * CHUNK - skew` to `(index + 1) * CHUNK - skew` of a tensor.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
-pub(crate) struct ChunkRow {
-    pub tensor: u32,
-    pub index: u32,
-}
-const _: () = assert!(size_of::<ChunkRow>() == 8);
-
-/// Up to [`WARP`] scalars whose schedules have one structure.
-#[repr(C)]
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 pub(crate) struct BundleRow {
     pub program: u32,
@@ -112,34 +169,17 @@ pub(crate) struct BundleRow {
 }
 const _: () = assert!(size_of::<BundleRow>() == 16);
 
-/// A parameter group: which scalar each hyperparameter is.
-#[repr(C)]
+/// One value of a half.
+#[repr(C, align(16))]
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
-pub(crate) struct GroupRow {
-    pub scalar: [u32; MAX_HYPERPARAMETERS],
-    pub variant: u32,
-    /// The place of its metric rule, counted from 1; 0 if it has none.
-    pub metric: u32,
-}
-const _: () = assert!(size_of::<GroupRow>() == 32);
-
-/// Tensors of a group that have had `t + base` (modulo 2^64) updates.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
-pub(crate) struct CohortRow {
+pub(crate) struct ScalarRow {
+    /// Updates that the tensors of its cohort had before, for what follows from them.
     pub base: u64,
-    pub group: u32,
+    /// Where its constants begin.
+    pub constants: u32,
     pub reserved: u32,
 }
-const _: () = assert!(size_of::<CohortRow>() == 16);
-
-/// What an update needs of its cohort. Each rule names the places.
-#[repr(C, align(16))]
-#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
-pub(crate) struct Record {
-    pub value: [f32; 16],
-}
-const _: () = assert!(size_of::<Record>() == 64);
+const _: () = assert!(size_of::<ScalarRow>() == 16);
 
 /// A metric rule in numbers; `kernels/metric.cuh` has what they mean.
 #[repr(C)]
@@ -203,23 +243,25 @@ pub(crate) struct Observation {
 }
 const _: () = assert!(size_of::<Observation>() == size_of::<Step>() + 24);
 
-/// The argument of a step: addresses in device memory, and counts.
+/// The argument of a step: addresses in device memory, widths and capacities.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, Pod, Zeroable)]
 pub(crate) struct Step {
     pub control: u64,
-    pub tensors: u64,
-    pub chunks: u64,
-    pub constants: u64,
-    pub scalars: u64,
+    pub settings: u64,
+    pub counts: u64,
     pub bundles: u64,
-    pub groups: u64,
+    pub scalars: u64,
     pub cohorts: u64,
+    pub constants: u64,
+    pub tiles: u64,
+    pub tensors: u64,
     pub values: u64,
     pub records: u64,
-    pub settings: u64,
-    pub norm_blocks: u64,
-    pub partials: u64,
+    pub tickets: u64,
+    pub norm_tiles: u64,
+    pub nodes: u64,
+    pub sums: u64,
     pub metrics: u64,
     pub metric_states: u64,
     pub windows: u64,
@@ -227,16 +269,16 @@ pub(crate) struct Step {
     pub inv_scale: u64,
     pub norm_square: u64,
     pub telemetry: u64,
-    pub chunk_count: u32,
-    pub bundle_count: u32,
-    pub scalar_count: u32,
-    pub cohort_count: u32,
-    pub norm_block_count: u32,
-    pub metric_count: u32,
-    pub window_count: u32,
-    pub reserved: u32,
+    pub staged_bytes: u32,
+    pub cohort_bytes: u32,
+    pub tensor_bytes: u32,
+    pub record_bytes: u32,
+    pub scalar_capacity: u32,
+    pub cohort_capacity: u32,
+    pub metric_capacity: u32,
+    pub window_capacity: u32,
 }
-const _: () = assert!(size_of::<Step>() == 192);
+const _: () = assert!(size_of::<Step>() == 208);
 
 /// What an edit writes at one place of the table of constants.
 #[repr(C)]
@@ -262,7 +304,7 @@ impl Write {
 }
 
 /// The most writes of one launch: with all else they fill the 4 KiB that the argument of a kernel may have.
-pub(crate) const MAX_WRITES: usize = 242;
+pub(crate) const MAX_WRITES: usize = 241;
 
 /// The argument of an edit.
 #[repr(C)]

@@ -1,35 +1,43 @@
-//! From parameter groups to tables: which tensor, which chunk, which scalar, which variant. Knows rules and addresses, no
-//! device: the same tables drive the kernels and the CPU backend. Start at [`Plan::new`].
+//! From parameter groups to tables: which tensor, which scalar, which variant, which block. Knows rules and addresses, no
+//! device: the same plan drives the kernels and the CPU backend. Start at [`Plan::new`].
 //!
-//! `check` holds the rules about tensors, `scalars` lays out schedules, `edit` and `now` turn a change of knobs into writes
-//! to the table of constants, `emit` writes the CUDA text, `state` turns what a run changes into a block of bytes and back,
-//! with `fit` (what must agree) and `block` (the frame).
+//! `check` holds the rules about tensors, `scalars` lays out schedules (`formula`), `tiles` and `norm` cut the work of a
+//! launch (`tuning`), `edit` and `now` turn a change of knobs into writes to the table of constants, `emit` writes the CUDA
+//! text, `state` turns what a run changes into a block of bytes and back, with `fit` (what must agree) and `block` (the frame).
 
 mod block;
 mod check;
 mod edit;
 pub(crate) mod emit;
 mod fit;
+mod formula;
 pub(crate) mod layout;
 pub(crate) mod metrics;
+mod norm;
 mod now;
 mod scalars;
 pub(crate) mod state;
 mod tensor;
+mod tiles;
+mod tuning;
 
 pub(crate) use edit::{Editable, Request};
+pub(crate) use formula::Formula;
 pub use tensor::{Buffer, Dtype, Tensor};
 pub(crate) use tensor::{HandedIn, Scalar};
+pub use tuning::Tuning;
 
 use crate::error::Result;
 use crate::features::{FeatureOptions, Features};
 use crate::gradient::{GradientOptions, Gradients};
 use crate::optim::{Description, Variant};
-use crate::program::Node;
 use crate::schedule::Metric;
 use crate::settings::Settings;
 use crate::telemetry::{Layout, Telemetry};
-use layout::{BundleRow, CHUNK, ChunkRow, CohortRow, GroupRow, NORM_BLOCK, NormBlockRow, TensorRow, VECTOR};
+use layout::{BundleRow, ScalarRow, Widths};
+
+/// Where the state of a tensor may begin: a multiple of a line of the caches, so that it fits vectors of every type.
+const STATE_ALIGNMENT: u64 = 128;
 
 /// What a plan is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,24 +48,63 @@ pub(crate) enum Purpose {
     Text,
 }
 
+/// A registered tensor.
+#[derive(Debug, Clone)]
+pub(crate) struct TensorRow {
+    /// Addresses of element 0: the parameter, the gradient, the states in the order of the rule.
+    pub streams: Vec<u64>,
+    pub len: u64,
+    pub cohort: u32,
+    pub variant: u32,
+}
+
+impl TensorRow {
+    pub fn param(&self) -> u64 {
+        self.streams[0]
+    }
+
+    pub fn grad(&self) -> u64 {
+        self.streams[1]
+    }
+
+    pub fn states(&self) -> &[u64] {
+        &self.streams[2..]
+    }
+}
+
+/// A parameter group.
+#[derive(Debug)]
+pub(crate) struct Group {
+    /// Which scalar each hyperparameter is.
+    pub scalars: Vec<u32>,
+    pub variant: u32,
+    /// The place of its metric rule, counted from 1; 0 if it has none.
+    pub metric: u32,
+}
+
+/// Tensors of a group that have had `t + base` (modulo 2^64) updates.
+#[derive(Debug)]
+pub(crate) struct Cohort {
+    pub base: u64,
+    pub group: u32,
+    /// The scalars that its record is resolved from: the hyperparameters, then bias corrections.
+    pub inputs: Vec<u32>,
+}
+
 /// The tables of one optimizer, and the names that go with them.
 #[derive(Debug)]
 pub(crate) struct Plan {
     /// State addresses are byte offsets into the state memory until [`Plan::place_state`] is called.
     pub tensors: Vec<TensorRow>,
-    pub chunks: Vec<ChunkRow>,
-    /// Empty if there is no norm launch.
-    pub norm_blocks: Vec<NormBlockRow>,
-    pub groups: Vec<GroupRow>,
-    pub cohorts: Vec<CohortRow>,
+    pub groups: Vec<Group>,
+    pub cohorts: Vec<Cohort>,
     pub bundles: Vec<BundleRow>,
-    /// Per scalar: where its constants begin.
-    pub scalars: Vec<u32>,
+    pub scalars: Vec<ScalarRow>,
     pub constants: Vec<u64>,
     /// The schedules with knobs in them.
     pub editable: Editable,
     /// The distinct structures; a bundle's `program` is a place here.
-    pub programs: Vec<Node>,
+    pub programs: Vec<Formula>,
     pub variants: Vec<Variant>,
     pub names: Vec<String>,
     /// The metric rules, one for each group that has one.
@@ -71,7 +118,9 @@ pub(crate) struct Plan {
     pub telemetry: Option<Layout>,
     /// By how much an applied update advances the progress clock.
     pub increment: u64,
-    /// Bytes of state memory, a multiple of 16, and where it begins: 0 until [`Plan::place_state`] is called.
+    /// How the work is cut.
+    pub tuning: Tuning,
+    /// Bytes of state memory, and where it begins: 0 until [`Plan::place_state`] is called.
     pub state_bytes: u64,
     pub state_base: u64,
 }
@@ -93,8 +142,6 @@ impl Plan {
         let names = check::check(groups, options.zero, purpose)?;
         let mut plan = Plan {
             tensors: Vec::new(),
-            chunks: Vec::new(),
-            norm_blocks: Vec::new(),
             groups: Vec::new(),
             cohorts: Vec::new(),
             bundles: Vec::new(),
@@ -110,14 +157,14 @@ impl Plan {
             settings,
             telemetry: None,
             increment,
+            tuning: Tuning::default(),
             state_bytes: 0,
             state_base: 0,
         };
-        plan.lay_out_scalars(groups, lowered);
         for (index, (rule, tensors)) in groups.iter().enumerate() {
             plan.lay_out_group(index as u32, rule, tensors);
         }
-        plan.lay_out_chunks();
+        plan.lay_out_scalars(groups, lowered);
         plan.telemetry = telemetry.map(|telemetry| plan.lay_out_telemetry(telemetry)).transpose()?;
         Ok(plan)
     }
@@ -125,76 +172,72 @@ impl Plan {
     /// Turns the state offsets of the tensor table into addresses.
     pub fn place_state(&mut self, base: u64) {
         self.state_base = base;
-        for tensor in &mut self.tensors {
-            let states = self.variants[tensor.variant as usize].states().len();
-            for address in &mut tensor.state[..states] {
-                *address += base;
-            }
+        for address in self.tensors.iter_mut().flat_map(|tensor| &mut tensor.streams[2..]) {
+            *address += base;
         }
     }
 
+    /// How wide the rows are that depend on the rules.
+    pub fn widths(&self) -> Widths {
+        let most = |of: fn(&Variant) -> usize| self.variants.iter().map(of).max().unwrap_or(0);
+        Widths {
+            streams: most(|variant| 2 + variant.states().len()),
+            inputs: most(|variant| variant.hyperparameters().len() + variant.corrected().len()),
+            record: most(|variant| variant.record_len()).next_multiple_of(4),
+        }
+    }
+
+    /// The tensors of a group: they lie together, in the order of the groups.
+    pub fn tensors_of(&self, group: usize) -> std::ops::Range<usize> {
+        let begin = |group: usize| {
+            self.tensors.partition_point(|tensor| (self.cohorts[tensor.cohort as usize].group as usize) < group)
+        };
+        begin(group)..begin(group + 1)
+    }
+
     fn lay_out_group(&mut self, group: u32, rule: &Description, tensors: &[Tensor]) {
+        let known = self.variants.iter().position(|known| *known == rule.variant);
+        let variant = known.unwrap_or_else(|| {
+            self.variants.push(rule.variant);
+            self.variants.len() - 1
+        }) as u32;
+        let metrics = self.groups.iter().filter(|group| group.metric != 0).count() as u32;
+        let metric = if rule.metric.is_some() { metrics + 1 } else { 0 };
+        self.groups.push(Group { scalars: Vec::new(), variant, metric });
+
         let first_cohort = self.cohorts.len();
-        let states = rule.variant.states().len();
+        if tensors.is_empty() {
+            // For the text alone, which is the same for every base.
+            self.cohorts.push(Cohort { base: 0, group, inputs: Vec::new() });
+        }
         for tensor in tensors {
             let known = self.cohorts[first_cohort..].iter().position(|cohort| cohort.base == tensor.updates);
             let cohort = first_cohort
                 + known.unwrap_or_else(|| {
-                    self.cohorts.push(CohortRow { base: tensor.updates, group, reserved: 0 });
+                    self.cohorts.push(Cohort { base: tensor.updates, group, inputs: Vec::new() });
                     self.cohorts.len() - 1 - first_cohort
                 });
-
-            // State lies in its windows as the parameter does, so that one set of vectors serves all addresses.
-            let skew = |address: u64| address / 4 % VECTOR;
-            let vector = skew(tensor.param.address) == skew(tensor.grad.address);
-            let skew = if vector { skew(tensor.param.address) } else { 0 };
-            let mut state = [0; 2];
-            for offset in &mut state[..states] {
-                *offset = self.state_bytes + 4 * skew;
-                self.state_bytes += (4 * (skew + tensor.param.len)).next_multiple_of(16);
+            let mut streams = vec![tensor.param.address, tensor.grad.address];
+            for _ in rule.variant.states() {
+                streams.push(self.state_bytes);
+                self.state_bytes += (4 * tensor.param.len).next_multiple_of(STATE_ALIGNMENT);
             }
-            self.tensors.push(TensorRow {
-                param: tensor.param.address,
-                grad: tensor.grad.address,
-                state,
-                len: tensor.param.len,
-                cohort: cohort as u32,
-                variant: self.groups[group as usize].variant,
-                skew: skew as u32,
-                vector: u32::from(vector),
-                reserved: 0,
-            });
+            self.tensors.push(TensorRow { streams, len: tensor.param.len, cohort: cohort as u32, variant });
         }
     }
 
     /// A group is shown by its first cohort.
     fn lay_out_telemetry(&self, telemetry: &Telemetry) -> Result<Layout> {
-        let names = |group: &GroupRow| self.variants[group.variant as usize].hyperparameters();
+        let names = |group: &Group| self.variants[group.variant as usize].hyperparameters();
         let names: Vec<_> = self.groups.iter().map(names).collect();
-        let cohorts: Vec<usize> = (0..self.groups.len()).map(|group| self.first_cohort(group)).collect();
-        telemetry.lay_out(&names, &cohorts)
+        let record = self.widths().record;
+        let records: Vec<usize> = (0..self.groups.len()).map(|group| record * self.first_cohort(group)).collect();
+        telemetry.lay_out(&names, &records)
     }
 
     /// The cohort that a group is shown by.
     pub fn first_cohort(&self, group: usize) -> usize {
-        // Cohorts are laid out group by group, and no group of an optimizer that runs is without tensors.
+        // Cohorts are laid out group by group, and no group is without one.
         self.cohorts.partition_point(|cohort| (cohort.group as usize) < group)
-    }
-
-    fn lay_out_chunks(&mut self) {
-        let chunks = |tensor: &TensorRow| match tensor.len {
-            0 => 0,
-            len => (len + u64::from(tensor.skew)).div_ceil(CHUNK) as u32,
-        };
-        self.chunks.reserve_exact(self.tensors.iter().map(|tensor| chunks(tensor) as usize).sum());
-        if self.gradients.norm.is_some() {
-            for (tensor, row) in self.tensors.iter().enumerate() {
-                let blocks = 0..row.len.div_ceil(NORM_BLOCK) as u32;
-                self.norm_blocks.extend(blocks.map(|index| NormBlockRow { tensor: tensor as u32, index }));
-            }
-        }
-        for (tensor, row) in self.tensors.iter().enumerate() {
-            self.chunks.extend((0..chunks(row)).map(|index| ChunkRow { tensor: tensor as u32, index }));
-        }
     }
 }

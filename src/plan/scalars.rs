@@ -1,16 +1,17 @@
-//! Scalars, which are the hyperparameters of groups: lowered, merged, sorted by the structure of their schedules, and
-//! bundled by 32: one warp evaluates a bundle.
+//! Scalars: the hyperparameters of groups, lowered, and the bias corrections of cohorts; merged, sorted by the structure of
+//! their formulas, and bundled by 32: one warp evaluates a bundle.
 //!
 //! Two hyperparameters become one scalar if no edit can ever tell them apart: equal constants and no knobs, or the very same
-//! schedule.
+//! schedule. A bias correction reads the constants of its beta, or, where that never changes, their logarithm alone.
 
 use std::collections::HashMap;
 
-use super::layout::{BundleRow, GroupRow, MAX_HYPERPARAMETERS, WARP};
-use super::{Plan, Tensor};
+use super::layout::{BundleRow, ScalarRow, WARP};
+use super::{Formula, Plan, Tensor};
 use crate::error::Result;
 use crate::optim::{Description, Hyperparameter};
-use crate::program::{Knobs, Program};
+use crate::program::math::ln;
+use crate::program::{Knobs, Node, Program};
 use crate::schedule::Metric;
 
 /// Lowers the hyperparameters of all groups, in their order, and collects the knobs, which all groups share.
@@ -26,86 +27,157 @@ pub(super) fn lower(groups: &[(Description, Vec<Tensor>)]) -> Result<(Vec<Progra
     Ok((programs, knobs))
 }
 
-/// A scalar: the place of its structure, and the first of the hyperparameters that it stands for.
-struct Scalar<'a> {
+/// A scalar that has no place yet.
+struct Draft<'a> {
+    /// The place of its structure.
     structure: u32,
-    program: &'a Program,
-    hyperparameter: &'a Hyperparameter,
+    base: u64,
+    constants: Constants<'a>,
 }
 
-impl Scalar<'_> {
-    fn stays_equal(&self, program: &Program, hyperparameter: &Hyperparameter) -> bool {
-        match self.program.knobs.is_empty() && program.knobs.is_empty() {
-            true => true, // constants are equal, or the caller would not ask
-            false => self.hyperparameter.schedule == hyperparameter.schedule,
+enum Constants<'a> {
+    Own(&'a Program, &'a Hyperparameter),
+    /// Those of another draft.
+    Of(usize),
+    Ln(f64),
+}
+
+/// All scalars before they have places.
+#[derive(Default)]
+struct Drafts<'a> {
+    all: Vec<Draft<'a>>,
+    structures: HashMap<Formula, u32>,
+    programs: Vec<Formula>,
+    /// By structure and constants.
+    schedules: HashMap<(u32, &'a [u64]), Vec<usize>>,
+    /// By the draft of beta, and base.
+    corrections: HashMap<(usize, u64), usize>,
+}
+
+impl<'a> Drafts<'a> {
+    fn structure(&mut self, formula: Formula) -> u32 {
+        *self.structures.entry(formula).or_insert_with_key(|formula| {
+            self.programs.push(formula.clone());
+            self.programs.len() as u32 - 1
+        })
+    }
+
+    fn push(&mut self, structure: u32, base: u64, constants: Constants<'a>) -> usize {
+        self.all.push(Draft { structure, base, constants });
+        self.all.len() - 1
+    }
+
+    fn schedule(&mut self, program: &'a Program, hyperparameter: &'a Hyperparameter) -> usize {
+        let structure = self.structure(Formula::Value(program.root.clone()));
+        let alike = self.schedules.entry((structure, &program.constants)).or_default();
+        let stays_equal = |draft: &usize| match self.all[*draft].constants {
+            Constants::Own(known, _) if known.knobs.is_empty() && program.knobs.is_empty() => true,
+            Constants::Own(_, known) => known.schedule == hyperparameter.schedule,
+            Constants::Of(_) | Constants::Ln(_) => false,
+        };
+        if let Some(same) = alike.iter().copied().find(stays_equal) {
+            return same;
         }
+        alike.push(self.all.len());
+        self.push(structure, 0, Constants::Own(program, hyperparameter))
+    }
+
+    /// The bias correction of the scalar `beta`, for a cohort with this base.
+    fn correction(&mut self, beta: usize, base: u64) -> usize {
+        if let Some(known) = self.corrections.get(&(beta, base)) {
+            return *known;
+        }
+        let Constants::Own(program, _) = self.all[beta].constants else { unreachable!("a hyperparameter's") };
+        let draft = match &program.root {
+            Node::Constant(at) if program.knobs.is_empty() => {
+                let structure = self.structure(Formula::BiasCorrectionOfLn);
+                self.push(structure, base, Constants::Ln(ln(f64::from_bits(program.constants[at.0 as usize]))))
+            }
+            root => {
+                let structure = self.structure(Formula::BiasCorrection(root.clone()));
+                self.push(structure, base, Constants::Of(beta))
+            }
+        };
+        self.corrections.insert((beta, base), draft);
+        draft
     }
 }
 
 impl Plan {
-    /// `programs`: the lowered hyperparameters of all groups.
+    /// `programs`: the lowered hyperparameters of all groups. Groups and cohorts are laid out.
     pub(super) fn lay_out_scalars(&mut self, groups: &[(Description, Vec<Tensor>)], programs: Vec<Program>) {
-        let hyperparameters = || {
-            let all = groups.iter().enumerate();
-            all.flat_map(|(index, (rule, _))| rule.hyperparameters.iter().map(move |h| (index, h)))
-        };
-        let mut scalars: Vec<Scalar<'_>> = Vec::new();
-        let (mut structures, mut known) = (HashMap::new(), HashMap::<_, Vec<usize>>::new());
-        let mut places = Vec::with_capacity(programs.len());
-        for ((_, hyperparameter), program) in hyperparameters().zip(&programs) {
-            let structure = *structures.entry(&program.root).or_insert_with(|| {
-                self.programs.push(program.root.clone());
-                self.programs.len() as u32 - 1
-            });
-            let alike = known.entry((structure, &program.constants)).or_default();
-            let same = alike.iter().copied().find(|scalar| scalars[*scalar].stays_equal(program, hyperparameter));
-            places.push(same.unwrap_or_else(|| {
-                scalars.push(Scalar { structure, program, hyperparameter });
-                alike.push(scalars.len() - 1);
-                scalars.len() - 1
-            }));
+        let mut drafts = Drafts::default();
+        let mut lowered = programs.iter();
+        let of_groups: Vec<Vec<usize>> = groups
+            .iter()
+            .map(|(rule, _)| {
+                let pairs = rule.hyperparameters.iter().zip(&mut lowered);
+                pairs.map(|(hyperparameter, program)| drafts.schedule(program, hyperparameter)).collect()
+            })
+            .collect();
+        let mut inputs: Vec<Vec<usize>> = Vec::with_capacity(self.cohorts.len());
+        for cohort in &self.cohorts {
+            let own = &of_groups[cohort.group as usize];
+            let variant = self.variants[self.groups[cohort.group as usize].variant as usize];
+            let corrections = variant.corrected().iter().map(|beta| drafts.correction(own[*beta], cohort.base));
+            inputs.push(own.iter().copied().chain(corrections).collect());
         }
-        let mut order: Vec<usize> = (0..scalars.len()).collect();
-        order.sort_by_key(|place| scalars[*place].structure);
 
-        let mut sorted = vec![0; scalars.len()];
-        for (new, old) in order.into_iter().enumerate() {
-            let Scalar { structure, program, .. } = scalars[old];
-            sorted[old] = new as u32;
-            self.scalars.push(self.constants.len() as u32);
-            self.constants.extend_from_slice(&program.constants);
-            match self.bundles.last_mut() {
-                Some(bundle) if bundle.program == structure && (bundle.count as usize) < WARP => bundle.count += 1,
-                _ => self.bundles.push(BundleRow { program: structure, first: new as u32, count: 1, reserved: 0 }),
-            }
+        let places = self.place_scalars(&drafts.all);
+        let placed = |drafts: &[usize]| drafts.iter().map(|draft| places[*draft]).collect::<Vec<u32>>();
+        for (cohort, inputs) in self.cohorts.iter_mut().zip(&inputs) {
+            cohort.inputs = placed(inputs);
         }
-        for place in &mut places {
-            *place = sorted[*place] as usize;
+        for (group, scalars) in self.groups.iter_mut().zip(&of_groups) {
+            group.scalars = placed(scalars);
         }
-        self.lay_out_groups(groups, &places);
-        for (((group, hyperparameter), program), scalar) in hyperparameters().zip(programs).zip(places) {
+        self.programs = drafts.programs;
+        let all = groups.iter().enumerate();
+        let hyperparameters = all.flat_map(|(index, (rule, _))| rule.hyperparameters.iter().map(move |h| (index, h)));
+        let scalars: Vec<u32> = of_groups.iter().flatten().map(|draft| places[*draft]).collect();
+        for (((group, hyperparameter), program), scalar) in hyperparameters.zip(programs).zip(scalars) {
             if !program.knobs.is_empty() {
-                let first = self.scalars[scalar];
-                self.editable.add(group, hyperparameter.clone(), program, scalar as u32, first);
+                let first = self.scalars[scalar as usize].constants;
+                self.editable.add(group, hyperparameter.clone(), program, scalar, first);
             }
         }
     }
 
-    /// `scalars`: one for each hyperparameter of each group.
-    fn lay_out_groups(&mut self, groups: &[(Description, Vec<Tensor>)], scalars: &[usize]) {
-        let (mut scalars, mut metrics) = (scalars.iter(), 0);
-        for (rule, _) in groups {
-            let mut scalar = [0; MAX_HYPERPARAMETERS];
-            for (place, index) in scalar.iter_mut().zip(scalars.by_ref().take(rule.hyperparameters.len())) {
-                *place = *index as u32;
+    /// Lays out rows, constants and bundles; returns the place of each draft.
+    fn place_scalars(&mut self, drafts: &[Draft<'_>]) -> Vec<u32> {
+        let mut order: Vec<usize> = (0..drafts.len()).collect();
+        order.sort_by_key(|draft| drafts[*draft].structure);
+        let mut places = vec![0; drafts.len()];
+        for (new, old) in order.iter().enumerate() {
+            let Draft { structure, base, constants } = &drafts[*old];
+            places[*old] = new as u32;
+            self.scalars.push(ScalarRow { base: *base, constants: self.constants.len() as u32, reserved: 0 });
+            match constants {
+                Constants::Own(program, _) => self.constants.extend_from_slice(&program.constants),
+                Constants::Ln(ln) => self.constants.push(ln.to_bits()),
+                Constants::Of(_) => {}
             }
-            let variant = self.variants.iter().position(|known| *known == rule.variant).unwrap_or_else(|| {
-                self.variants.push(rule.variant);
-                self.variants.len() - 1
-            }) as u32;
-            metrics += u32::from(rule.metric.is_some());
-            let metric = if rule.metric.is_some() { metrics } else { 0 };
-            self.groups.push(GroupRow { scalar, variant, metric });
+            match self.bundles.last_mut() {
+                Some(bundle) if bundle.program == *structure && (bundle.count as usize) < WARP => bundle.count += 1,
+                _ => self.bundles.push(BundleRow { program: *structure, first: new as u32, count: 1, reserved: 0 }),
+            }
         }
+        for (place, draft) in places.iter().zip(drafts) {
+            if let Constants::Of(beta) = draft.constants {
+                self.scalars[*place as usize].constants = self.scalars[places[beta] as usize].constants;
+            }
+        }
+        places
+    }
+
+    /// The hyperparameter that the constant at `place` belongs to, e.g. `groups[1].lr`, and its place among that one's.
+    pub(super) fn owner_of(&self, place: u32) -> Option<(String, u32)> {
+        let first = self.scalars.iter().map(|row| row.constants).filter(|first| *first <= place).max()?;
+        let of = |inputs: &[u32]| inputs.iter().position(|scalar| self.scalars[*scalar as usize].constants == first);
+        let (cohort, input) = self.cohorts.iter().find_map(|cohort| Some((cohort, of(&cohort.inputs)?)))?;
+        let variant = self.variants[self.groups[cohort.group as usize].variant as usize];
+        let names = variant.hyperparameters();
+        let name = names.get(input).unwrap_or_else(|| &names[variant.corrected()[input - names.len()]]);
+        Some((format!("groups[{}].{name}", cohort.group), place - first))
     }
 }

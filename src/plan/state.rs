@@ -78,8 +78,7 @@ impl Plan {
     /// Where the states of all tensors lie in the state memory, in bytes.
     fn state_ranges(&self) -> impl Iterator<Item = Range<usize>> {
         self.tensors.iter().flat_map(|row| {
-            let states = self.variants[row.variant as usize].states().len();
-            row.state[..states].iter().map(|address| {
+            row.states().iter().map(|address| {
                 let begin = (address - self.state_base) as usize;
                 begin..begin + row.len as usize * size_of::<f32>()
             })
@@ -90,7 +89,6 @@ impl Plan {
 /// The block. `memory`: the state memory of `plan`, from its first byte on.
 pub(crate) fn encode(plan: &Plan, tables: &Tables, memory: &[u8]) -> Result<Vec<u8>> {
     expect_little_endian()?;
-    expect_at_rest(&tables.control)?;
     // Names and digests take the most beside the state: 100 bytes a tensor, and a thousand a group.
     let rest = size_of_val(&*tables.constants) + size_of_val(&*tables.windows) + size_of_val(&*tables.metric_states);
     let mut block = Writer::new(memory.len() + rest + 100 * plan.tensors.len() + 1_000 * (plan.groups.len() + 1));
@@ -142,7 +140,6 @@ pub(crate) fn decode<'a>(plan: &Plan, block: &'a [u8]) -> Result<Loaded<'a>> {
     let constants = read_rows(&mut block, CONSTANTS, "constants", plan.constants.len())?;
     expect_constants(plan, &editable, &constants)?;
     let mut control: Control = read_rows(&mut block, CONTROL, "control", 1)?[0];
-    expect_at_rest(&control)?;
     expect_countable(&control)?;
     if (theirs.stop_at, theirs.stop_below.to_bits(), theirs.stop_on_plateau)
         != (settings.stop_at, settings.stop_below.to_bits(), settings.stop_on_plateau)
@@ -243,31 +240,12 @@ fn expect_constants(plan: &Plan, editable: &Editable, theirs: &[u64]) -> Result<
     let Some(place) = (0..theirs.len()).find(differs) else { return Ok(()) };
     // An f64 or a count: counts are too small to look like an f64.
     let shown = |bits: u64| if bits >> 52 == 0 { bits.to_string() } else { format!("{:e}", f64::from_bits(bits)) };
-    let scalar = plan.scalars.partition_point(|first| *first as usize <= place) - 1;
-    let owner = fit::owner(plan, scalar as u32).unwrap_or_default();
+    let (owner, own) = plan.owner_of(place as u32).unwrap_or_default();
     let rule = format!(
         "must be {}, as in this optimizer's schedule: load the state first, then edit knobs",
         shown(ours[place])
     );
-    Err(Error::argument(
-        format!("state.{owner}.constants[{}]", place - plan.scalars[scalar] as usize),
-        shown(theirs[place]),
-        rule,
-    ))
-}
-
-/// What holds between two updates.
-fn expect_at_rest(control: &Control) -> Result<()> {
-    for (name, ticket) in [("ticket", control.ticket), ("norm_ticket", control.norm_ticket)] {
-        if ticket != 0 {
-            return Err(Error::argument(
-                format!("state.control.{name}"),
-                ticket,
-                "must be 0: a step runs on another stream",
-            ));
-        }
-    }
-    Ok(())
+    Err(Error::argument(format!("state.{owner}.constants[{own}]"), shown(theirs[place]), rule))
 }
 
 /// Counters that the next call can raise.

@@ -1,19 +1,24 @@
-//! The CUDA text of a program's structure: one function `double program_N(const u64* c, u64 t, u64 progress)`, where `c`
-//! points at the program's constants. The text depends on the structure alone and is the same on every run. Knows no compiler and no
-//! device; the functions that it calls are those of `kernels/curves.cuh` and `kernels/program.cuh`. Start at [`emit`].
+//! The CUDA text of a program's structure: one function
+//! `double program_N(const u64* c, u64 t, u64 progress, u64 updates)`, where `c` points at the program's constants. The text
+//! depends on the structure alone and is the same on every run. Knows no compiler and no device; the functions that it calls
+//! are those of `kernels/curves.cuh` and `kernels/program.cuh`. Start at [`emit`].
 
 use std::fmt::Write;
 
 use super::{Clock, Count, Curve, Node, Real};
 use crate::schedule::{Between, Binary, Unary};
 
-/// The text of `program_{index}`.
-pub(crate) fn emit(index: usize, root: &Node) -> String {
+/// The text of `program_{index}`, which returns what `result` makes of the value of `root`.
+pub(crate) fn emit(index: usize, root: &Node, result: impl FnOnce(String) -> String) -> String {
     let mut emitter = Emitter { text: String::new(), values: 0, clocks: 0, depth: 1 };
     let value = emitter.value(root, 0);
-    let body = emitter.text;
-    let head = format!("__device__ __noinline__ double program_{index}(const u64* c, u64 t0, u64 progress)");
-    format!("{head} {{\n{body}  return {value};\n}}\n")
+    function(index, &emitter.text, &result(value))
+}
+
+/// A function with these lines and this value.
+pub(crate) fn function(index: usize, lines: &str, value: &str) -> String {
+    let arguments = "const u64* c, u64 t0, u64 progress, u64 updates";
+    format!("__device__ __noinline__ double program_{index}({arguments}) {{\n{lines}  return {value};\n}}\n")
 }
 
 struct Emitter {

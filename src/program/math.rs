@@ -279,8 +279,10 @@ pub(crate) fn clamp(x: f64, min: f64, max: f64) -> f64 {
 
 /// `1 - beta^n`, the bias correction after `n` updates. Source: Kingma and Ba 2015, arXiv:1412.6980, algorithm 1.
 pub(crate) fn bias_correction(beta: f64, n: u64) -> f64 {
-    if beta == 0.0 {
-        return 1.0;
-    }
-    -expm1(n as f64 * ln(beta))
+    bias_correction_of_ln(ln(beta), n)
+}
+
+/// The same from the logarithm of beta, which is minus infinity for 0.
+pub(crate) fn bias_correction_of_ln(ln_beta: f64, n: u64) -> f64 {
+    -expm1(n as f64 * ln_beta)
 }

@@ -52,8 +52,9 @@ impl Telemetry {
         self
     }
 
-    /// Checks it for an optimizer whose groups have these hyperparameters. `cohorts`: the first cohort of each group.
-    pub(crate) fn lay_out(&self, groups: &[&'static [&'static str]], cohorts: &[usize]) -> Result<Layout> {
+    /// Checks it for an optimizer whose groups have these hyperparameters. `records`: where each group's record begins in a
+    /// half of them, counted in f32.
+    pub(crate) fn lay_out(&self, groups: &[&'static [&'static str]], records: &[usize]) -> Result<Layout> {
         if self.records == 0 || self.records > MAX_RECORDS {
             let rule = format!("must be from 1 to {MAX_RECORDS}");
             return Err(Error::argument("telemetry.records", self.records, rule));
@@ -72,7 +73,7 @@ impl Telemetry {
             if chosen[..i].contains(group) {
                 return Err(Error::argument(argument, group, "a group is recorded once"));
             }
-            layout.add(*group, names, cohorts[*group]);
+            layout.add(*group, names, records[*group]);
         }
         Ok(layout)
     }

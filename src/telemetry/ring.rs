@@ -70,11 +70,11 @@ impl Layout {
         Layout { records, mapped, columns: Arc::new([]), sources: Vec::new() }
     }
 
-    /// Adds the hyperparameters of a group, whose first cohort has the record at `cohort`.
-    pub fn add(&mut self, group: usize, names: &'static [&'static str], cohort: usize) {
+    /// Adds the hyperparameters of a group, whose record begins at `record`.
+    pub fn add(&mut self, group: usize, names: &'static [&'static str], record: usize) {
         let columns = names.iter().map(|name| TelemetryColumn { group, name });
         self.columns = self.columns.iter().copied().chain(columns).collect();
-        self.sources.extend((0..names.len()).map(|place| (16 * cohort + place) as u32));
+        self.sources.extend((0..names.len()).map(|place| (record + place) as u32));
     }
 
     pub fn words_per_record(&self) -> usize {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Once;
 
 use machine_code::nvrtc::{self, Nvrtc};
-use machine_code::sass::{Direction, Space};
+use machine_code::sass::{Direction, Stretch};
 use machine_code::units::{self, Unit};
 use machine_code::{ARCHITECTURES, Compiled, multiprocessor};
 
@@ -142,22 +142,19 @@ fn the_options_are_those_of_the_crate() {
     assert_eq!(theirs, nvrtc::OPTIONS);
 }
 
-/// What keeps the main path of a one-rule `unit` from being 16-byte global accesses alone, `states` of them beside the
-/// parameter going out. None without the tools.
+/// What keeps the main path of a one-rule `unit` from being 16-byte global accesses alone, all loads before all stores,
+/// `states` of them beside the parameter going out. None without the tools.
 fn narrow(unit: &Unit, architecture: u32, states: usize) -> Option<Result<(), String>> {
     let (nvrtc, programs) = (nvrtc()?, folder("INSTEP_CUDA_TOOLS")?);
     let compiled = Compiled::of(unit, architecture, &nvrtc).unwrap_or_else(|log| panic!("{log}"));
-    let loops = compiled.vector_loops("update", &programs).unwrap();
-    if loops.is_empty() {
-        return Some(Err(format!("sm_{architecture}: no loop over vectors")));
+    let paths = compiled.main_paths("update", unit.vector_loads(), &programs).unwrap();
+    // Parameter, gradient and states come in; all but the gradient go out.
+    let stores = unit.vector_loads() / (states + 2) * (states + 1);
+    let count = |path: &Stretch| path.accesses.iter().filter(|access| access.direction == Direction::Store).count();
+    match paths.iter().any(|path| count(path) == stores) {
+        true => Some(Ok(())),
+        false => Some(Err(format!("sm_{architecture}: no path with {stores} wide stores: {paths:?}"))),
     }
-    let wrong = loops.iter().find(|l| {
-        let count = |direction| l.accesses.iter().filter(|access| access.direction == direction).count();
-        // Parameter, gradient and states come in; all but the gradient go out.
-        let balanced = (states + 1) * count(Direction::Load) == (states + 2) * count(Direction::Store);
-        !balanced || l.accesses.iter().any(|access| access.space != Space::Global || access.bits != 128)
-    });
-    Some(wrong.map_or(Ok(()), |l| Err(format!("sm_{architecture}: {l:?}"))))
 }
 
 #[test]
@@ -179,12 +176,11 @@ fn a_narrow_access_a_spill_and_too_many_registers_are_noticed() {
     let bound = "BLOCKS_PER_MULTIPROCESSOR = 4";
     let spilling = shortfall_of(units::adamw().patch(bound, "BLOCKS_PER_MULTIPROCESSOR = 8")).unwrap();
     assert!(spilling.contains("stack") && !spilling.contains("stack: 0"), "{spilling}");
-    let greedy =
-        shortfall_of(units::adamw().patch(bound, "BLOCKS_PER_MULTIPROCESSOR = 1").patch("UNROLL = 2", "UNROLL = 8"));
-    assert!(greedy.unwrap().contains("update"));
+    let greedy = units::adamw().patch(bound, "BLOCKS_PER_MULTIPROCESSOR = 1").patch("VECTORS = 2", "VECTORS = 8");
+    assert!(shortfall_of(greedy).unwrap().contains("update"));
 
-    let whole = "store_element((float4*)place.param + n * WARP, param[n]);";
-    let first = "store_element(place.param + n * WARP * VECTOR, param[n].x);";
-    let outcome = narrow(&units::adamw().patch(whole, &format!("{whole} {first}")), 90, 2);
-    assert!(outcome.is_none_or(|found| found.unwrap_err().contains("bits: 32")));
+    let whole = "  store_element((Vector<Element>*)((Element*)address + at), v);";
+    let first = "  store_element((Element*)address + at, v.value[0]);";
+    let outcome = narrow(&units::adamw().patch(whole, &format!("{whole}\n{first}")), 90, 2);
+    assert!(outcome.is_none_or(|found| found.unwrap_err().contains("no path")));
 }

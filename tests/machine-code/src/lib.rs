@@ -14,7 +14,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nvrtc::Nvrtc;
-use sass::{Direction, Listing, Loop};
+use sass::{Listing, Stretch};
 use units::Unit;
 use usage::Usage;
 
@@ -56,13 +56,10 @@ impl Compiled {
         self.log.lines().filter(|line| !line.trim().is_empty() && !is_report(line)).collect()
     }
 
-    /// The loops of `kernel` that move elements in vectors of 16 bytes; the record loop of `evaluate` only stores such.
-    pub fn vector_loops(&self, kernel: &str, programs: &Path) -> Result<Vec<Loop>, String> {
+    /// The stretches of `kernel` that move elements in vectors of 16 bytes, `loads` of them before the first store.
+    pub fn main_paths(&self, kernel: &str, loads: usize, programs: &Path) -> Result<Vec<Stretch>, String> {
         let disassembly = disassemble(&self.cubin, programs)?;
-        let mut loops = Listing::of(&disassembly, kernel)?.innermost_loops();
-        let wide = |l: &Loop, direction| l.accesses.iter().any(|a| a.direction == direction && a.bits >= 128);
-        loops.retain(|l| wide(l, Direction::Load) && wide(l, Direction::Store));
-        Ok(loops)
+        Ok(Listing::of(&disassembly, kernel)?.main_paths(loads))
     }
 }
 

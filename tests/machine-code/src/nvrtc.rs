@@ -11,7 +11,14 @@ use crate::Compiled;
 use crate::units::Unit;
 
 /// Those of `src/device/compile.rs`, as a test holds.
-pub const OPTIONS: [&str; 5] = ["--std=c++17", "--fmad=false", "--ftz=false", "--prec-div=true", "--prec-sqrt=true"];
+pub const OPTIONS: [&str; 6] = [
+    "--std=c++17",
+    "--fmad=false",
+    "--ftz=false",
+    "--prec-div=true",
+    "--prec-sqrt=true",
+    "--device-as-default-execution-space",
+];
 
 type Program = *mut c_void;
 type Create = unsafe extern "C" fn(

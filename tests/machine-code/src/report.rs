@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::sass::{Access, Direction, Loop, Space};
+use crate::sass::{Access, Direction, Space, Stretch};
 use crate::units::{self, Unit};
 use crate::usage::Usage;
 use crate::{ARCHITECTURES, Compiled, Tools, multiprocessor};
@@ -41,9 +41,8 @@ fn row(unit: &Unit, compiled: &Compiled, kernel: &str, architecture: u32, tools:
     let resident = multiprocessor::resident_threads(architecture, threads, registers);
     let [per_element, loads, stores, bytes] = match (&unit.bytes_per_param[..], kernel) {
         ([bytes], "update") => {
-            let loops = compiled.vector_loops(kernel, &tools.programs)?;
-            // The unrolled loop, beside the one for the few vectors that are left.
-            let main = loops.iter().max_by_key(|l| l.accesses.len()).ok_or("no loop over vectors")?;
+            let paths = compiled.main_paths(kernel, unit.vector_loads(), &tools.programs)?;
+            let main = paths.iter().max_by_key(|path| path.accesses.len()).ok_or("no path over vectors")?;
             let direction = |direction| widths(main.accesses.iter().filter(|access| access.direction == direction));
             let per_element = instructions_per_element(main, *bytes);
             [format!("{per_element:.2}"), direction(Direction::Load), direction(Direction::Store), bytes.to_string()]
@@ -66,7 +65,7 @@ fn row(unit: &Unit, compiled: &Compiled, kernel: &str, architecture: u32, tools:
 }
 
 /// One thread moves `bytes_per_param` for each element.
-pub fn instructions_per_element(main: &Loop, bytes_per_param: usize) -> f64 {
+pub fn instructions_per_element(main: &Stretch, bytes_per_param: usize) -> f64 {
     main.instructions as f64 * bytes_per_param as f64 / f64::from(main.bytes())
 }
 
@@ -93,7 +92,7 @@ fn joined(cells: [String; 10]) -> String {
 fn instructions_are_counted_per_element_and_accesses_by_width() {
     let access = |space, direction, bits| Access { space, direction, bits };
     let load = access(Space::Global, Direction::Load, 128);
-    let main = Loop { instructions: 60, accesses: vec![load, load, access(Space::Generic, Direction::Load, 128)] };
+    let main = Stretch { instructions: 60, accesses: vec![load, load, access(Space::Generic, Direction::Load, 128)] };
     // 48 bytes of 12 each are 4 elements.
     assert_eq!(instructions_per_element(&main, 12), 15.0);
     assert_eq!(widths(main.accesses.iter()), "1 x 128 generic, 2 x 128 global");

@@ -1,4 +1,4 @@
-//! Memory accesses of a kernel, read from nvdisasm's listing: which space, how wide, in which loop.
+//! Memory accesses of a kernel, read from nvdisasm's listing: which space, how wide, on which path.
 
 /// Address space that an access names. A generic one costs a look-up of the space on every access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,17 +31,17 @@ pub struct Access {
     pub bits: u32,
 }
 
-/// A loop's instructions, counted, and its accesses to memory.
+/// A stretch of the listing that loads vectors and then stores some: the main path over elements.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Loop {
+pub struct Stretch {
     /// In the listing: those of branches that are rarely taken, too.
     pub instructions: usize,
     /// In the order of the listing.
     pub accesses: Vec<Access>,
 }
 
-impl Loop {
-    /// Bytes that one thread moves in one round.
+impl Stretch {
+    /// Bytes that one thread moves.
     pub fn bytes(&self) -> u32 {
         self.accesses.iter().map(|access| access.bits / 8).sum()
     }
@@ -49,19 +49,19 @@ impl Loop {
 
 /// A kernel's instructions and labels, in the order of the listing.
 #[derive(Debug)]
-pub struct Listing<'a> {
-    lines: Vec<Line<'a>>,
+pub struct Listing {
+    lines: Vec<Line>,
 }
 
 #[derive(Debug)]
-enum Line<'a> {
-    Label(&'a str),
-    Instruction { access: Option<Access>, branch: Option<&'a str> },
+enum Line {
+    Label,
+    Instruction(Option<Access>),
 }
 
-impl<'a> Listing<'a> {
+impl Listing {
     /// The section of `kernel` in all that `nvdisasm -c` printed.
-    pub fn of(disassembly: &'a str, kernel: &str) -> Result<Self, String> {
+    pub fn of(disassembly: &str, kernel: &str) -> Result<Self, String> {
         let opening = format!("\n.text.{kernel}:");
         let start = disassembly.find(&opening).ok_or_else(|| format!("nvdisasm lists no {kernel}"))?;
         let section = &disassembly[start + opening.len()..];
@@ -74,53 +74,53 @@ impl<'a> Listing<'a> {
         accesses(&self.lines)
     }
 
-    /// Each innermost loop, a loop being what lies between a label and a later branch back to it.
-    pub fn innermost_loops(&self) -> Vec<Loop> {
-        let label_of =
-            |target: &str| self.lines.iter().position(|line| matches!(line, Line::Label(name) if *name == target));
-        let back_edge = |(end, line): (usize, &Line<'a>)| match line {
-            Line::Instruction { branch: Some(target), .. } => {
-                Some((label_of(target).filter(|start| *start < end)?, end))
-            }
+    /// Each stretch whose accesses are 16-byte global ones alone: `loads` of them, and after the last load as many stores as
+    /// there are before any other access. Wide loads of table rows may come right before; they do not belong to it.
+    pub fn main_paths(&self, loads: usize) -> Vec<Stretch> {
+        let at = |(i, line): (usize, &Line)| match line {
+            Line::Instruction(Some(access)) => Some((i, *access)),
             _ => None,
         };
-        let loops: Vec<(usize, usize)> = self.lines.iter().enumerate().filter_map(back_edge).collect();
-        let holds =
-            |outer: &(usize, usize), inner: &(usize, usize)| outer != inner && outer.0 <= inner.0 && inner.1 <= outer.1;
-        let innermost = loops.iter().filter(|outer| !loops.iter().any(|inner| holds(outer, inner)));
-        let read = |(start, end): &(usize, usize)| {
-            let lines = &self.lines[*start..=*end];
-            let instructions = lines.iter().filter(|line| matches!(line, Line::Instruction { .. })).count();
-            Loop { instructions, accesses: accesses(lines) }
+        let accesses: Vec<(usize, Access)> = self.lines.iter().enumerate().filter_map(at).collect();
+        let is = |(_, access): &(usize, Access), direction| {
+            *access == Access { space: Space::Global, direction, bits: 128 }
         };
-        innermost.map(read).collect()
+        let mut stretches = Vec::new();
+        for first in 1..accesses.len() {
+            if !is(&accesses[first], Direction::Store) || !is(&accesses[first - 1], Direction::Load) {
+                continue;
+            }
+            let before = accesses[..first].iter().rev().take_while(|access| is(access, Direction::Load)).count();
+            let stores = accesses[first..].iter().take_while(|access| is(access, Direction::Store)).count();
+            if before >= loads {
+                let whole = &accesses[first - loads..first + stores];
+                let lines = &self.lines[whole[0].0..=whole[whole.len() - 1].0];
+                let instructions = lines.iter().filter(|line| matches!(line, Line::Instruction(_))).count();
+                stretches.push(Stretch { instructions, accesses: whole.iter().map(|(_, access)| *access).collect() });
+            }
+        }
+        stretches
     }
 }
 
-fn accesses(lines: &[Line<'_>]) -> Vec<Access> {
-    let access = |line: &Line<'_>| match line {
-        Line::Instruction { access, .. } => *access,
-        Line::Label(_) => None,
+fn accesses(lines: &[Line]) -> Vec<Access> {
+    let access = |line: &Line| match line {
+        Line::Instruction(access) => *access,
+        Line::Label => None,
     };
     lines.iter().filter_map(access).collect()
 }
 
 /// `.L_x_3:` is a label; `/*0080*/  @!P0 LDG.E.64 R2, desc[UR4][R4.64] ;` is an instruction.
-fn parse_line(line: &str) -> Option<Line<'_>> {
+fn parse_line(line: &str) -> Option<Line> {
     let line = line.trim();
-    if let Some(label) = line.strip_suffix(':') {
-        return Some(Line::Label(label));
+    if line.ends_with(':') {
+        return Some(Line::Label);
     }
     let (_, instruction) = line.strip_prefix("/*")?.split_once("*/")?;
     let mut words = instruction.split_whitespace();
     let opcode = words.find(|word| !word.starts_with('@'))?;
-    let branch = if opcode.starts_with("BRA") { quoted_label(instruction) } else { None };
-    Some(Line::Instruction { access: parse_access(opcode), branch })
-}
-
-fn quoted_label(instruction: &str) -> Option<&str> {
-    let (_, from_label) = instruction.split_once("`(")?;
-    from_label.split_once(')').map(|(label, _)| label)
+    Some(Line::Instruction(parse_access(opcode)))
 }
 
 fn parse_access(opcode: &str) -> Option<Access> {
@@ -139,33 +139,36 @@ fn parse_access(opcode: &str) -> Option<Access> {
 }
 
 #[test]
-fn accesses_are_read_with_space_width_and_loop() {
+fn accesses_are_read_with_space_and_width_and_the_main_path_is_found() {
     let disassembly = "
 .text.other:
         /*0000*/                   LDL R0, [R1] ;
 //--------------------- .text.step  --------
 .text.step:
         /*0000*/                   LDG.E.64 R18, desc[UR8][R2.64] ;
+        /*0010*/                   LDG.E.128 R4, desc[UR8][R2.64] ;
 .L_x_1:
-        /*0010*/               @P2 BRA `(.L_x_2) ;
-.L_x_3:
         /*0020*/                   LDG.E.EF.128 R24, desc[UR8][R24.64] ;
-        /*0030*/              @!P0 STG.E.128 desc[UR8][R36.64], R20 ;
-        /*0040*/               @P0 BRA `(.L_x_3) ;
+        /*0030*/               @P2 BRA `(.L_x_2) ;
+        /*0040*/              @!P0 STG.E.128 desc[UR8][R36.64], R20 ;
         /*0050*/                   LD.E.U8 R0, [R4.64] ;
-        /*0060*/              @!P4 BRA `(.L_x_1) ;
+        /*0060*/                   LDG.E.128 R24, desc[UR8][R24.64] ;
+        /*0070*/                   LDG.E R24, desc[UR8][R24.64] ;
+        /*0080*/                   STG.E.128 desc[UR8][R36.64], R20 ;
 .L_x_2:
-        /*0070*/                   ST.E [R4.64], R0 ;
+        /*0090*/                   ST.E [R4.64], R0 ;
 //--------------------- .debug_frame  ------
 ";
     let access = |space, direction, bits| Access { space, direction, bits };
+    let (load, store) = (access(Space::Global, Direction::Load, 128), access(Space::Global, Direction::Store, 128));
     let listing = Listing::of(disassembly, "step").unwrap();
-    let main_loop = [access(Space::Global, Direction::Load, 128), access(Space::Global, Direction::Store, 128)];
-    let innermost = Loop { instructions: 3, accesses: main_loop.to_vec() };
-    assert_eq!(innermost.bytes(), 32);
-    assert_eq!(listing.innermost_loops(), [innermost]);
-    let around = [access(Space::Generic, Direction::Load, 8), access(Space::Generic, Direction::Store, 32)];
-    let first = access(Space::Global, Direction::Load, 64);
-    assert_eq!(listing.accesses(), [&[first][..], &main_loop, &around].concat());
+    let path = Stretch { instructions: 3, accesses: vec![load, store] };
+    assert_eq!(path.bytes(), 32);
+    assert_eq!(listing.main_paths(1), [path]);
+    assert_eq!(listing.main_paths(3), []);
+    let byte = access(Space::Generic, Direction::Load, 8);
+    let (first, narrow) = (access(Space::Global, Direction::Load, 64), access(Space::Global, Direction::Load, 32));
+    let last = access(Space::Generic, Direction::Store, 32);
+    assert_eq!(listing.accesses(), [first, load, load, store, byte, load, narrow, store, last]);
     assert!(Listing::of(disassembly, "absent").is_err());
 }

@@ -35,8 +35,17 @@ impl Unit {
 
     /// Threads of a block, as the text states them.
     pub fn threads(&self) -> Option<u32> {
-        let (_, after) = self.text.split_once("constexpr u32 THREADS = ")?;
+        let texts = std::iter::once(&self.text).chain(self.headers.iter().map(|(_, text)| text));
+        let (_, after) = texts.filter_map(|text| text.split_once("constexpr u32 THREADS = ")).next()?;
         after.split_once(';')?.0.parse().ok()
+    }
+
+    /// Vectors that a thread loads of one tensor on the main path of its only rule.
+    pub fn vector_loads(&self) -> usize {
+        let (_, generated) = self.headers.iter().find(|(name, _)| name == "generated.cuh").expect("an optimizer's unit");
+        let (_, after) = generated.split_once("constexpr u32 VECTORS = ").expect("it states VECTORS");
+        let vectors: usize = after.split(';').next().and_then(|digits| digits.parse().ok()).expect("a number");
+        vectors * generated.matches("    Stream<").count()
     }
 
     /// Replaces `from`, which must occur once in all texts, for tests that plant a fault.

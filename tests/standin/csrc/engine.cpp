@@ -87,6 +87,7 @@ bool start_block(size_t slot, u32 number) {
     block.ready.push_back(t);
   }
   reset_warps(block);
+  block.rows.clear();
   begin_order(block.order, number);
   block.shared.assign(shared_bytes(), 0xFF);
   if (launch.shared_owner == &block) launch.shared_owner = nullptr;

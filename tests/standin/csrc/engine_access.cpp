@@ -14,7 +14,7 @@ u32 until_switch = 1;
 
 u32 draw_pace() { return 1 + random_below(2 * launch.access_pace); }
 
-const char* verb(Access kind) { return kind == Access::load ? "load" : kind == Access::store ? "store" : "atomic"; }
+const char* verb(Access kind) { return kind == Access::load || kind == Access::row_load ? "load" : kind == Access::store ? "store" : "atomic"; }
 
 std::string describe(const void* p, unsigned bytes, Access kind) {
   char out[96];
@@ -61,7 +61,10 @@ void access(const void* p, unsigned bytes, Access kind) {
     if (in_shared(p, bytes) || on_stack(p) || in_module(p, bytes)) return;
     stop(kIllegalAddress, "illegal " + describe(p, bytes, kind) + ", " + describe_address(p));
   }
-  if (kind != Access::atomic) moved[kind == Access::store][__builtin_ctz(width)] += bytes;
+  // All threads of a block read a row, and memory gives it once; lane 0 of each warp speaks for the warp.
+  const bool counts = kind != Access::row_load || (launch.thread->number % kWarpSize == 0 && launch.block->rows.insert(p).second);
+  if (kind == Access::row_load) kind = Access::load;
+  if (counts && kind != Access::atomic) moved[kind == Access::store][__builtin_ctz(width)] += bytes;
   if (launch.block_count > 1) check_races(p, bytes, kind);
 }
 

@@ -3,6 +3,7 @@
 // whose stores), engine_fault.cpp (signals), engine_random.cpp.
 #pragma once
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "engine.h"
@@ -77,6 +78,7 @@ struct Block {
   std::vector<unsigned char> shared;  // its bytes of the __shared__ section while another block has it
   unsigned char* dynamic_shared;
   Order order;
+  std::unordered_set<const void*> rows;  // of tables, that it has loaded
 };
 
 struct Launch {

@@ -8,7 +8,8 @@ using u64 = unsigned long long;
 using u32 = unsigned int;
 using usize = decltype(sizeof 0);
 
-enum class Access : int { load, store, atomic };
+// A row load is a load whose bytes are counted once a block: of a table that all threads read.
+enum class Access : int { load, store, atomic, row_load };
 
 // Where the thread that runs now stands; the engine rewrites it at every switch.
 struct Position {
@@ -36,7 +37,7 @@ struct Services {
   void (*set_conditional)(u64 handle, u32 value);  // cudaGraphSetConditional
   void (*trap)(const char* why);  // ends the launch with an error
 };
-constexpr unsigned kServicesVersion = 2;
+constexpr unsigned kServicesVersion = 3;
 
 // Exported by a compiled module as `cuda_on_cpu_kernel_<name>`, one for each extern "C" kernel.
 struct Kernel {

@@ -1,0 +1,175 @@
+// The tables that a launch goes by, and its argument. src/plan/layout.rs has the same structs; rows whose width depends on
+// the rules are templates here and bytes there, at a distance that the argument states.
+//
+// The argument holds addresses and capacities, which are fixed for the optimizer's life, so a captured launch stays right.
+// How much of a table is in use is data on the device: `Counts`.
+#pragma once
+#include "state.cuh"
+
+// Rows in use.
+struct alignas(16) Counts {
+  u32 tiles, norm_tiles;  // blocks of a launch past them leave at once
+  u32 bundles, cohorts, metrics, windows;
+  u32 reserved[2];
+};
+static_assert(sizeof(Counts) == 32, "src/plan/layout.rs: Counts");
+
+// The work of one block: a tile of one tensor, or a pack of small tensors of one cohort, a warp each.
+struct alignas(16) Tile {
+  u32 tensor;   // its row; of a pack the first
+  u32 place;    // which tile of the tensor, from element 0; of a pack PACK plus the number of tensors
+  u32 cohort;
+  u32 variant;  // which rule, as generated.cuh counts them
+};
+static_assert(sizeof(Tile) == 16, "src/plan/layout.rs: TileRow");
+
+constexpr u32 PACK = 0x80000000u;       // src/plan/layout.rs has the same number
+constexpr u32 NO_TENSOR = 0xffffffffu;  // the row is in no use
+
+// The same for the norm launch, whose tiles are blocks of the order of summation (norm.cuh).
+struct alignas(16) NormTile {
+  u32 tensor, place;  // as in `Tile`
+  u32 slot;           // where its sum goes; those of a pack go where its tensors' rows say
+  u32 parent;         // the node that adds it, or ROOT
+};
+static_assert(sizeof(NormTile) == 16, "src/plan/layout.rs: NormTileRow");
+
+// Sums that are added to one: of a section's blocks, a tensor's sections, a group's tensors, all groups.
+struct alignas(16) Node {
+  u32 first, count;  // the slots of what it adds
+  u32 arrivals;      // blocks that bring them; the last one adds
+  u32 slot;          // where its own sum goes
+  u32 parent;        // the node that adds it, or ROOT
+  u32 reserved[3];
+};
+static_assert(sizeof(Node) == 32, "src/plan/layout.rs: NodeRow");
+
+constexpr u32 ROOT = 0xffffffffu;  // src/plan/layout.rs has the same number
+
+// A sum of squares or magnitudes; for the maximum norm the largest magnitude.
+struct alignas(16) Partial {
+  double sum;
+  u32 found;  // a gradient among them is not finite
+  u32 reserved;
+};
+static_assert(sizeof(Partial) == 16, "src/plan/layout.rs: PartialRow");
+
+// One tensor. The streams are the parameter, the gradient, and the states in the order of the rule.
+template <u32 STREAMS>
+struct alignas(16) Tensor {
+  u64 len;
+  u32 slot;  // where its sum goes
+  u32 reserved;
+  u64 address[STREAMS];  // of element 0
+};
+static_assert(sizeof(Tensor<4>) == 48, "src/plan/layout.rs: tensor_bytes");
+
+// Up to 32 scalars whose formulas have one structure: a warp evaluates them, one a lane.
+struct alignas(16) Bundle {
+  u32 program;
+  u32 first;  // the first of its scalars
+  u32 count;
+  u32 reserved;
+};
+static_assert(sizeof(Bundle) == 16, "src/plan/layout.rs: BundleRow");
+
+// One value of a half: of a schedule, or what follows from one and a cohort's count of updates.
+struct alignas(16) Scalar {
+  u64 base;       // as in `Cohort`
+  u32 constants;  // where its constants begin
+  u32 reserved;
+};
+static_assert(sizeof(Scalar) == 16, "src/plan/layout.rs: ScalarRow");
+
+// Tensors of a group that have had the same number of updates: `t + base`, modulo 2^64. u32[Rule::INPUTS] follow: the
+// scalars that the rule's own are resolved from.
+struct alignas(8) Cohort {
+  u64 base;
+  u32 variant;
+  u32 metric;  // the place of the group's metric rule, counted from 1; 0 if it has none
+};
+static_assert(sizeof(Cohort) == 16, "src/plan/layout.rs: cohort_bytes");
+
+// What an update needs of its cohort: the hyperparameters, then what the rule derives from them, in f64, rounded once to
+// f32. Each rule names the places.
+template <u32 SCALARS>
+struct alignas(16) Record {
+  float value[SCALARS];
+};
+
+// The argument of every launch but set_condition.
+struct Step {
+  Control* control;
+  Settings* settings;  // written by edits alone
+  const Counts* counts;  // here begins what evaluate.cuh stages: counts, bundles, scalars, cohorts, constants
+  const Bundle* bundles;
+  const Scalar* scalars;
+  const void* cohorts;  // rows of cohort_bytes
+  u64* constants;       // written by edits alone
+  const Tile* tiles;
+  const void* tensors;  // rows of tensor_bytes
+  double* values;  // two halves of [scalar_capacity]
+  void* records;   // two halves of [cohort_capacity] rows of record_bytes
+  u32* tickets;    // blocks of the running launch that are done: of the update, then of each node; they wrap to 0
+  const NormTile* norm_tiles;
+  const Node* nodes;
+  Partial* sums;
+  const MetricRule* metrics;
+  MetricState* metric_states;  // two halves of [metric_capacity]
+  double* windows;             // two halves of [window_capacity]
+  // Handed in by the engine, f32[1] each, or null.
+  const float* found_inf;    // anything but 0 skips the update
+  const float* inv_scale;    // instead of 1 / loss_scale
+  const float* norm_square;  // the square of the norm of the scaled gradients
+  const Telemetry* telemetry;  // used where it is compiled in
+  u32 staged_bytes;  // from `counts` on; 0 if that is more than fits
+  u32 cohort_bytes, tensor_bytes, record_bytes;
+  u32 scalar_capacity, cohort_capacity, metric_capacity, window_capacity;
+};
+static_assert(sizeof(Step) == 208, "src/plan/layout.rs: Step");
+
+// The row at `index` of a table whose rows are `bytes` apart.
+template <class Row>
+__device__ __forceinline__ const Row* row_at(const void* table, u32 bytes, u64 index) {
+  return (const Row*)((const char*)table + index * bytes);
+}
+
+// The record of a cohort for update `t`.
+template <class Row>
+__device__ __forceinline__ Row* record_at(const Step& step, u64 t, u32 cohort) {
+  return (Row*)row_at<Row>(step.records, step.record_bytes, (t & 1) * step.cohort_capacity + cohort);
+}
+
+// What an edit writes at one place of the table of constants; edit.cuh has what each kind means.
+struct Write {
+  enum Kind : u32 { set, clock, cut, length, reached };
+  u64 bits;
+  u32 place;
+  u32 kind;
+};
+static_assert(sizeof(Write) == 16, "src/plan/layout.rs: Write");
+
+constexpr u32 MAX_WRITES = 241;  // with all else they fill the 4 KiB that the argument of a kernel may have
+
+// The argument of an edit.
+struct Edit {
+  enum Flags : u32 { take_increment = 1, evaluate_anew = 2, take_accumulate = 4 };
+  Step step;
+  u64 increment;   // by how much an applied update advances the progress clock from now on
+  u32 accumulate;  // calls per update from now on
+  u32 count;
+  u32 flags;
+  u32 reserved;
+  Write writes[MAX_WRITES];
+};
+static_assert(sizeof(Edit) == 4088, "src/plan/layout.rs: EditRow");
+
+// The argument of an observation: a metric at `address`, or its bits as an f64 if that is null.
+struct Observation {
+  Step step;
+  const void* address;
+  u64 bits;
+  MetricType type;
+  u32 reserved;
+};
+static_assert(sizeof(Observation) == sizeof(Step) + 24, "src/plan/layout.rs: Observation");
