@@ -127,8 +127,8 @@ __device__ __forceinline__ double metric_at(const void* address, MetricType type
 }
 
 __device__ __forceinline__ double metric_of(const Observation& observation) {
-  if (observation.address == nullptr) return bits_to_double(observation.bits);
-  return metric_at(observation.address, observation.type);
+  if (observation.metric == nullptr) return bits_to_double(observation.bits);
+  return metric_at(observation.metric, observation.type);
 }
 
 // Feeds `metric` to all machines, in the half of update `t`: one thread a machine.

@@ -3,9 +3,9 @@
 #include "curves.cuh"
 #include "memory.cuh"
 
-// Constants of a program, by place.
-__device__ __forceinline__ u64 count(const u64* c, u32 i) { return load_row(c + i); }
-__device__ __forceinline__ double real(const u64* c, u32 i) { return bits_to_double(load_row(c + i)); }
+// Constants of a program, by place: in shared memory, or where the table lies.
+__device__ __forceinline__ u64 count(const u64* c, u32 i) { return load_staged(c + i); }
+__device__ __forceinline__ double real(const u64* c, u32 i) { return bits_to_double(load_staged(c + i)); }
 
 // Clocks.
 __device__ __forceinline__ u64 until(u64 t, u64 end) { return t < end ? t : end; }

@@ -164,10 +164,10 @@ struct Edit {
 };
 static_assert(sizeof(Edit) == 4088, "src/plan/layout.rs: EditRow");
 
-// The argument of an observation: a metric at `address`, or its bits as an f64 if that is null.
+// The argument of an observation: the address of a metric, or its bits as an f64 if that is null.
 struct Observation {
   Step step;
-  const void* address;
+  const void* metric;
   u64 bits;
   MetricType type;
   u32 reserved;

@@ -55,9 +55,9 @@ impl Observed {
     /// The argument of the kernel.
     pub(super) fn observation(self, step: Step) -> Observation {
         match self {
-            Observed::Value(value) => Observation { step, address: 0, bits: value.to_bits(), dtype: 0, reserved: 0 },
+            Observed::Value(value) => Observation { step, metric: 0, bits: value.to_bits(), dtype: 0, reserved: 0 },
             Observed::Device { address, dtype } => {
-                Observation { step, address, bits: 0, dtype: dtype.number(), reserved: 0 }
+                Observation { step, metric: address, bits: 0, dtype: dtype.number(), reserved: 0 }
             }
         }
     }

@@ -231,12 +231,12 @@ pub(crate) struct TelemetryRow {
 }
 const _: () = assert!(size_of::<TelemetryRow>() == 16);
 
-/// The argument of an observation: a metric at `address`, or its bits as an f64 if that is 0.
+/// The argument of an observation: the address of a metric, or its bits as an f64 if that is 0.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 pub(crate) struct Observation {
     pub step: Step,
-    pub address: u64,
+    pub metric: u64,
     pub bits: u64,
     pub dtype: u32,
     pub reserved: u32,

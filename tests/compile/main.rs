@@ -15,10 +15,14 @@ use machine_code::{ARCHITECTURES, Compiled, multiprocessor};
 const MIN_RESIDENT_THREADS: u32 = 1_024;
 const ON_ELEMENTS: [&str; 2] = ["update", "gradient_norm"];
 
-/// Bytes of stack that ptxas may use outside the loops over elements: on the newest architectures once a launch or a chunk,
-/// and on all in the kernels that do not walk over elements.
+/// Bytes of stack that ptxas may use off the main path over elements: on the newest architectures where streams do not fit
+/// vectors, and on all in the kernels that do not walk over elements.
 fn parked(kernel: &str, architecture: u32) -> u32 {
-    if kernel == "update" && architecture <= 90 { 0 } else { 16 }
+    match (kernel, architecture) {
+        ("update", ..=90) => 0,
+        ("update", _) => 32,
+        _ => 16,
+    }
 }
 
 /// The value of `variable`; without it the test is skipped and says so, or fails where the tier is required.
@@ -88,9 +92,9 @@ fn adam_compiles_for_every_architecture() {
 
 #[test]
 fn the_closed_loop_compiles_for_every_architecture() {
-    // What gradients are multiplied by takes a register more: the A100's loop of vectors parks some values.
-    let stack = |architecture| if architecture == 90 { 0 } else { 32 };
-    compiles_with_stack(&units::closed_loop(), stack);
+    compiles_for_every_architecture(&units::closed_loop());
+    // What block 0 does beside the update takes more there.
+    let stack = |architecture| if architecture == 90 { 0 } else { 48 };
     compiles_with_stack(&units::all_of_the_loop(), stack);
 }
 
@@ -101,7 +105,7 @@ fn every_form_of_sgd_compiles_for_every_architecture() {
 
 #[test]
 fn many_rules_and_operations_in_one_launch_compile_for_every_architecture() {
-    compiles_for_every_architecture(&units::everything());
+    compiles_with_stack(&units::everything(), |architecture| if architecture == 75 { 16 } else { 0 });
 }
 
 #[test]

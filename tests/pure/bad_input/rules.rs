@@ -53,7 +53,11 @@ fn hyperparameters_keep_to_their_range_as_constants_and_at_every_step_of_a_sched
             set(builder, x, &[second.tensor()]).build()
         };
         let path = format!("groups[1].{name}");
-        let range = if below_one { "must lie in [0, 1) at every step" } else { "must not be negative at any step" };
+        let range = match (name, below_one) {
+            (_, true) => "must lie in [0, 1) at every step",
+            ("eps", _) => "must be above 0 and finite in f32 at every step",
+            _ => "must not be negative at any step",
+        };
         for x in NOT_IN_F32 {
             assert_eq!(refused(try_with(x.into())), [&path, &x.to_string(), FINITE]);
         }
@@ -69,6 +73,13 @@ fn hyperparameters_keep_to_their_range_as_constants_and_at_every_step_of_a_sched
             assert_eq!(refused(try_with(reaches_one)), [&path, "0.9 to 1", range]);
         } else {
             try_with(1.5.into()).unwrap();
+        }
+        if name == "eps" {
+            // 0 once it is rounded to f32: a parameter without a gradient would become NaN.
+            assert_eq!(refused(try_with(1e-46.into()))[2], range);
+            assert_eq!(refused(try_with(Schedule::linear(1e-8, 0.0).over(10)))[1], "0 to 0.00000001");
+            try_with(1e-45.into()).unwrap();
+            continue;
         }
         try_with(0.0.into()).unwrap();
         try_with(Schedule::linear(0.0, 0.999).over(10)).unwrap();

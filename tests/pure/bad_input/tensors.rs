@@ -102,11 +102,11 @@ fn earlier_updates_leave_the_counter_room() {
 }
 
 #[test]
-fn more_than_2_32_chunks_are_refused_without_touching_the_memory() {
+fn more_than_2_30_tiles_are_refused_without_touching_the_memory() {
     // Nothing is there: 2^44 elements that are never read.
     let [argument, value, rule] = refused(build(&[tensor(1 << 12, 1 << 50, 1 << 44)]));
-    assert_eq!((&*argument, &*value), ("tensors", "8589934592 chunks in all"));
-    assert_eq!(rule, "one optimizer takes fewer than 2^32 chunks of 2048 elements");
+    assert_eq!((&*argument, &*value), ("tensors", "8589934592 tiles in all"));
+    assert_eq!(rule, "one optimizer takes at most 1073741824 tiles of 2048 elements");
 }
 
 #[test]

@@ -86,6 +86,8 @@ fn run(file: &Value, case: &Value) -> Outcome {
     }
     let mut opt = builder.build().unwrap();
 
+    // torch decays by a factor that it rounds to f32, 1 - lr · weight_decay; ours subtracts the decay itself.
+    let decay = if api == "torch.optim.AdamW" { f32::EPSILON / 4.0 } else { 0.0 };
     let mut outcome = Outcome { worst: 0.0, elements: 0, equal: 0 };
     for (step, grads) in (1u64..).zip(set["grads"].as_array().unwrap()) {
         for (pair, grad) in pairs.iter_mut().zip(tensors(grads)) {
@@ -98,7 +100,8 @@ fn run(file: &Value, case: &Value) -> Outcome {
             for (i, (ours, theirs)) in pair.param.read().into_iter().zip(theirs).enumerate() {
                 let distance = (ours - theirs).abs();
                 let what = format!("{name}: tensor {tensor}, element {i} after step {step}");
-                assert!(distance <= *allowed, "{what}: {ours:e}, torch {theirs:e}: {distance:e} apart");
+                let allowed = allowed + decay * step as f32 * theirs.abs();
+                assert!(distance <= allowed, "{what}: {ours:e}, torch {theirs:e}: {distance:e} apart");
                 outcome.worst = outcome.worst.max(distance / allowed);
                 outcome.elements += 1;
                 outcome.equal += usize::from(ours.to_bits() == theirs.to_bits());

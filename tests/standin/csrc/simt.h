@@ -64,6 +64,11 @@ __attribute__((visibility("default"), used)) bool cuda_on_cpu_bind(const cuda_on
 
 #define __builtin_assume(condition) ::cuda_on_cpu::assume(bool(condition), "assumption does not hold: " #condition)
 #define __isGlobal(p) (::cuda_on_cpu::services->is_global(p))
+
+namespace cuda_on_cpu {
+// What a compiler that is told so would rely on.
+inline void assume_global(const void* p) { assume(services->is_global(p), "a pointer that is assumed to be global is not"); }
+}  // namespace cuda_on_cpu
 inline void __trap() { ::cuda_on_cpu::services->trap("__trap"); }
 inline void __nanosleep(unsigned) { ::cuda_on_cpu::services->pause(); }
 inline long long clock64() { return ::cuda_on_cpu::services->clock(); }
