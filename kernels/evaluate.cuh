@@ -23,9 +23,10 @@ struct alignas(16) Scratch {
   u32 last_ticket;
 };
 
-// Copies the tables into `scratch`. A barrier must follow.
+// Copies the tables and the facts into `scratch`; the facts by another warp than the first tables. A barrier must follow.
 template <u32 THREADS>
 __device__ __forceinline__ void stage(const Step& step, Scratch& scratch) {
+  if (threadIdx.x == THREADS - WARP) scratch.facts = all_facts(step);
   using Piece = Counts;  // any row of a size that divides all
   static_assert(sizeof(Piece) == 32 && STAGED_BYTES % sizeof(Piece) == 0, "whole pieces");
 #pragma unroll 1
@@ -43,16 +44,16 @@ __device__ __forceinline__ const Row* staged(const Step& step, const Scratch& sc
 
 // What depends on metrics goes on to the next step as it is: only an observation changes it.
 template <u32 THREADS>
-__device__ __forceinline__ void carry_metrics(const Step& step, u64 t) {
-  const u32 metrics = load_row(&step.counts->metrics), windows = load_row(&step.counts->windows);
+__device__ __forceinline__ void carry_metrics(const Step& step, const Scratch& scratch, u64 t) {
+  const Counts counts = load_staged(staged(step, scratch, step.counts));
   const MetricState* from = step.metric_states + (t & 1) * step.metric_capacity;
   MetricState* to = step.metric_states + (~t & 1) * step.metric_capacity;
 #pragma unroll 1
-  for (u32 i = threadIdx.x; i < metrics; i += THREADS) store_row(to + i, load_row(from + i));
+  for (u32 i = threadIdx.x; i < counts.metrics; i += THREADS) store_row(to + i, load_row(from + i));
   const double* window = step.windows + (t & 1) * step.window_capacity;
   double* next = step.windows + (~t & 1) * step.window_capacity;
 #pragma unroll 1
-  for (u32 i = threadIdx.x; i < windows; i += THREADS) store_row(next + i, load_row(window + i));
+  for (u32 i = threadIdx.x; i < counts.windows; i += THREADS) store_row(next + i, load_row(window + i));
 }
 
 // Fills half `t & 1` with what update `t` needs, at which the progress clock shows `progress`. The tables are staged.

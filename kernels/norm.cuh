@@ -74,8 +74,9 @@ struct Squares {
 };
 
 // Shared memory of the norm launch.
-struct NormScratch {
+struct alignas(16) NormScratch {
   Partial warps[WARPS];
+  Facts facts;  // for the block that judges
   u32 last;
 };
 
@@ -116,9 +117,8 @@ __device__ __forceinline__ bool arrives_last(const Step& step, NormScratch& scra
 
 // What follows from the sum of all gradients. By one thread.
 template <class O>
-__device__ __forceinline__ void judge_all(const Step& step, const Partial& all) {
+__device__ __forceinline__ void judge_all(const Step& step, const Facts& facts, const Partial& all) {
   Control* control = step.control;
-  const Facts facts = all_facts(step);
   double scaled = O::NORM == Norm::two ? sqrt(all.sum) : all.sum;
   if (step.norm_square != nullptr) scaled = sqrt((double)facts.norm_square);
   const Verdict verdict = judge<O>(facts.settings, scaled, unscale(step, facts), calls(facts));
@@ -128,18 +128,25 @@ __device__ __forceinline__ void judge_all(const Step& step, const Partial& all) 
   store_row(&control->found, all.found);
 }
 
-// The whole launch, by all its blocks. Tiles are taken from the last to the first: what the update reads first is then what
+// The block whose sums the root adds next will judge: one thread loads what it needs, beside those sums.
+__device__ __forceinline__ void prepare_to_judge(const Step& step, NormScratch& scratch, u32 parent) {
+  if (parent == ROOT && threadIdx.x == THREADS - WARP) scratch.facts = all_facts(step);
+}
+
+// The whole launch, by all its blocks. The tiles lie from the last to the first: what the update reads first is then what
 // was read last, and in L2.
 template <class O>
 __device__ __forceinline__ void sum_gradients(const Step& step, NormScratch& scratch) {
   constexpr Norm NORM = O::NORM;
   const u32 tiles = load_row(&step.counts->norm_tiles);
-  if (blockIdx.x >= tiles) {
-    if (tiles == 0 && blockIdx.x == 0 && threadIdx.x == 0) judge_all<O>(step, {});
+  const NormTile tile = load_row(step.norm_tiles + blockIdx.x);
+  // As in `update`: this branch waits for both.
+  if (static_cast<bool>((blockIdx.x >= tiles) | (tile.tensor == NO_TENSOR))) {
+    if (tiles == 0 && blockIdx.x == 0 && threadIdx.x == 0) judge_all<O>(step, all_facts(step), {});
     return;
   }
-  const NormTile tile = load_row(step.norm_tiles + (tiles - 1 - blockIdx.x));
   const bool pack = (tile.place & PACK) != 0;
+  prepare_to_judge(step, scratch, tile.parent);
   Squares<NORM> squares = {pack ? step.sums : nullptr};
   walk<Gradient, NORM_VECTORS>(step, tile.tensor, tile.place, squares);
 
@@ -153,9 +160,10 @@ __device__ __forceinline__ void sum_gradients(const Step& step, NormScratch& scr
   while (parent != ROOT) {
     const Node node = load_row(step.nodes + parent);
     if (!arrives_last(step, scratch, parent, node.arrivals)) return;
+    prepare_to_judge(step, scratch, node.parent);
     sum = node_added<NORM>(step, scratch, node);
     if (threadIdx.x == 0) store_row(step.sums + node.slot, sum);
     parent = node.parent;
   }
-  if (threadIdx.x == 0) judge_all<O>(step, sum);
+  if (threadIdx.x == 0) judge_all<O>(step, scratch.facts, sum);
 }

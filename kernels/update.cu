@@ -28,12 +28,11 @@ constexpr u32 BLOCKS_PER_MULTIPROCESSOR = 4;  // 1,024 resident threads: at most
 
 // What block 0 does beside the walk of all others. It leaves in `scratch` what its commit would need.
 __device__ __forceinline__ void look_ahead(const Step& step, Scratch& scratch, u64 t) {
-  if (threadIdx.x == 0) scratch.facts = all_facts(step);
   stage<THREADS>(step, scratch);
   __syncthreads();  // all threads read what each staged
   const Facts& facts = scratch.facts;
   if (accumulates<Gradients>(facts)) return;
-  carry_metrics<THREADS>(step, t);
+  carry_metrics<THREADS>(step, scratch, t);
   if constexpr (Features::OBSERVES) observe_in_step<THREADS>(step, t + 1);
   evaluate<THREADS>(step, scratch, t + 1, facts.control.progress + facts.control.increment);
   if constexpr (Features::TELEMETRY) note_call<THREADS, Gradients>(step, facts, t);
@@ -92,7 +91,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR)
 __device__ __forceinline__ void evaluate_anew(const Step& step, Scratch& scratch, u64 t) {
   stage<THREADS>(step, scratch);
   __syncthreads();  // all threads read what each staged
-  evaluate<THREADS>(step, scratch, t, load_row(&step.control->progress));
+  evaluate<THREADS>(step, scratch, t, scratch.facts.control.progress);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS) prime(const Step step) {

@@ -2,7 +2,7 @@
 
 use bytemuck::{NoUninit, Zeroable};
 
-use crate::plan::layout::{Control, Counts, Step, PartialRow, TelemetryRow, TileRow};
+use crate::plan::layout::{Control, Counts, NormTileRow, PartialRow, Step, TelemetryRow, TileRow};
 use crate::plan::{Plan, metrics};
 use crate::telemetry::Layout;
 
@@ -70,6 +70,7 @@ impl Tables {
         step.records = bytes.put(&vec![f32::NAN; 2 * plan.cohorts.len() * widths.record], LINE);
         if let Some(norm) = &norm {
             step.norm_tiles = bytes.put(&norm.rows, LINE);
+            bytes.extend_by((1 + reserve as usize) * size_of::<NormTileRow>());
             step.nodes = bytes.put(&norm.nodes, LINE);
             step.sums = bytes.put(&vec![PartialRow::zeroed(); norm.slots as usize], LINE);
         }

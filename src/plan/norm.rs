@@ -106,6 +106,8 @@ impl Plan {
             norm.blocks(row, tensor.len, place(row));
         }
         norm.count_arrivals();
+        // Backwards: what the update reads first is then what was read last.
+        norm.rows.reverse();
         norm
     }
 }
