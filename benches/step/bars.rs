@@ -52,6 +52,26 @@ pub const BARS: [Bar; 19] = [
     at_most("SGD with momentum, the schedule's cost", "148 tensors, 124 M", 300.0),
 ];
 
+const TINY: [&str; 5] = ["1 x 64", "148 x 64", "1000 x 1024", "10000 x 64", "1 x 1 Mi"];
+const ALL: [&str; 7] = [TINY[0], TINY[1], TINY[2], TINY[3], TINY[4], LARGE[0], LARGE[1]];
+const LARGE: [&str; 2] = ["148 tensors, 124 M", "1 x 1 B"];
+const SOME: [&str; 2] = [TINY[0], LARGE[0]];
+
+/// Rows that are compared with `torch fused` and the same name, and the sizes at which. Ours has to be faster, 1.1 times at
+/// the large ones.
+pub const COMPARED: [(&str, &[&str]); 10] = [
+    ("AdamW, eager", &ALL),
+    ("AdamW, one-step graph", &ALL),
+    ("AdamW, 32 steps in a graph", &TINY),
+    ("SGD with momentum, eager", &SOME),
+    ("SGD with momentum, one-step graph", &SOME),
+    ("SGD with momentum, 32 steps in a graph", &[TINY[0]]),
+    ("AdamW, clip by norm, eager", &ALL),
+    ("AdamW, clip by norm, one-step graph", &ALL),
+    ("AdamW, clip by norm, 32 steps in a graph", &TINY),
+    ("AdamW, clip by norm and dynamic loss scale, eager", &ALL),
+];
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Met,
@@ -61,10 +81,6 @@ pub enum Verdict {
 }
 
 impl Bar {
-    pub fn of(row: &str, size: &str) -> Option<&'static Bar> {
-        BARS.iter().find(|bar| (bar.row, bar.size) == (row, size))
-    }
-
     /// `time`: median, 10th and 90th percentile in nanoseconds, and the number of samples. None without what it judges.
     pub fn verdict(&self, (median, low, high, samples): (f64, f64, f64, u64), percent: Option<f64>) -> Option<Verdict> {
         let met = match self.bound {

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::bars::{Bar, COST, Verdict};
+use crate::bars::{BARS, COST, Verdict};
 use crate::case::{Case, Run};
 use crate::driver::{Gpu, Memory, Result, parameter};
 use crate::options::Options;
@@ -32,7 +32,19 @@ pub struct Contest<'a> {
 impl Contest<'_> {
     /// The names of its rows.
     pub fn names(&self) -> Vec<String> {
-        self.runs.iter().map(|(way, mode)| name(self.rule, self.options, *way, *mode)).collect()
+        let runs = self.runs.iter().map(|(way, mode)| name(self.rule, self.options, *way, *mode));
+        runs.chain(self.costed().map(|_| self.cost_name())).collect()
+    }
+
+    fn cost_name(&self) -> String {
+        format!("{}, {COST}", self.rule.name())
+    }
+
+    /// The runs whose difference is the schedule's cost: those with the least between their steps that have both.
+    fn costed(&self) -> Option<[usize; 2]> {
+        let place = |way, mode| self.runs.iter().position(|run| *run == (way, mode));
+        let both = |mode| Some([place(Way::Resident, mode)?, place(Way::Literal, mode)?]);
+        [Mode::Unrolled, Mode::Replay].into_iter().find_map(both)
     }
 
     /// Whether the device has room for it, or why not.
@@ -62,23 +74,21 @@ impl Contest<'_> {
         Ok(rows)
     }
 
-    /// What the resident schedule adds to a step, by the runs with the least between their steps that have both.
+    /// What the resident schedule adds to a step.
     fn cost(&self, timings: &[Timing]) -> Option<Row> {
-        let rounds = |way, mode| self.runs.iter().position(|run| *run == (way, mode)).map(|i| &timings[i].rounds);
-        let (resident, literal) = [Mode::Unrolled, Mode::Replay]
-            .into_iter()
-            .find_map(|mode| Some((rounds(Way::Resident, mode)?, rounds(Way::Literal, mode)?)))?;
+        let [resident, literal] = self.costed()?.map(|i| &timings[i].rounds);
         let added = Spread::of(resident.iter().zip(literal).map(|(resident, literal)| resident - literal).collect())?;
         let share = 100.0 * added.median / Spread::of(literal.clone())?.median;
-        let row = Row::new(format!("{}, {COST}", self.rule.name()), self.size);
-        Some(judged(Row { time: Some(added), ..row }, &[&format!("{share:+.2} % of the step")]))
+        let row = Row { time: Some(added), ..Row::new(self.cost_name(), self.size) };
+        Some(judged(row, &[&format!("{share:+.2} % of the step")]))
     }
 }
 
 /// The row with its notes, the last of which says whether it meets its bar.
 fn judged(row: Row, notes: &[&str]) -> Row {
     let mut notes: Vec<String> = notes.iter().filter(|note| !note.is_empty()).map(|note| (*note).to_owned()).collect();
-    if let (Some(bar), Some(time)) = (Bar::of(&row.name, &row.size), row.time) {
+    let bar = BARS.iter().find(|bar| bar.row == row.name && bar.size == row.size);
+    if let (Some(bar), Some(time)) = (bar, row.time) {
         let time = (time.median, time.low, time.high, time.samples as u64);
         let verdict = match bar.verdict(time, row.percent_of_copy) {
             Some(Verdict::Met) => "meets the bar",

@@ -177,6 +177,7 @@ fn test(wanted: &Wanted) -> Result<()> {
     if !wanted.has("step") {
         return Ok(());
     }
+    table::check()?;
     for mut work in
         curves::rows().into_iter().chain(host::references(4_096)).chain(host::steps(4_096)).chain(host::builds())
     {

@@ -7,7 +7,6 @@ use std::time::Instant;
 use criterion::Criterion;
 
 use crate::driver::{Gpu, Result};
-use crate::gpu::Contest;
 use crate::place::{self, Job};
 use crate::report::{Report, Row};
 use crate::sizes::{self, Size};
@@ -64,8 +63,7 @@ pub fn lines(
     end: Instant,
 ) -> Result<()> {
     for (line, size) in lines.iter().flat_map(|line| line.sizes.iter().map(move |size| (line, size))) {
-        let (rule, options) = (line.rule, line.options);
-        let contest = Contest { rule, options, size: size.name, lengths: size.lengths(), runs: line.runs(size) };
+        let contest = line.contest(size);
         let rows = match place {
             Err(why) => Err(why.clone()),
             Ok(_) if Instant::now() + ROW * contest.runs.len() as u32 > end => Err(TOO_LATE.to_owned()),

@@ -1,6 +1,9 @@
 //! Which rows there are: rule, options, sizes, and how the step is scheduled and launched. A new precision or rule is a
 //! line here.
 
+use crate::bars::{BARS, COMPARED};
+use crate::driver::Result;
+use crate::gpu::Contest;
 use crate::options::Options;
 use crate::rule::Rule;
 use crate::sizes::{self, Size};
@@ -54,9 +57,24 @@ pub const WAYS: [Line; 4] = [
 ];
 
 impl Line {
-    /// What is timed at `size`: a long step is not put into a graph many times.
-    pub fn runs(&self, size: &Size) -> Vec<(Way, Mode)> {
+    /// What is timed in turn at `size`, one of its own: a long step is not put into a graph many times.
+    pub fn contest(&self, size: &Size) -> Contest<'static> {
         let tiny = size.is_tiny();
-        self.runs.iter().copied().filter(|(_, mode)| tiny || *mode != Mode::Unrolled).collect()
+        let runs = self.runs.iter().copied().filter(|(_, mode)| tiny || *mode != Mode::Unrolled).collect();
+        Contest { rule: self.rule, options: self.options, size: size.name, lengths: size.lengths(), runs }
     }
+}
+
+/// Checks that every bar, and every row that is compared with a peer's, is one of a row that there is.
+pub fn check() -> Result<()> {
+    let contests = TABLE.iter().flat_map(|line| line.sizes.iter().map(|size| line.contest(size)));
+    let known: Vec<(String, &str)> =
+        contests.flat_map(|contest| contest.names().into_iter().map(move |name| (name, contest.size))).collect();
+    let compared = COMPARED.iter().flat_map(|(row, sizes)| sizes.iter().map(move |size| (*row, *size)));
+    for (row, size) in BARS.iter().map(|bar| (bar.row, bar.size)).chain(compared) {
+        if !known.iter().any(|(name, of)| name == row && *of == size) {
+            return Err(format!("bars.rs speaks of {row}, {size}, which the table has not").into());
+        }
+    }
+    Ok(())
 }
