@@ -4,6 +4,7 @@ use instep::{Device, Optimizer, Schedule, Stream, Tensor};
 
 use crate::case::Case;
 use crate::driver::{Gpu, Result};
+use crate::options::Options;
 use crate::rule::{LITERAL, Rule, schedule};
 use crate::way::{Mode, RUNS, UNROLLED, Way};
 
@@ -11,17 +12,21 @@ const STEPS: usize = 20;
 
 /// Checks all of them on small tensors, and that the one that is expected to be wrong is.
 pub fn check(gpu: &Gpu) -> Result<()> {
-    for rule in Rule::ALL {
-        for (way, mode) in RUNS {
-            check_run(gpu, rule, way, mode).map_err(|e| format!("{rule:?}, {way:?}, {mode:?}: {e}"))?;
-        }
+    let plain = Rule::ALL.into_iter().flat_map(|rule| RUNS.map(|run| (rule, Options::None, run)));
+    // The host's ways know no options.
+    let resident = RUNS.into_iter().filter(|(way, _)| *way == Way::Resident);
+    let others = Options::ALL.into_iter().filter(|options| *options != Options::None);
+    let asked = others.flat_map(|options| resident.clone().map(move |run| (Rule::AdamW, options, run)));
+    for (rule, options, (way, mode)) in plain.chain(asked) {
+        check_run(gpu, rule, options, way, mode)
+            .map_err(|e| format!("{rule:?}, {options:?}, {way:?}, {mode:?}: {e}"))?;
     }
     Ok(())
 }
 
-fn check_run(gpu: &Gpu, rule: Rule, way: Way, mode: Mode) -> Result<()> {
+fn check_run(gpu: &Gpu, rule: Rule, options: Options, way: Way, mode: Mode) -> Result<()> {
     let lengths = [64, 5_003, 1, 2_048, 20_481];
-    let mut case = Case::new(gpu, rule, &lengths)?;
+    let mut case = Case::new(gpu, rule, options, &lengths)?;
     case.limit_grid(1); // 8 warps for 17 chunks
     let (mut param, grad) = (case.params()?, case.grads()?);
     let mut run = case.run(way, mode)?;
@@ -41,7 +46,7 @@ fn check_run(gpu: &Gpu, rule: Rule, way: Way, mode: Mode) -> Result<()> {
         Way::Resident | Way::ByValue | Way::Filled | Way::Frozen => (schedule(), 0),
         Way::Literal => (Schedule::constant(LITERAL.0), LITERAL.1),
     };
-    step_on_host(rule, reference, &lengths, (&mut param, &grad), steps)?;
+    step_on_host((rule, options), reference, &lengths, (&mut param, &grad), steps)?;
     let differing = ours.iter().zip(&param).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
     match (wrong, differing) {
         (false, 0) => Ok(()),
@@ -53,7 +58,7 @@ fn check_run(gpu: &Gpu, rule: Rule, way: Way, mode: Mode) -> Result<()> {
 
 /// Applies `steps` updates with the rate `lr` to tensors that have had `updates` before.
 fn step_on_host(
-    rule: Rule,
+    (rule, options): (Rule, Options),
     (lr, updates): (Schedule, u64),
     lengths: &[u64],
     (param, grad): (&mut [f32], &[f32]),
@@ -67,7 +72,7 @@ fn step_on_host(
         unsafe { Tensor::f32(param, grad, *len) }.updates(updates)
     });
     let tensors: Vec<_> = tensors.collect();
-    let mut optimizer = rule.group(Optimizer::builder(&Device::host()), lr, &tensors).build()?;
+    let mut optimizer = options.ask(rule.group(Optimizer::builder(&Device::host()), lr, &tensors)).build()?;
     (0..steps).try_for_each(|_| optimizer.step(&Stream::host()))?;
     Ok(())
 }

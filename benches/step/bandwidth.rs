@@ -1,11 +1,11 @@
-//! The device's copy bandwidth, which every row is compared with: the best of `cuMemcpyDtoD` and a 16-byte copy kernel over
-//! a sweep of grids, in the same run.
+//! The device's copy bandwidth, which every row is compared with: the best of `cuMemcpyDtoD`, a loop over resident grids of
+//! many sizes, and exact grids with a block for each tile, in the same run.
 
 use std::time::Duration;
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::driver::{Gpu, Memory, Result, parameter};
+use crate::driver::{Gpu, Kernel, Memory, Result, parameter};
 use crate::report::Row;
 use crate::timing::{self, Spread};
 
@@ -13,6 +13,8 @@ use crate::timing::{self, Spread};
 const BYTES: u64 = 1 << 30;
 /// Values that the source buffer repeats; zeros could be moved faster.
 const NOISE: u64 = 1 << 20;
+/// What each copier takes: some ten bursts.
+const COPIER: Duration = Duration::from_millis(80);
 
 /// What a healthy card copies at least, in bytes per second, by a part of its name: below it a run is not to be trusted.
 const HEALTHY: [(&str, f64); 1] = [("H200", 4.0e12)];
@@ -35,14 +37,54 @@ struct Copying {
 const _: () = assert!(size_of::<Copying>() == 24, "memory.cu: Copy");
 
 /// One way to copy.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 enum Copier {
     Driver,
-    Kernel { grid: u32, threads: u32 },
+    /// So many blocks walk all elements in turn.
+    Strided {
+        grid: u32,
+        threads: u32,
+    },
+    /// A block for each tile of `threads * vectors` 16-byte elements.
+    Tiles {
+        threads: u32,
+        vectors: u32,
+    },
 }
 
-/// A row for the driver's copy and one for the best grid, and the better one's bytes per second.
-pub fn copy(gpu: &Gpu) -> Result<([Row; 2], f64)> {
+impl Copier {
+    const NAMES: [&str; 3] = ["copy, cuMemcpyDtoD", "copy, strided over a resident grid", "copy, a block a tile"];
+
+    fn name(self) -> &'static str {
+        Copier::NAMES[match self {
+            Copier::Driver => 0,
+            Copier::Strided { .. } => 1,
+            Copier::Tiles { .. } => 2,
+        }]
+    }
+
+    fn shape(self) -> String {
+        match self {
+            Copier::Driver => String::new(),
+            Copier::Strided { grid, threads } => format!("{grid} blocks of {threads} threads"),
+            Copier::Tiles { threads, vectors } => format!("blocks of {threads} threads, {vectors} x 16 bytes each"),
+        }
+    }
+}
+
+/// Everything that is tried on a device of so many multiprocessors.
+fn copiers(multiprocessors: u32) -> Vec<Copier> {
+    let blocks = [1, 4, 16, 32].into_iter();
+    let strided = blocks.flat_map(|blocks| [256, 512, 1024].map(|threads| (blocks * multiprocessors, threads)));
+    let tiles = [(1024, 1), (512, 1), (512, 2), (256, 1), (256, 2), (256, 4)].into_iter();
+    std::iter::once(Copier::Driver)
+        .chain(strided.map(|(grid, threads)| Copier::Strided { grid, threads }))
+        .chain(tiles.map(|(threads, vectors)| Copier::Tiles { threads, vectors }))
+        .collect()
+}
+
+/// The best of each kind as a row, and the best of all in bytes per second.
+pub fn copy(gpu: &Gpu) -> Result<(Vec<Row>, f64)> {
     // Cards with little memory copy less.
     let bytes = BYTES.min(gpu.free_bytes()? / 4).next_multiple_of(4 * NOISE);
     let (to, from) = (Memory::zeroed(gpu, bytes)?, Memory::new(bytes)?);
@@ -51,51 +93,67 @@ pub fn copy(gpu: &Gpu) -> Result<([Row; 2], f64)> {
         gpu.upload(from.address() + offset, &noise)?;
     }
     let copying = Copying { to: to.address(), from: from.address(), len: bytes / 16 };
-    let multiprocessors = gpu.multiprocessors()?;
-    let kernels = [1, 2, 4, 8, 16, 32]
-        .into_iter()
-        .flat_map(|blocks| [256, 512, 1024].map(|threads| Copier::Kernel { grid: blocks * multiprocessors, threads }));
-    let copiers: Vec<_> = std::iter::once(Copier::Driver).chain(kernels).collect();
-    let timings =
-        timing::time(gpu, Duration::from_secs(3), 16, &vec![1; copiers.len()], copier(gpu, copying, &copiers)?)?;
+    let copiers = copiers(gpu.multiprocessors()?);
+    let enqueue = enqueue(gpu, copying, &copiers)?;
+    let timings = timing::time(gpu, COPIER, 16, &vec![1; copiers.len()], enqueue)?;
     let tail = bytes - 4 * noise.len() as u64;
     if gpu.read::<u32>(to.address() + tail, noise.len())? != gpu.read::<u32>(from.address() + tail, noise.len())? {
         return Err("the copy is wrong".into());
     }
 
-    let times: Vec<Spread> = timings.iter().map(|timing| timing.device).collect();
-    let best = (1..times.len()).min_by(|a, b| times[*a].median.total_cmp(&times[*b].median)).ok_or("no grid")?;
-    let Copier::Kernel { grid, threads } = copiers[best] else { return Err("no kernel".into()) };
-    let bandwidth = 2.0 * bytes as f64 / (times[0].median.min(times[best].median) / 1e9);
-    let size = format!("2 x {} MiB", bytes >> 20);
-    let row = |name: &str, i: usize| Row::new(name, size.clone()).timed(times[i], 2 * bytes, Some(bandwidth));
-    let kernel =
-        Row { note: format!("best of the sweep: {grid} blocks of {threads}"), ..row("copy, 16-byte kernel", best) };
-    Ok(([row("copy, cuMemcpyDtoD", 0), kernel], bandwidth))
+    let times: Vec<(Copier, Spread)> = copiers.into_iter().zip(timings.iter().map(|timing| timing.device)).collect();
+    let fastest = |name: Option<&str>| {
+        let some = times.iter().filter(|(copier, _)| name.is_none_or(|name| copier.name() == name));
+        some.min_by(|(_, a), (_, b)| a.median.total_cmp(&b.median)).copied().ok_or("nothing was copied")
+    };
+    let (best, time) = fastest(None)?;
+    let bandwidth = 2.0 * bytes as f64 / (time.median / 1e9);
+    let rows = Copier::NAMES.into_iter().map(|name| {
+        let (copier, time) = fastest(Some(name))?;
+        let crowned = if copier == best { "the best copy" } else { "" };
+        let notes: Vec<String> =
+            [copier.shape(), crowned.to_owned()].into_iter().filter(|note| !note.is_empty()).collect();
+        let row = Row::new(name, format!("2 x {} MiB", bytes >> 20)).timed(time, 2 * bytes, Some(bandwidth));
+        Ok(Row { note: notes.join("; "), ..row })
+    });
+    Ok((rows.collect::<Result<_>>()?, bandwidth))
 }
 
 /// Enqueues copier `i`.
-fn copier(gpu: &Gpu, copying: Copying, copiers: &[Copier]) -> Result<impl FnMut(usize) -> Result<()>> {
-    let [kernel] = gpu.kernels("memory.cu", include_str!("memory.cu"), &[], ["copy_16_bytes"])?;
+fn enqueue(gpu: &Gpu, copying: Copying, copiers: &[Copier]) -> Result<impl FnMut(usize) -> Result<()>> {
+    let names = ["copy_strided", "copy_tiles_of_1", "copy_tiles_of_2", "copy_tiles_of_4"];
+    let [strided, one, two, four] = gpu.kernels("memory.cu", include_str!("memory.cu"), &[], names)?;
+    let launch = move |kernel: Kernel, grid: u32, threads: u32| {
+        // SAFETY: each kernel takes one `Copy`, whose buffers outlive the timing.
+        unsafe { gpu.launch(kernel, grid, threads, &mut [parameter(&copying)]) }
+    };
     Ok(move |i: usize| match copiers[i] {
         Copier::Driver => gpu.copy(copying.to, copying.from, 16 * copying.len as usize),
-        // SAFETY: the kernel takes one `Copying`, whose buffers outlive the timing.
-        Copier::Kernel { grid, threads } => unsafe { gpu.launch(kernel, grid, threads, &mut [parameter(&copying)]) },
+        Copier::Strided { grid, threads } => launch(strided, grid, threads),
+        Copier::Tiles { threads, vectors } => {
+            let kernel = match vectors {
+                1 => one,
+                2 => two,
+                4 => four,
+                _ => return Err(format!("no kernel copies tiles of {vectors}").into()),
+            };
+            launch(kernel, copying.len.div_ceil(u64::from(threads * vectors)) as u32, threads)
+        }
     })
 }
 
-/// Checks both kinds of copies at a length that no grid divides.
+/// Checks all kinds of copies at a length that no grid and no tile divides.
 pub fn check(gpu: &Gpu) -> Result<()> {
     let values: Vec<u32> = (0..4 * 5_003).collect();
     let from = Memory::new(4 * values.len() as u64)?;
     gpu.upload(from.address(), &values)?;
-    let copiers = [Copier::Driver, Copier::Kernel { grid: 3, threads: 64 }];
-    for i in 0..copiers.len() {
+    let copiers = copiers(1);
+    for (i, copier) in copiers.iter().enumerate() {
         let to = Memory::zeroed(gpu, 4 * values.len() as u64)?;
         let copying = Copying { to: to.address(), from: from.address(), len: values.len() as u64 / 4 };
-        copier(gpu, copying, &copiers)?(i)?;
+        enqueue(gpu, copying, &copiers)?(i)?;
         if gpu.read::<u32>(to.address(), values.len())? != values {
-            return Err(format!("copier {i} is wrong").into());
+            return Err(format!("{}, {}, is wrong", copier.name(), copier.shape()).into());
         }
     }
     Ok(())

@@ -7,6 +7,7 @@ use bytemuck::{Pod, Zeroable};
 use instep::{AdamW, Optimizer, OptimizerBuilder, Tensor};
 
 use crate::driver::{Gpu, Graph, Kernel, Memory, Pinned, Result, parameter};
+use crate::options::Options;
 use crate::rule::{self, Rates, Record, Rule};
 use crate::way::{Mode, UNROLLED, Way};
 
@@ -60,6 +61,7 @@ const _: () = assert!(size_of::<Noise>() == 24, "memory.cu: Noise");
 pub struct Case<'g> {
     gpu: &'g Gpu,
     rule: Rule,
+    options: Options,
     /// Elements of each tensor, and of all with the gaps between them.
     lengths: Vec<u64>,
     span: u64,
@@ -88,9 +90,14 @@ pub struct Run {
 }
 
 impl Run {
-    /// Kernels that one [`Case::advance`] launches.
+    /// Kernels that one [`Case::advance`] launches, of a step that is one kernel.
     pub fn kernels(&self) -> usize {
         self.graph.as_ref().map_or(1, |graph| graph.kernels)
+    }
+
+    /// Steps that one [`Case::advance`] enqueues.
+    pub fn steps(&self) -> usize {
+        if self.mode == Mode::Unrolled { UNROLLED } else { 1 }
     }
 }
 
@@ -101,15 +108,16 @@ impl<'g> Case<'g> {
         4 * (2 + 2 * rule.states() as u64) * offsets(lengths).1
     }
 
-    /// `elements` of each tensor, filled with noise.
-    pub fn new(gpu: &'g Gpu, rule: Rule, lengths: &[u64]) -> Result<Case<'g>> {
+    /// `lengths`: elements of each tensor, filled with noise. Only the resident way knows options.
+    pub fn new(gpu: &'g Gpu, rule: Rule, options: Options, lengths: &[u64]) -> Result<Case<'g>> {
         let (offsets, span) = offsets(lengths);
-        let (params, grads) = (Memory::new(4 * span)?, Memory::new(4 * span)?);
+        let shift = options.gradient_offset();
+        let (params, grads) = (Memory::new(4 * span)?, Memory::new(4 * (span + shift))?);
         let states = Memory::zeroed(gpu, 4 * span * rule.states() as u64)?;
         let [noise] = gpu.kernels("memory.cu", include_str!("memory.cu"), &[], ["fill_with_noise"])?;
-        for (seed, memory) in [&params, &grads].into_iter().enumerate() {
-            let noise_of = Noise { values: memory.address(), len: span, seed: seed as u64 };
-            // SAFETY: the kernel takes one `Noise`; the memory holds `span` values.
+        for (seed, (memory, len)) in [(&params, span), (&grads, span + shift)].into_iter().enumerate() {
+            let noise_of = Noise { values: memory.address(), len, seed: seed as u64 };
+            // SAFETY: the kernel takes one `Noise`; the memory holds `len` values.
             unsafe { gpu.launch(noise, 4 * gpu.multiprocessors()?, THREADS, &mut [parameter(&noise_of)]) }?;
         }
 
@@ -119,17 +127,17 @@ impl<'g> Case<'g> {
             .zip(lengths)
             .map(|(offset, len)| {
                 // SAFETY: both allocations outlive the optimizer in `Case`, and one stream orders everything.
-                unsafe { Tensor::f32(place(&params, *offset), place(&grads, *offset), *len) }
+                unsafe { Tensor::f32(place(&params, *offset), place(&grads, *offset + shift), *len) }
             })
             .collect();
-        let builder = rule.group(Optimizer::builder(&gpu.device), rule::schedule(), &tensors);
+        let builder = options.ask(rule.group(Optimizer::builder(&gpu.device), rule::schedule(), &tensors));
         gpu.wait()?; // the build works on a stream of its own
         let optimizer = builder.build()?;
 
         let rows = offsets.iter().zip(lengths).map(|(offset, len)| TensorRow {
             param: place(&params, *offset),
             grad: place(&grads, *offset),
-            state: [0, span].map(|state| place(&states, if rule.states() == 0 { 0 } else { state + offset })),
+            state: [0, 1].map(|k| place(&states, if k < rule.states() as u64 { k * span + offset } else { 0 })),
             len: *len,
             vector: 1,
             ..TensorRow::zeroed()
@@ -155,6 +163,7 @@ impl<'g> Case<'g> {
         Ok(Case {
             gpu,
             rule,
+            options,
             lengths: lengths.to_vec(),
             span,
             rates,
@@ -188,10 +197,10 @@ impl<'g> Case<'g> {
         self.lengths.iter().sum()
     }
 
-    /// Bytes that one update moves, by the library's own statement.
+    /// Bytes that one update moves, by the library's own statement, and what the options add.
     pub fn bytes_per_step(&self) -> u64 {
         let per_param = self.optimizer.tensors().next().map_or(0, |tensor| tensor.bytes_per_param);
-        self.elements() * per_param as u64
+        self.elements() * (per_param as u64 + self.options.bytes())
     }
 
     /// Makes the host's ways launch no more than `blocks` blocks, which then walk in several turns.
@@ -201,16 +210,16 @@ impl<'g> Case<'g> {
 
     /// The parameters of all tensors, one after the other.
     pub fn params(&self) -> Result<Vec<f32>> {
-        self.values(&self.params)
+        self.values(&self.params, 0)
     }
 
     /// The gradients of all tensors, one after the other.
     pub fn grads(&self) -> Result<Vec<f32>> {
-        self.values(&self.grads)
+        self.values(&self.grads, self.options.gradient_offset())
     }
 
-    fn values(&self, memory: &Memory) -> Result<Vec<f32>> {
-        let all: Vec<f32> = self.gpu.read(memory.address(), self.span as usize)?;
+    fn values(&self, memory: &Memory, shift: u64) -> Result<Vec<f32>> {
+        let all: Vec<f32> = self.gpu.read(memory.address() + 4 * shift, self.span as usize)?;
         let tensors = offsets(&self.lengths).0.into_iter().zip(&self.lengths);
         Ok(tensors.flat_map(|(offset, len)| &all[offset as usize..(offset + len) as usize]).copied().collect())
     }
@@ -230,7 +239,7 @@ impl<'g> Case<'g> {
     /// Enqueues one step, or as many as the run's graph holds.
     pub fn advance(&mut self, run: &mut Run) -> Result<()> {
         let t = run.t;
-        run.t += run.kernels() as u64;
+        run.t += run.steps() as u64;
         if run.way == Way::Filled {
             let (slot, record) = ((t % RING as u64) as usize, self.scalars(t));
             self.ring.values_mut()[slot] = record;

@@ -7,6 +7,7 @@ use instep::{Clip, LossScale, NonFinite, Observed, OptimizerBuilder, Plateau, Te
 
 use crate::case::Case;
 use crate::driver::{Gpu, Memory, Result};
+use crate::options::Options;
 use crate::report::Row;
 use crate::rule::Rule;
 use crate::timing;
@@ -36,9 +37,9 @@ fn parts() -> Vec<Part> {
     ]
 }
 
-/// One row a part. `copy` is the device's copy bandwidth in bytes per second.
-pub fn rows(gpu: &Gpu, size: &str, lengths: &[u64], copy: f64, budget: Duration) -> Result<Vec<Row>> {
-    let case = Case::new(gpu, Rule::AdamW, lengths)?;
+/// One row a part, timed for `row` each. `copy` is the device's copy bandwidth in bytes per second.
+pub fn rows(gpu: &Gpu, size: &str, lengths: &[u64], copy: f64, row: Duration) -> Result<Vec<Row>> {
+    let case = Case::new(gpu, Rule::AdamW, Options::None, lengths)?;
     let loss = Memory::zeroed(gpu, 4)?;
     let mut names: Vec<(&str, u64)> = parts().iter().map(|part| (part.name, part.bytes)).collect();
     let mut optimizers = Vec::new();
@@ -55,13 +56,13 @@ pub fn rows(gpu: &Gpu, size: &str, lengths: &[u64], copy: f64, budget: Duration)
         graphs.push(gpu.capture(|| (0..UNROLLED).try_for_each(|_| Ok(optimizer.step(&gpu.stream)?)))?);
     }
     let per_call = vec![UNROLLED; graphs.len()];
-    let timings = timing::time(gpu, budget, 8, &per_call, |i| gpu.replay(&graphs[i]))?;
+    let timings = timing::time(gpu, row, 8, &per_call, |i| gpu.replay(&graphs[i]))?;
     let plain = timings[0].device.median;
     let rows = names.into_iter().zip(&timings).map(|((name, more), timing)| {
         let bytes = case.bytes_per_step() + case.elements() * more;
         let added = timing.device.median - plain;
         let note = if name == PLAIN { String::new() } else { format!("{added:+.0} ns to {PLAIN}") };
-        let row = Row::new(format!("AdamW, closed loop: {name}, replay of {UNROLLED} steps"), size);
+        let row = Row::new(format!("AdamW, closed loop: {name}, {UNROLLED} steps in a graph"), size);
         Row { note, host: Some(timing.host), ..row.timed(timing.device, bytes, Some(copy)) }
     });
     Ok(rows.collect())

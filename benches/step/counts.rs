@@ -7,6 +7,7 @@ use cuda_on_cpu::Standin;
 
 use crate::case::{Case, Run};
 use crate::driver::{Gpu, Result};
+use crate::options::Options;
 use crate::report::Row;
 use crate::rule::Rule;
 use crate::way::{Mode, RUNS, WRONG, Way, name};
@@ -19,14 +20,15 @@ pub fn rows(standin: &Standin, most: usize, mut add: impl FnMut(Row) -> Result<(
     let gpu = Gpu::open()?;
     let cases = [(Rule::Sgd, 1), (Rule::AdamW, 1), (Rule::AdamW, 148), (Rule::AdamW, 10_000)];
     for (rule, tensors) in cases.into_iter().filter(|(_, tensors)| *tensors <= most) {
-        let mut case = Case::new(&gpu, rule, &vec![64; tensors])?;
+        let mut case = Case::new(&gpu, rule, Options::None, &vec![64; tensors])?;
         // A graph of many steps makes the calls of one replay, which one small tensor shows.
         for (way, mode) in RUNS.into_iter().filter(|(_, mode)| *mode != Mode::Unrolled || tensors == 1) {
             let mut run = case.run(way, mode)?;
             gpu.wait()?;
             standin.reset_calls();
             (0..CALLS).try_for_each(|_| case.advance(&mut run))?;
-            let row = Row::new(name(rule, way, mode), size(tensors));
+            let name = format!("driver calls: {}", name(rule, Options::None, way, mode));
+            let row = Row::new(name, size(tensors));
             add(counted(row, &run, &standin.call_log()))?;
             gpu.wait()?;
         }
@@ -38,7 +40,7 @@ pub fn rows(standin: &Standin, most: usize, mut add: impl FnMut(Row) -> Result<(
 }
 
 fn counted(row: Row, run: &Run, log: &BTreeMap<String, u64>) -> Row {
-    let steps = (CALLS * run.kernels()) as f64;
+    let steps = (CALLS * run.steps()) as f64;
     let calls = |name: &str| log.get(name).copied().unwrap_or(0);
     let launches = calls("cuLaunchKernel") + calls("cuGraphLaunch") * run.kernels() as u64;
     let names: Vec<_> = log.iter().map(|(name, n)| format!("{name} {}", *n as f64 / CALLS as f64)).collect();

@@ -4,13 +4,15 @@
 //! `cargo bench --bench step` measures what the machine allows: with a GPU everything (within `INSTEP_BENCH_SECONDS`, 300 by
 //! default), without one the CPU's rows and the counts of driver calls, and says of every other row why it has no number.
 //! The table is written to `target/bench/step.md` and `step.json`, row by row, and printed at the end. A word on the command line
-//! selects the sections whose name contains it: `device`, `builds`, `counts`, `host`, `curves`.
+//! selects the sections whose name contains it: `device`, `closed`, `ways`, `builds`, `counts`, `host`, `curves`. Which rows the
+//! first and the third have is declared in [`table`], what they have to reach in [`bars`].
 //!
 //! `cargo test` runs the same program without `--bench`: it then checks that every way gives the same parameters, and runs
 //! each row once at a small size, on a GPU or on the stand-in for CUDA.
 
 mod answers;
 mod bandwidth;
+mod bars;
 mod builds;
 mod case;
 mod closed;
@@ -19,10 +21,13 @@ mod curves;
 mod driver;
 mod gpu;
 mod host;
+mod options;
 mod place;
 mod report;
 mod rule;
 mod sections;
+mod sizes;
+mod table;
 mod timing;
 mod way;
 mod work;
@@ -34,9 +39,12 @@ use std::time::{Duration, Instant};
 use criterion::Criterion;
 
 use driver::{Gpu, Result};
+use gpu::Contest;
+use options::Options;
 use place::Job;
 use report::{Report, Row};
 use rule::Rule;
+use way::Way;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -81,16 +89,27 @@ fn bench(wanted: &Wanted) -> Result<()> {
     let mut report = Report::new(place::results_folder(), place::head())?;
     let gpu = place::gpu();
     let mut failed = Vec::new();
-    for (name, section) in
-        [("device", sections::device as sections::Section), ("builds", sections::builds), ("counts", sections::counts)]
-    {
-        if wanted.has(name)
-            && let Err(why) = section(&mut report, &gpu, end)
-        {
-            // What fails on the device leaves the host's rows to be measured.
-            report.add(Row::not_measured(format!("the other rows of {name}"), "", &why.to_string()))?;
-            failed.push(name);
-        }
+    let device = ["device", "closed", "ways"];
+    if device.iter().any(|name| wanted.has(name)) {
+        let place = sections::place(&mut report, &gpu).and_then(|place| {
+            for name in device.into_iter().filter(|name| wanted.has(name)) {
+                match name {
+                    "closed" => sections::closed(&mut report, &place, end),
+                    "ways" => sections::lines(&mut report, &place, &table::WAYS, end),
+                    _ => sections::lines(&mut report, &place, &table::TABLE, end),
+                }?;
+            }
+            Ok(())
+        });
+        note_failure(&mut report, "the device", place, &mut failed)?;
+    }
+    if wanted.has("builds") {
+        let built = sections::builds(&mut report, &gpu);
+        note_failure(&mut report, "builds", built, &mut failed)?;
+    }
+    if wanted.has("counts") {
+        let counted = sections::counts(&mut report);
+        note_failure(&mut report, "counts", counted, &mut failed)?;
     }
     let mut criterion = Criterion::default().without_plots();
     if wanted.has("host") {
@@ -103,8 +122,22 @@ fn bench(wanted: &Wanted) -> Result<()> {
     if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", ")).into()) }
 }
 
+/// What fails on the device leaves the host's rows to be measured.
+fn note_failure(
+    report: &mut Report,
+    section: &'static str,
+    done: Result<()>,
+    failed: &mut Vec<&'static str>,
+) -> Result<()> {
+    if let Err(why) = done {
+        report.add(Row::not_measured(format!("the other rows of {section}"), "", &why.to_string()))?;
+        failed.push(section);
+    }
+    Ok(())
+}
+
 fn print(row: Row) -> Result<()> {
-    Ok(writeln!(std::io::stdout().lock(), "{}{}", sections::ROW, row.to_json())?)
+    Ok(writeln!(std::io::stdout().lock(), "{}{}", sections::PRINTED, row.to_json())?)
 }
 
 fn work_for_another(job: Job) -> Result<()> {
@@ -122,7 +155,14 @@ fn work_for_another(job: Job) -> Result<()> {
             bandwidth::check(&gpu)?;
             answers::check(&gpu)?;
             builds::rows(&gpu, "the first")?;
-            gpu::rows(&gpu, Rule::AdamW, "small", &[64, 2_049], 1e9, Duration::ZERO)?;
+            for options in Options::ALL {
+                let runs = match options {
+                    Options::None => way::RUNS.to_vec(),
+                    _ => way::RUNS.into_iter().filter(|(way, _)| *way == Way::Resident).collect(),
+                };
+                let contest = Contest { rule: Rule::AdamW, options, size: "small", lengths: vec![64, 2_049], runs };
+                contest.rows(&gpu, 1e9, Duration::ZERO)?;
+            }
             closed::rows(&gpu, "small", &[64, 2_049], 1e9, Duration::ZERO)?;
             if let Some(report) = standin.and_then(|standin| standin.take_report()) {
                 return Err(format!("the stand-in reports: {report}").into());
@@ -137,6 +177,7 @@ fn test(wanted: &Wanted) -> Result<()> {
     if !wanted.has("step") {
         return Ok(());
     }
+    table::check()?;
     for mut work in
         curves::rows().into_iter().chain(host::references(4_096)).chain(host::steps(4_096)).chain(host::builds())
     {

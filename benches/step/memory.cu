@@ -1,4 +1,4 @@
-// What the bench needs besides updates: a copy to compare with, numbers to compute with, and the compiler's version.
+// What the bench needs besides updates: copies to compare with, numbers to compute with, and the compiler's version.
 #include "memory.cuh"
 
 constexpr u32 IN_FLIGHT = 4;  // 16-byte accesses per thread
@@ -11,7 +11,7 @@ struct Copy {
 static_assert(sizeof(Copy) == 24, "benches/step/bandwidth.rs: Copy");
 
 // Reads 16 B and writes 16 B per element, over any grid.
-extern "C" __global__ void copy_16_bytes(const Copy copy) {
+extern "C" __global__ void copy_strided(const Copy copy) {
   const u64 threads = (u64)gridDim.x * blockDim.x;
   u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x;
   for (; i + (IN_FLIGHT - 1) * threads < copy.len; i += IN_FLIGHT * threads) {
@@ -23,6 +23,27 @@ extern "C" __global__ void copy_16_bytes(const Copy copy) {
   }
   for (; i < copy.len; i += threads) store_element(copy.to + i, load_element(copy.from + i));
 }
+
+// As much per element, by a block for each tile of blockDim * VECTORS elements and no loop.
+template <u32 VECTORS>
+__device__ __forceinline__ void copy_tile(const Copy& copy) {
+  const u64 begin = (u64)blockIdx.x * blockDim.x * VECTORS + threadIdx.x;
+  float4 values[VECTORS];
+#pragma unroll
+  for (u32 k = 0; k < VECTORS; k++) {
+    const u64 i = begin + (u64)k * blockDim.x;
+    if (i < copy.len) values[k] = load_element(copy.from + i);
+  }
+#pragma unroll
+  for (u32 k = 0; k < VECTORS; k++) {
+    const u64 i = begin + (u64)k * blockDim.x;
+    if (i < copy.len) store_element(copy.to + i, values[k]);
+  }
+}
+
+extern "C" __global__ void copy_tiles_of_1(const Copy copy) { copy_tile<1>(copy); }
+extern "C" __global__ void copy_tiles_of_2(const Copy copy) { copy_tile<2>(copy); }
+extern "C" __global__ void copy_tiles_of_4(const Copy copy) { copy_tile<4>(copy); }
 
 struct Noise {
   float* values;

@@ -1,10 +1,10 @@
-//! The two update rules that are measured, their schedule, and the scalars of one step as a host computes them.
+//! The update rules that are measured, their schedule, and the scalars of one step as a host computes them.
 //!
 //! The rates come from a table that is filled at the start: scheduling on the host is charged for the rule's scalars alone,
 //! never for evaluating a curve. The rows of `curves` say what that would add.
 
 use bytemuck::{Pod, Zeroable};
-use instep::{AdamW, OptimizerBuilder, Schedule, Sgd, Tensor};
+use instep::{AdamW, Momentum, OptimizerBuilder, Schedule, Sgd, Tensor};
 
 use crate::driver::Result;
 
@@ -12,6 +12,7 @@ const WEIGHT_DECAY: f64 = 0.1;
 const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
 const EPS: f64 = 1e-8;
+const MOMENTUM: f64 = 0.9;
 const TOTAL_STEPS: u64 = 2_000;
 
 /// Warm-up and cosine, as language models are trained; never 0, so that every step moves the parameters.
@@ -22,6 +23,7 @@ pub fn schedule() -> Schedule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
     Sgd,
+    SgdMomentum,
     AdamW,
 }
 
@@ -40,11 +42,12 @@ pub fn adamw(lr: Schedule) -> AdamW {
 }
 
 impl Rule {
-    pub const ALL: [Rule; 2] = [Rule::Sgd, Rule::AdamW];
+    pub const ALL: [Rule; 3] = [Rule::Sgd, Rule::SgdMomentum, Rule::AdamW];
 
     pub fn name(self) -> &'static str {
         match self {
             Rule::Sgd => "SGD",
+            Rule::SgdMomentum => "SGD with momentum",
             Rule::AdamW => "AdamW",
         }
     }
@@ -53,6 +56,7 @@ impl Rule {
     pub fn states(self) -> usize {
         match self {
             Rule::Sgd => 0,
+            Rule::SgdMomentum => 1,
             Rule::AdamW => 2,
         }
     }
@@ -61,6 +65,7 @@ impl Rule {
     pub fn group(self, builder: OptimizerBuilder, lr: Schedule, tensors: &[Tensor]) -> OptimizerBuilder {
         match self {
             Rule::Sgd => builder.group(Sgd::new(lr), tensors),
+            Rule::SgdMomentum => builder.group(Sgd::new(lr).momentum(Momentum::Heavy, MOMENTUM), tensors),
             Rule::AdamW => builder.group(adamw(lr), tensors),
         }
     }
@@ -70,6 +75,12 @@ impl Rule {
         let mut value = [0.0; 16];
         match self {
             Rule::Sgd => value[0] = lr as f32,
+            Rule::SgdMomentum => {
+                // The first update takes its gradient whole into the empty buffer.
+                let keep = if updates == 0 { 0.0 } else { MOMENTUM };
+                let scalars = [lr, 0.0, MOMENTUM, 0.0, keep, 1.0];
+                value.iter_mut().zip(scalars).for_each(|(place, scalar)| *place = scalar as f32);
+            }
             Rule::AdamW => {
                 let correction = |beta: f64| -((updates + 1) as f64 * beta.ln()).exp_m1();
                 let scalars = [
@@ -94,6 +105,7 @@ impl Rule {
     pub fn header(self, record: &Record) -> String {
         let name = match self {
             Rule::Sgd => "Sgd<Momentum::none, Decay::none, Direction::minimize>",
+            Rule::SgdMomentum => "Sgd<Momentum::heavy, Decay::none, Direction::minimize>",
             Rule::AdamW => "Adam<Decay::decoupled, Direction::minimize>",
         };
         // The shortest decimal that reads back as the same f32.

@@ -2,37 +2,44 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use criterion::Criterion;
 
 use crate::driver::{Gpu, Result};
 use crate::place::{self, Job};
 use crate::report::{Report, Row};
-use crate::rule::Rule;
+use crate::sizes::{self, Size};
+use crate::table::Line;
+use crate::timing::ROW;
 use crate::work::Work;
 use crate::{bandwidth, closed, curves, gpu, host};
 
 /// Before a row that another process of the bench prints for this one.
-pub const ROW: &str = "row: ";
+pub const PRINTED: &str = "row: ";
 
 /// Why a row that comes too late is not there.
 const TOO_LATE: &str = "INSTEP_BENCH_SECONDS are over";
 
 /// The sizes at which the parts of the closed loop are measured.
-const CLOSED: [&str; 2] = ["1 x 64", "148 tensors, 124 M"];
+const CLOSED: [Size; 2] = [sizes::SMALL, sizes::GPT2];
 const CLOSED_LOOP: &str = "AdamW, closed loop, all parts";
 
 /// Whether there is a GPU, or why not.
 pub type Found = std::result::Result<(), String>;
 
-/// A section that may need a GPU: it is told whether there is one, or why not, and when the time is over.
-pub type Section = fn(&mut Report, &Found, Instant) -> Result<()>;
+/// A GPU and its copy bandwidth in bytes per second.
+pub struct Place {
+    gpu: Gpu,
+    copy: f64,
+}
 
-/// All rows that are measured on the GPU by this process.
-pub fn device(report: &mut Report, gpu: &Found, end: Instant) -> Result<()> {
-    if let Err(why) = gpu {
-        return no_device(report, why);
+/// Where the rows of [`table`] and of the closed loop are measured, with its rows for copies; or why there is none.
+pub fn place(report: &mut Report, found: &Found) -> Result<std::result::Result<Place, String>> {
+    if let Err(why) = found {
+        report.describe("GPU", format!("none: {why}"))?;
+        report.add(Row::not_measured("copy", "2 x 1024 MiB", &no_gpu(why)))?;
+        return Ok(Err(no_gpu(why)));
     }
     let gpu = Gpu::open()?;
     report.describe("GPU", gpu.device.name())?;
@@ -45,49 +52,46 @@ pub fn device(report: &mut Report, gpu: &Found, end: Instant) -> Result<()> {
     if let Some(complaint) = bandwidth::complaint(gpu.device.name(), copy) {
         report.describe("this run", complaint)?;
     }
+    Ok(Ok(Place { gpu, copy }))
+}
 
-    let sizes = gpu::sizes();
-    let cases = sizes.iter().flat_map(|size| Rule::ALL.map(|rule| (rule, size)));
-    let after = CLOSED.len() as u32;
-    for (left, (rule, (size, lengths))) in (1 + after..=2 * sizes.len() as u32 + after).rev().zip(cases) {
-        let not_measured = |why: &str| Row::not_measured(format!("{}, all ways", rule.name()), *size, why);
-        let budget = end.saturating_duration_since(Instant::now()) / left;
-        if budget.is_zero() {
-            report.add(not_measured(TOO_LATE))?;
-            continue;
-        }
-        let rows = match gpu::room(&gpu, rule, lengths)? {
-            Ok(()) => gpu::rows(&gpu, rule, size, lengths, copy, budget.min(Duration::from_secs(10)))
-                .unwrap_or_else(|why| vec![not_measured(&why.to_string())]),
-            Err(why) => vec![not_measured(&why)],
+/// The rows of `lines`, or why each is not there.
+pub fn lines(
+    report: &mut Report,
+    place: &std::result::Result<Place, String>,
+    lines: &[Line],
+    end: Instant,
+) -> Result<()> {
+    for (line, size) in lines.iter().flat_map(|line| line.sizes.iter().map(move |size| (line, size))) {
+        let contest = line.contest(size);
+        let rows = match place {
+            Err(why) => Err(why.clone()),
+            Ok(_) if Instant::now() + ROW * contest.runs.len() as u32 > end => Err(TOO_LATE.to_owned()),
+            Ok(Place { gpu, copy }) => match contest.room(gpu)? {
+                Ok(()) => contest.rows(gpu, *copy, ROW).map_err(|why| why.to_string()),
+                Err(why) => Err(why),
+            },
         };
-        rows.into_iter().try_for_each(|row| report.add(row))?;
-    }
-    for (left, (size, lengths)) in
-        (1..=CLOSED.len() as u32).rev().zip(sizes.iter().filter(|size| CLOSED.contains(&size.0)))
-    {
-        let budget = end.saturating_duration_since(Instant::now()) / left;
-        let rows = match budget.is_zero() {
-            true => vec![Row::not_measured(CLOSED_LOOP, *size, TOO_LATE)],
-            false => closed::rows(&gpu, size, lengths, copy, budget.min(Duration::from_secs(5)))
-                .unwrap_or_else(|why| vec![Row::not_measured(CLOSED_LOOP, *size, &why.to_string())]),
+        let not_measured = |why: &String| -> Vec<Row> {
+            contest.names().into_iter().map(|name| Row::not_measured(name, size.name, why)).collect()
         };
-        rows.into_iter().try_for_each(|row| report.add(row))?;
+        rows.unwrap_or_else(|why| not_measured(&why)).into_iter().try_for_each(|row| report.add(row))?;
     }
     Ok(())
 }
 
-/// The same rows without numbers.
-fn no_device(report: &mut Report, why: &str) -> Result<()> {
-    report.describe("GPU", format!("none: {why}"))?;
-    report.add(Row::not_measured("copy", "2 x 1024 MiB", &no_gpu(why)))?;
-    for (size, _) in gpu::sizes() {
-        for rule in Rule::ALL {
-            report.add(Row::not_measured(format!("{}, all ways", rule.name()), size, &no_gpu(why)))?;
-        }
-    }
+/// What each part of the closed loop adds.
+pub fn closed(report: &mut Report, place: &std::result::Result<Place, String>, end: Instant) -> Result<()> {
     for size in CLOSED {
-        report.add(Row::not_measured(CLOSED_LOOP, size, &no_gpu(why)))?;
+        let rows = match place {
+            Err(why) => Err(why.clone()),
+            Ok(_) if Instant::now() >= end => Err(TOO_LATE.to_owned()),
+            Ok(Place { gpu, copy }) => {
+                closed::rows(gpu, size.name, &size.lengths(), *copy, ROW).map_err(|why| why.to_string())
+            }
+        };
+        let rows = rows.unwrap_or_else(|why| vec![Row::not_measured(CLOSED_LOOP, size.name, &why)]);
+        rows.into_iter().try_for_each(|row| report.add(row))?;
     }
     Ok(())
 }
@@ -98,7 +102,7 @@ fn no_gpu(why: &str) -> String {
 }
 
 /// Builds in two processes with one fresh cache folder: the first compiles, the second finds its kernels on disk.
-pub fn builds(report: &mut Report, gpu: &Found, _end: Instant) -> Result<()> {
+pub fn builds(report: &mut Report, gpu: &Found) -> Result<()> {
     if let Err(why) = gpu {
         return Ok(report.add(Row::not_measured("build", "148 x 64", &no_gpu(why)))?);
     }
@@ -156,7 +160,7 @@ fn collect(mut job: Command, report: &mut Report) -> Result<()> {
     let mut child = job.stdout(Stdio::piped()).spawn()?;
     let output = BufReader::new(child.stdout.take().expect("piped"));
     for line in output.lines() {
-        if let Some(row) = line?.strip_prefix(ROW) {
+        if let Some(row) = line?.strip_prefix(PRINTED) {
             report.add(Row::from_json(&serde_json::from_str(row)?))?;
         }
     }
@@ -165,7 +169,7 @@ fn collect(mut job: Command, report: &mut Report) -> Result<()> {
 }
 
 /// Driver calls and launches, counted in a process of their own.
-pub fn counts(report: &mut Report, _gpu: &Found, _end: Instant) -> Result<()> {
+pub fn counts(report: &mut Report) -> Result<()> {
     match Job::Counts.command_on_standin("10000") {
         Ok(job) => collect(job, report),
         Err(why) => {

@@ -1,5 +1,6 @@
 //! The ways to schedule a step and the modes to launch it, and what their rows are called.
 
+use crate::options::Options;
 use crate::rule::Rule;
 
 /// Where the step's scalars come from.
@@ -30,7 +31,7 @@ pub enum Mode {
 pub const UNROLLED: usize = 32;
 
 /// Every meaningful pair. By value and filled cannot be unrolled: their scalars change between the steps of one graph.
-pub const RUNS: [(Way, Mode); 10] = [
+pub const RUNS: [(Way, Mode); 11] = [
     (Way::Resident, Mode::Eager),
     (Way::ByValue, Mode::Eager),
     (Way::Filled, Mode::Eager),
@@ -39,6 +40,7 @@ pub const RUNS: [(Way, Mode); 10] = [
     (Way::ByValue, Mode::Replay),
     (Way::Filled, Mode::Replay),
     (Way::Frozen, Mode::Replay),
+    (Way::Literal, Mode::Replay),
     (Way::Resident, Mode::Unrolled),
     (Way::Literal, Mode::Unrolled),
 ];
@@ -46,19 +48,20 @@ pub const RUNS: [(Way, Mode); 10] = [
 /// What stands beside the numbers of [`Way::Frozen`].
 pub const WRONG: &str = "WRONG RESULT: every replay uses the rate of the capture";
 
-/// The name of a row.
-pub fn name(rule: Rule, way: Way, mode: Mode) -> String {
+/// The name of a row: rule, options, way, mode, each where it is not the plain one.
+pub fn name(rule: Rule, options: Options, way: Way, mode: Mode) -> String {
     let way = match way {
-        Way::Resident => "resident",
+        Way::Resident => "",
         Way::ByValue => "rate by value",
         Way::Filled => "rate filled",
         Way::Frozen => "rate by value, frozen",
-        Way::Literal => "constant, literal",
+        Way::Literal => "rate a literal",
     };
     let mode = match mode {
         Mode::Eager => "eager".to_owned(),
-        Mode::Replay => "replay".to_owned(),
-        Mode::Unrolled => format!("replay of {UNROLLED} steps"),
+        Mode::Replay => "one-step graph".to_owned(),
+        Mode::Unrolled => format!("{UNROLLED} steps in a graph"),
     };
-    format!("{}: {way}, {mode}", rule.name())
+    let words = [rule.name(), options.name(), way, &mode];
+    words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(", ")
 }

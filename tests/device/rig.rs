@@ -34,6 +34,11 @@ impl Rig {
             standin.reset();
         }
         let context = CudaContext::new(0).expect("place() made sure of a device");
+        // A context takes a third of a second to make, so one lives as long as a process with many tests.
+        static KEPT: OnceLock<Arc<CudaContext>> = OnceLock::new();
+        if standin.is_none() {
+            KEPT.get_or_init(|| context.clone());
+        }
         // SAFETY: all slices of these tests are used on one stream, and tests wait before they read.
         unsafe { context.disable_event_tracking() };
         let engine = context.new_stream().unwrap();

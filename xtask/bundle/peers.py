@@ -1,10 +1,10 @@
 """What other libraries need for the same step, on the bench's own models. Prints one JSON row a line, as it comes.
 
-usage: peers.py torch|optax SECONDS
+usage: peers.py torch|optax SECONDS quick|all
 
-A row that cannot be measured says why and has no number. Times are nanoseconds per step: on the device by events (torch),
-or from the first call to the last result of a burst (optax, where nothing else is to be had); on the host until all is
-enqueued.
+A row is named as the bench's own of the same step, with the library's name before it: "torch fused AdamW, eager". One that
+cannot be measured says why and has no number. Times are nanoseconds per step: on the device by events (torch), or from the
+first call to the last result of a burst (optax, where nothing else is to be had); on the host until all is enqueued.
 """
 
 import gc
@@ -16,15 +16,18 @@ import signal
 import sys
 import time
 
-BYTES_PER_PARAM = {"SGD": 12, "AdamW": 28}
-WEIGHT_DECAY, BETAS, EPS = 0.1, (0.9, 0.999), 1e-8
+BYTES_PER_PARAM = {"SGD": 12, "SGD with momentum": 20, "AdamW": 28}
+TENSORS_PER_PARAM = {"SGD": 2, "SGD with momentum": 3, "AdamW": 4}
+WEIGHT_DECAY, BETAS, EPS, MOMENTUM = 0.1, (0.9, 0.999), 1e-8, 0.9
 COPY_BYTES = 1 << 30
-BURST_SECONDS, MIN_CALLS, MAX_CALLS = 0.01, 4, 256
-MIN_SAMPLES, MAX_SAMPLES, CASE_SECONDS = 5, 50, 2.0
+# A row takes a third of a second.
+ROW_SECONDS, WARM_UP_SECONDS, BURST_SECONDS = 0.33, 0.04, 0.005
+MIN_STEPS, MAX_CALLS, MIN_SAMPLES, MAX_SAMPLES = 2, 256, 5, 50
+UNROLLED = 32
 
 
 def gpt2_small():
-    """The lengths of benches/step/gpu.rs, in its order."""
+    """The lengths of benches/step/sizes.rs, in its order."""
     width = 768
     block = [
         *(width, width),
@@ -39,12 +42,61 @@ def gpt2_small():
 
 SIZES = {
     "1 x 64": [64],
-    "148 tensors, 124 M": gpt2_small(),
+    "148 x 64": [64] * 148,
+    "1000 x 1024": [1_024] * 1_000,
     "10000 x 64": [64] * 10_000,
     "1 x 1 Mi": [1 << 20],
-    "1 x 100 M": [100_000_000],
+    "148 tensors, 124 M": gpt2_small(),
     "1 x 1 B": [1_000_000_000],
 }
+ALL, SOME = tuple(SIZES), ("1 x 64", "148 tensors, 124 M")
+TINY = 1 << 21  # larger steps are not put into a graph many times
+
+EAGER, GRAPH, MANY = "eager", "one-step graph", f"{UNROLLED} steps in a graph"
+CLIP, SCALE = "clip by norm", "clip by norm and dynamic loss scale"
+
+# PyTorch's fused step: rule, what is asked for beside it, sizes, modes. A later precision or rule is a line.
+FUSED = [
+    ("AdamW", "", ALL, (EAGER, GRAPH, MANY)),
+    ("SGD with momentum", "", SOME, (EAGER, GRAPH, MANY)),
+    ("AdamW", CLIP, ALL, (EAGER, GRAPH, MANY)),
+    ("AdamW", SCALE, ALL, (EAGER,)),
+]
+NOTES = {
+    EAGER: "LambdaLR",
+    GRAPH: "the rate is filled before each replay",
+    MANY: "one rate for all 32 steps, the least that can be asked of it",
+}
+
+# For a longer visit: other ways of PyTorch, and optax. Label, rule, sizes.
+LONGER = {
+    "torch": [
+        ("torch fused AdamW, float rate set, eager", "AdamW", ALL),
+        ("torch fused AdamW, tensor rate filled, eager", "AdamW", ALL),
+        ("torch foreach AdamW, capturable, tensor rate filled, eager", "AdamW", ALL),
+        ("torch fused SGD, one-step graph", "SGD", SOME),
+        ("torch compiled AdamW, tensor rate filled", "AdamW", ("148 tensors, 124 M",)),
+    ],
+    # XLA compiles a program for every list of tensors, and needs minutes for thousands of them.
+    "optax": [
+        (f"optax {rule}, jitted with its schedule", rule, [name for name in ALL if len(SIZES[name]) < 1_000])
+        for rule in ("SGD", "AdamW")
+    ],
+}
+
+
+def rows(peer, visit):
+    """All rows of a peer as dicts: name, rule, options, mode (None: by name), size, note."""
+    if peer == "torch":
+        for rule, options, sizes, modes in FUSED:
+            for size, mode in itertools.product(sizes, modes):
+                if mode != MANY or sum(SIZES[size]) <= TINY:
+                    name = ", ".join(filter(None, (f"torch fused {rule}", options, mode)))
+                    yield dict(name=name, rule=rule, options=options, mode=mode, size=size, note=NOTES[mode])
+    if visit == "all":
+        for name, rule, sizes in LONGER[peer]:
+            for size in sizes:
+                yield dict(name=name, rule=rule, options="", mode=None, size=size, note="")
 
 
 def rate(step):
@@ -63,6 +115,11 @@ def not_measured(name, size, why):
     emit({"row": name, "size": size, "note": "not measured (" + " ".join(str(why).split())[:200] + ")"})
 
 
+def none_measured(peer, visit, why):
+    for row in rows(peer, visit):
+        not_measured(row["name"], row["size"], why)
+
+
 def spread(samples):
     samples = sorted(samples)
 
@@ -72,15 +129,22 @@ def spread(samples):
     return {"median": at(0.5), "p10": at(0.1), "p90": at(0.9), "samples": len(samples)}
 
 
-def measure(burst):
-    """Spreads of device and host time. `burst(calls)` returns both, in seconds per call."""
-    burst(MIN_CALLS)
-    calls = int(min(max(BURST_SECONDS / max(burst(MIN_CALLS)), MIN_CALLS), MAX_CALLS))
-    device, host, start = [], [], time.perf_counter()
-    while len(device) < MIN_SAMPLES or (len(device) < MAX_SAMPLES and time.perf_counter() - start < CASE_SECONDS):
+def measure(burst, steps=1):
+    """Spreads of device and host time per step. `burst(calls)` returns both, in seconds per call of so many steps."""
+    start, least = time.perf_counter(), -(-MIN_STEPS // steps)
+    calls = least
+    burst(calls)
+    while True:
+        call = max(burst(calls))
+        if time.perf_counter() - start >= WARM_UP_SECONDS:
+            break
+        calls = min(2 * calls, MAX_CALLS)
+    calls = int(min(max(BURST_SECONDS / call, least), MAX_CALLS))
+    device, host = [], []
+    while len(device) < MIN_SAMPLES or (len(device) < MAX_SAMPLES and time.perf_counter() - start < ROW_SECONDS):
         sample = burst(calls)
-        device.append(sample[0])
-        host.append(sample[1])
+        device.append(sample[0] / steps)
+        host.append(sample[1] / steps)
     return spread(device), spread(host)
 
 
@@ -94,48 +158,47 @@ def report(name, size, times, moved, copy, note=""):
 
 
 class Overdue(Exception):
-    """A case took longer than it may."""
+    """A row took longer than it may."""
 
 
 def overdue(_signal, _frame):
     raise Overdue("it took too long")
 
 
-def cases(ways, end, room):
-    """Yields what is to be measured; says of the rest why it is not. `ways`: name, rule, sizes (None: all), seconds, run."""
-    for size, (name, rule, sizes, seconds, run) in itertools.product(SIZES, ways):
-        if sizes is not None and size not in sizes:
-            continue
+def run_rows(peer, visit, end, room, copy, prepare):
+    """Measures all rows. `prepare(row, lengths)` returns a burst and the steps of one of its calls."""
+    for row in rows(peer, visit):
+        name, size, lengths = row["name"], row["size"], SIZES[row["size"]]
         left = int(end - time.monotonic())
-        needed = 4 * sum(SIZES[size]) * {"SGD": 3, "AdamW": 6}[rule]
-        if left < 2:
+        # Half as much again for what a library allocates on its way.
+        needed = 6 * sum(lengths) * TENSORS_PER_PARAM[row["rule"]]
+        if left < 1:
             not_measured(name, size, "the time is over")
-        elif needed > room:
+            continue
+        if needed > room:
             not_measured(name, size, f"may need {needed >> 30} GiB, {room >> 30} are free")
-        else:
-            # A compiler that does not come to an end must not take the other rows with it.
-            signal.alarm(max(1, min(seconds, left)))
-            try:
-                yield name, rule, size, run
-            finally:
-                signal.alarm(0)
-
-
-def run_cases(ways, end, room, copy):
-    for name, rule, size, run in cases(ways, end, room):
-        moved = BYTES_PER_PARAM[rule] * sum(SIZES[size])
+            continue
+        # A compiler that does not come to an end must not take the other rows with it.
+        longest = 8 if visit == "quick" else 120 if "compiled" in name or peer == "optax" else 30
+        signal.alarm(min(longest, left))
         try:
-            report(name, size, measure(run(SIZES[size])), moved, copy)
+            burst, steps = prepare(row, lengths)
+            norm = 4 if row["options"] else 0
+            moved = (BYTES_PER_PARAM[row["rule"]] + norm) * sum(lengths)
+            report(name, size, measure(burst, steps), moved, copy, row["note"])
         except Exception as problem:  # whatever stops one row must not stop the next
             not_measured(name, size, f"{type(problem).__name__}: {problem}")
+        finally:
+            signal.alarm(0)
+        burst = None
         gc.collect()
 
 
-def run_torch(end):
+def run_torch(visit, end):
     import torch
 
     if not torch.cuda.is_available():
-        return not_measured("torch, all ways", "all", "torch finds no GPU")
+        return none_measured("torch", visit, "torch finds no GPU")
     emit({"head": {"torch": f"{torch.__version__}, CUDA {torch.version.cuda}"}})
 
     def bursts(advance):
@@ -153,72 +216,109 @@ def run_torch(end):
 
         return burst
 
-    def optimizer(rule, lengths, lr, **options):
-        torch.cuda.empty_cache()
-        params = [torch.randn(n, device="cuda") for n in lengths]
-        for param in params:
-            param.grad = torch.randn_like(param)
-        if rule == "SGD":
-            return torch.optim.SGD(params, lr=lr, **options)
-        return torch.optim.AdamW(params, lr=lr, betas=BETAS, eps=EPS, weight_decay=WEIGHT_DECAY, **options)
+    def tensors(lengths):
+        """Parameters with gradients, each on a boundary of 64 elements, as the bench lays them."""
+        places = [-(-n // 64) * 64 for n in lengths]
+        both = [torch.randn(sum(places), device="cuda").split(places) for _ in range(2)]
+        params, grads = ([whole[:n] for whole, n in zip(all_of, lengths)] for all_of in both)
+        for param, grad in zip(params, grads):
+            param.grad = grad
+        return params
 
-    def float_rate(rule, **options):
-        def run(lengths):
-            opt, steps = optimizer(rule, lengths, rate(0), **options), itertools.count()
+    def optimizer(rule, params, lr, **options):
+        if rule == "AdamW":
+            return torch.optim.AdamW(params, lr=lr, betas=BETAS, eps=EPS, weight_decay=WEIGHT_DECAY, **options)
+        momentum = MOMENTUM if rule == "SGD with momentum" else 0.0
+        options.pop("capturable", None)  # SGD has no step counter to keep
+        return torch.optim.SGD(params, lr=lr, momentum=momentum, **options)
 
-            def advance():
-                opt.param_groups[0]["lr"] = rate(next(steps))
+    def clip(params):
+        torch.nn.utils.clip_grad_norm_(params, 1.0, foreach=True)
+
+    def with_lambda_lr(row, params):
+        opt = optimizer(row["rule"], params, 1.0, fused=True)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(opt, rate)
+        if row["options"] == SCALE:
+            # Gradients are fixed: a scale that stays 1 leaves them as they are, at the same cost.
+            scaler = torch.amp.GradScaler("cuda", init_scale=1.0, growth_interval=1 << 30)
+            scaler.scale(torch.ones((), device="cuda"))
+
+        def advance():
+            if row["options"] == SCALE:
+                scaler.unscale_(opt)
+                clip(params)
+                scaler.step(opt)
+                scaler.update()
+            else:
+                if row["options"] == CLIP:
+                    clip(params)
                 opt.step()
+            scheduler.step()
 
-            return bursts(advance)
+        return bursts(advance), 1
 
-        return run
-
-    def tensor_rate(rule, wrap=lambda opt: opt.step, **options):
-        def run(lengths):
-            lr = torch.tensor(rate(0), device="cuda")
-            opt, steps = optimizer(rule, lengths, lr, **options), itertools.count()
-            step = wrap(opt)
-
-            def advance():
-                lr.fill_(rate(next(steps)))
-                step()
-
-            return bursts(advance)
-
-        return run
-
-    def captured(opt):
+    def captured(step, steps):
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             for _ in range(3):
-                opt.step()
+                step()
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            opt.step()
+            for _ in range(steps):
+                step()
         return graph.replay
 
-    def compiled(opt):
-        return torch.compile(opt.step, fullgraph=False)
+    def filled(opt_of, wrap, steps=1):
+        """A step whose rate is a tensor that the host fills before each call."""
+        lr, clock = torch.tensor(rate(0), device="cuda"), itertools.count(step=steps)
+        step = wrap(opt_of(lr))
 
-    fused, capturable = {"fused": True}, {"fused": True, "capturable": True}
-    compile_sizes = ("148 tensors, 124 M", "1 x 100 M")
-    foreach = {"foreach": True, "capturable": True}
+        def advance():
+            lr.fill_(rate(next(clock)))
+            step()
 
-    def adamw(way, run, sizes=None, seconds=30):
-        return (f"torch AdamW, {way}", "AdamW", sizes, seconds, run)
+        return bursts(advance), steps
 
-    ways = [
-        adamw("fused, float lr, eager", float_rate("AdamW", **fused)),
-        adamw("fused, tensor lr filled, eager", tensor_rate("AdamW", **capturable)),
-        adamw("fused, lr filled outside the graph", tensor_rate("AdamW", captured, **capturable)),
-        adamw("foreach capturable, lr filled", tensor_rate("AdamW", **foreach)),
-        ("torch SGD, fused, float lr, eager", "SGD", None, 30, float_rate("SGD", **fused)),
-        ("torch SGD, fused, lr filled outside the graph", "SGD", None, 30, tensor_rate("SGD", captured, **fused)),
-        adamw("compiled, lr filled", tensor_rate("AdamW", compiled, capturable=True), compile_sizes, 120),
-    ]
+    def in_graph(row, params):
+        steps = UNROLLED if row["mode"] == MANY else 1
+
+        def wrap(opt):
+            def step():
+                if row["options"] == CLIP:
+                    clip(params)
+                opt.step()
+
+            return captured(step, steps)
+
+        return filled(lambda lr: optimizer(row["rule"], params, lr, fused=True, capturable=True), wrap, steps)
+
+    def longer(row, params):
+        name, rule = row["name"], row["rule"]
+        if "float rate" in name:
+            opt, clock = optimizer(rule, params, rate(0), fused=True), itertools.count()
+
+            def advance():
+                opt.param_groups[0]["lr"] = rate(next(clock))
+                opt.step()
+
+            return bursts(advance), 1
+        wrap = lambda opt: opt.step
+        options = {"fused": True, "capturable": True}
+        if "foreach" in name:
+            options = {"foreach": True, "capturable": True}
+        elif "compiled" in name:
+            options, wrap = {"capturable": True}, lambda opt: torch.compile(opt.step, fullgraph=False)
+        elif "graph" in name:
+            wrap = lambda opt: captured(opt.step, 1)
+        return filled(lambda lr: optimizer(rule, params, lr, **options), wrap)
+
+    def prepare(row, lengths):
+        torch.cuda.empty_cache()
+        ways = {EAGER: with_lambda_lr, GRAPH: in_graph, MANY: in_graph, None: longer}
+        return ways[row["mode"]](row, tensors(lengths))
+
     free, _ = torch.cuda.mem_get_info()
     elements = min(COPY_BYTES, free // 4) // 4
     to, source = torch.empty(elements, device="cuda"), torch.randn(elements, device="cuda")
@@ -226,17 +326,17 @@ def run_torch(end):
     copy = report("copy, torch copy_", f"2 x {elements >> 18} MiB", times, 8 * elements, None)
     del to, source
     torch.cuda.empty_cache()
-    run_cases(ways, end, torch.cuda.mem_get_info()[0], copy)
+    run_rows("torch", visit, end, torch.cuda.mem_get_info()[0], copy, prepare)
 
 
-def run_optax(end):
+def run_optax(visit, end):
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     import jax
     import jax.numpy as jnp
     import optax
 
     if jax.default_backend() != "gpu":
-        return not_measured("optax, all ways", "all", "jax finds no GPU")
+        return none_measured("optax", visit, "jax finds no GPU")
     emit({"head": {"optax": f"{optax.__version__}, jax {jax.__version__}"}})
 
     def bursts(advance):
@@ -258,54 +358,48 @@ def run_optax(end):
         "AdamW": optax.adamw(schedule, b1=BETAS[0], b2=BETAS[1], eps=EPS, weight_decay=WEIGHT_DECAY),
     }
 
-    def jitted(rule):
-        transform = rules[rule]
+    def prepare(row, lengths):
+        transform = rules[row["rule"]]
 
         def step(params, state, grads):
             updates, state = transform.update(grads, state, params)
             return optax.apply_updates(params, updates), state
 
-        def run(lengths):
-            keys = jax.random.split(jax.random.key(0), 2)
-            params, grads = ([jax.random.normal(key, (n,)) for n in lengths] for key in keys)
-            held = [params, transform.init(params)]
-            program = jax.jit(step, donate_argnums=(0, 1))
+        keys = jax.random.split(jax.random.key(0), 2)
+        params, grads = ([jax.random.normal(key, (n,)) for n in lengths] for key in keys)
+        held = [params, transform.init(params)]
+        program = jax.jit(step, donate_argnums=(0, 1))
 
-            def advance():
-                held[:] = program(*held, grads)
-                return held
+        def advance():
+            held[:] = program(*held, grads)
+            return held
 
-            return bursts(advance)
+        return bursts(advance), 1
 
-        return run
-
-    # XLA compiles a program for every list of tensors, and needs minutes for 10,000 of them.
-    sizes = [size for size, lengths in SIZES.items() if len(lengths) <= 1_000]
-    not_measured("optax, all rules, jitted", "10000 x 64", "compiling the step takes minutes")
-    ways = [(f"optax {rule}, jitted with its schedule", rule, sizes, 60, jitted(rule)) for rule in rules]
     add_one = jax.jit(lambda x: x + 1)
     source = jax.random.normal(jax.random.key(1), (COPY_BYTES // 4,))
     times = measure(bursts(lambda: add_one(source)))
     copy = report("copy, x + 1 under jit", f"2 x {COPY_BYTES >> 20} MiB", times, 2 * COPY_BYTES, None)
     del source
     stats = jax.local_devices()[0].memory_stats() or {}
-    run_cases(ways, end, stats.get("bytes_limit", 8 << 30) - stats.get("bytes_in_use", 0), copy)
+    room = stats.get("bytes_limit", 8 << 30) - stats.get("bytes_in_use", 0)
+    run_rows("optax", visit, end, room, copy, prepare)
 
 
 PEERS = {"torch": run_torch, "optax": run_optax}
 
 
 def main():
-    if len(sys.argv) != 3 or sys.argv[1] not in PEERS:
+    if len(sys.argv) != 4 or sys.argv[1] not in PEERS or sys.argv[3] not in ("quick", "all"):
         sys.exit(__doc__)
-    peer, end = sys.argv[1], time.monotonic() + int(sys.argv[2])
+    peer, end, visit = sys.argv[1], time.monotonic() + int(sys.argv[2]), sys.argv[3]
     if os.environ.get("INSTEP_STANDIN"):
-        return not_measured(f"{peer}, all ways", "all", "a dry run on the stand-in")
+        return none_measured(peer, visit, "a dry run on the stand-in")
     signal.signal(signal.SIGALRM, overdue)
     try:
-        PEERS[peer](end)
+        PEERS[peer](visit, end)
     except ImportError as problem:
-        not_measured(f"{peer}, all ways", "all", problem)
+        none_measured(peer, visit, problem)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,9 @@ const MAX_BYTES: u64 = 55 << 20;
 const PROGRAMS: [(&str, &str); 3] = [("--test", "device"), ("--bench", "step"), ("--example", "digits")];
 
 /// Files that go along as they are, and whether each is run by its name.
-const FILES: [(&str, &str, Mode); 4] = [
+const FILES: [(&str, &str, Mode); 5] = [
     ("run.sh", include_str!("../bundle/run.sh"), Mode::Program),
+    ("quick.sh", include_str!("../bundle/quick.sh"), Mode::Text),
     ("results.py", include_str!("../bundle/results.py"), Mode::Text),
     ("peers.py", include_str!("../bundle/peers.py"), Mode::Text),
     ("sanitize.txt", include_str!("../bundle/sanitize.txt"), Mode::Text),
@@ -53,7 +54,7 @@ pub fn run(root: &Path, network: Network, words: &[String]) -> Result<ExitCode, 
         return Err(format!("the bundle has {bytes} bytes, but must not exceed {MAX_BYTES}"));
     }
     println!("{}: {:.1} MiB", folder.display(), bytes as f64 / f64::from(1 << 20));
-    println!("copy it to a machine with a GPU and run: ./run.sh all");
+    println!("copy it to a machine with a GPU and run: ./run.sh quick");
     Ok(ExitCode::SUCCESS)
 }
 

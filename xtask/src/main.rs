@@ -1,10 +1,11 @@
 //! `cargo xtask`: the repository's chores. Here is the command line alone; every subcommand has a file of its own.
 //! Start at [`test`] for the tiers, at [`tools`] for NVIDIA's run-time compiler and disassembler, at [`bundle`] for what goes
-//! to a machine with a GPU.
+//! to a machine with a GPU, at [`performance`] for what comes back.
 
 mod bundle;
 mod kernels;
 mod machine;
+mod performance;
 mod test;
 mod tiers;
 mod tools;
@@ -18,6 +19,7 @@ usage: cargo xtask <command>
   test [--offline] [TIER...]   run the test tiers that this machine allows; all of them unless some are named
   kernels [--offline]          print registers, local memory and access widths of every kernel, and write kernels.md
   gpu-bundle [--out DIR]       make a folder that tests and measures on a machine with a GPU and no Rust
+  performance [RESULTS.json]   make docs/performance.md and its plots from the results of a visit, docs/results/h100.json
   tools [--offline]            fetch NVRTC and nvdisasm, and print the variables by which the tests find them
 
 tiers: pure, standin, compile, device
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         Some((command, tiers)) if command == "test" => test::run(root(), network, tiers),
         Some((command, [])) if command == "kernels" => kernels::run(root(), network),
         Some((command, words)) if command == "gpu-bundle" => bundle::run(root(), network, words),
+        Some((command, words)) if command == "performance" => performance::run(root(), words),
         Some((command, [])) if command == "tools" => tools::print(root(), network),
         Some((command, [])) if matches!(command.as_str(), "help" | "--help" | "-h") => {
             println!("{USAGE}");

@@ -1,18 +1,23 @@
-//! The bundle for a visit to a GPU, made here: what its programs need of the machine, and a dry run of all its parts on the
-//! stand-in for CUDA. Making it takes a build in release, so `cargo xtask test standin` runs this and plain `cargo test` does
-//! not.
+//! The bundle for a visit to a GPU, made here: what its programs need of the machine, a dry run of its quick visit on the
+//! stand-in for CUDA, and what its script does about programs that fail (`planted`). Making it takes a build in release, so
+//! `cargo xtask test standin` runs this and plain `cargo test` does not.
+
+mod machine;
+mod planted;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::OnceLock;
 
 use object::Endianness;
 use object::elf::{DT_NEEDED, FileHeader64};
 use object::read::elf::{Dyn, FileHeader, SectionHeader};
 use serde_json::Value;
+
+use machine::Machine;
 
 /// Debian 12 and all that is newer.
 const NEWEST_GLIBC: (u32, u32) = (2, 36);
@@ -35,10 +40,18 @@ fn bundle() -> Option<&'static Path> {
     BUNDLE.get_or_init(make).as_deref()
 }
 
-fn make() -> Option<PathBuf> {
+/// Whether the tier is asked for; says so where it is not.
+fn asked_for() -> bool {
     let required = std::env::var("INSTEP_REQUIRE").unwrap_or_default();
-    if !required.split(',').any(|word| word.trim() == "standin") {
+    let asked = required.split(',').any(|word| word.trim() == "standin");
+    if !asked {
         skipped("they build in release; `cargo xtask test standin` runs them");
+    }
+    asked
+}
+
+fn make() -> Option<PathBuf> {
+    if !asked_for() {
         return None;
     }
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("gpu-bundle");
@@ -119,67 +132,14 @@ fn versions_of_glibc_compare_as_numbers() {
 }
 
 #[test]
-fn every_test_for_the_sanitizer_exists() {
+fn every_test_that_the_script_names_exists() {
     let Some(bundle) = bundle() else { return };
     let output = Command::new(bundle.join("bin/device")).args(["--list", "--format", "terse"]).output().unwrap();
     let known = String::from_utf8(output.stdout).unwrap();
-    for name in fs::read_to_string(bundle.join("sanitize.txt")).unwrap().lines() {
-        assert!(known.lines().any(|line| line.strip_suffix(": test") == Some(name)), "{name} is in sanitize.txt");
-    }
-}
-
-/// A machine with the stand-in as its driver, and its NVRTC where pip puts NVIDIA's.
-struct Machine {
-    folder: PathBuf,
-}
-
-impl Machine {
-    /// None where the results cannot be joined, after saying so.
-    fn new(name: &str) -> Option<Machine> {
-        if Command::new("python3").arg("--version").output().is_err() {
-            skipped("python3 is missing, which joins the results");
-            return None;
-        }
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("gpu-bundle-{name}"));
-        let _ = fs::remove_dir_all(&folder);
-        let standin = cuda_on_cpu::folder().expect("the tier has a C++ compiler");
-        let packages = folder.join("venv/lib/python3.11/site-packages/nvidia/cu13");
-        for new in [&folder.join("driver"), &folder.join("bin"), &packages] {
-            fs::create_dir_all(new).unwrap();
-        }
-        for library in ["libcuda.so", "libcuda.so.1"] {
-            std::os::unix::fs::symlink(standin.join(library), folder.join("driver").join(library)).unwrap();
-        }
-        std::os::unix::fs::symlink(standin, packages.join("lib")).unwrap();
-        Some(Machine { folder })
-    }
-
-    /// Puts a program before all others of its name.
-    fn install(&self, name: &str, text: &str) {
-        let path = self.folder.join("bin").join(name);
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    }
-
-    fn run(&self, bundle: &Path, parts: &[&str]) -> Output {
-        let mut path = std::ffi::OsString::from(self.folder.join("bin"));
-        path.push(":");
-        path.push(std::env::var_os("PATH").unwrap_or_default());
-        let mut command = Command::new("bash");
-        command.arg(bundle.join("run.sh")).args(parts).env("PATH", path);
-        command.env("LD_LIBRARY_PATH", self.folder.join("driver")).env("VIRTUAL_ENV", self.folder.join("venv"));
-        command.env("INSTEP_STANDIN", "1").env("INSTEP_RESULTS", self.results());
-        command.env_remove("INSTEP_NVRTC").output().expect("bash starts")
-    }
-
-    fn results(&self) -> PathBuf {
-        self.folder.join("results")
-    }
-
-    /// results.json and results.md.
-    fn read(&self) -> (Value, String) {
-        let [json, markdown] = ["results.json", "results.md"].map(|name| fs::read_to_string(self.results().join(name)));
-        (serde_json::from_str(&json.unwrap()).unwrap(), markdown.unwrap())
+    let quick = fs::read_to_string(bundle.join("quick.sh")).unwrap();
+    let slow = quick.lines().find_map(|line| line.strip_prefix("slow_test=")).unwrap();
+    for name in fs::read_to_string(bundle.join("sanitize.txt")).unwrap().lines().chain([slow]) {
+        assert!(known.lines().any(|line| line.strip_suffix(": test") == Some(name)), "{name} is not a test");
     }
 }
 
@@ -188,43 +148,48 @@ fn rows<'a>(results: &'a Value, part: &str) -> &'a [Value] {
 }
 
 #[test]
-fn a_dry_run_on_the_stand_in_passes_and_writes_both_results_files() {
+fn a_quick_visit_on_the_stand_in_passes_and_writes_both_results_files() {
     let Some(bundle) = bundle() else { return };
-    let Some(machine) = Machine::new("dry-run") else { return };
+    let Some(machine) = Machine::with_standin("dry-run") else { return };
     machine.install("compute-sanitizer", "#!/bin/sh\necho '========= Device not supported'\nexit 1\n");
-    let run = machine.run(bundle, &["all"]);
+    // CUDA on the CPU is slower than a GPU.
+    let run = machine.run(bundle, &["quick", "sanitize"], "quick=900 test=300");
     let printed = [String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr)].concat();
     assert!(run.status.success(), "{printed}");
 
     let (results, markdown) = machine.read();
     assert_eq!(results["standin"], true);
+    assert_eq!(results["parts"]["bench"]["head"]["command"], "run.sh quick sanitize");
     assert!(markdown.contains("no figure here is a GPU's") && markdown.contains("CUDA on the CPU, "), "{markdown}");
     let tests = rows(&results, "tests");
-    assert!(tests.len() >= 8 && tests.iter().all(|row| row["result"] == "ok"), "{tests:#?}");
+    let named = fs::read_to_string(bundle.join("sanitize.txt")).unwrap().lines().count();
+    // The examples, the bench's answers, and the slow test, which says that it is left out.
+    assert_eq!(tests.len(), named + 4, "{tests:#?}");
+    let (last, others) = tests.split_last().unwrap();
+    assert!(others.iter().all(|row| row["result"] == "ok"), "{tests:#?}");
+    assert_eq!(last["result"], "not run", "{last}");
     assert!(rows(&results, "sanitize").iter().all(|row| row["result"] == "refused"), "{markdown}");
     assert_eq!(rows(&results, "sanitize").len(), 4, "{markdown}");
     for part in ["bench", "peers"] {
         let timed: Vec<_> = rows(&results, part).iter().filter(|row| !row["time_ns"].is_null()).collect();
         assert!(
-            !rows(&results, part).is_empty() && timed.is_empty(),
-            "{part} must say why it measured nothing: {timed:?}"
+            rows(&results, part).len() >= 50 && timed.is_empty(),
+            "{part} must say of each row why it was not measured: {timed:?}"
         );
     }
-    // The peers' models are the bench's own.
-    let peers = fs::read_to_string(bundle.join("peers.py")).unwrap();
-    for row in rows(&results, "bench").iter().filter(|row| row["row"] == "AdamW, all ways") {
-        let size = row["size"].as_str().unwrap();
-        assert!(
-            peers.contains(&format!("    \"{size}\": [")) || peers.contains(&format!("    \"{size}\": gpt2")),
-            "{size}"
-        );
+    // Each row of PyTorch's fused step has one of ours to be compared with.
+    let key = |row: &Value| (row["row"].as_str().unwrap().to_owned(), row["size"].as_str().unwrap().to_owned());
+    let ours: BTreeSet<_> = rows(&results, "bench").iter().map(key).collect();
+    for (name, size) in rows(&results, "peers").iter().map(key) {
+        let name = name.strip_prefix("torch fused ").unwrap_or_else(|| panic!("{name} is no row of a quick visit"));
+        assert!(ours.contains(&(name.to_owned(), size.clone())), "{name}, {size}");
     }
 }
 
 #[test]
 fn what_the_sanitizer_finds_fails_the_run_and_other_parts_keep_their_rows() {
     let Some(bundle) = bundle() else { return };
-    let Some(machine) = Machine::new("sanitizer") else { return };
+    let Some(machine) = Machine::with_standin("sanitizer") else { return };
     // The first run was killed in the middle of a row.
     fs::create_dir_all(machine.results()).unwrap();
     let cut = "{\"head\": {\"standin\": true}}\n{\"row\": \"copy\", \"gb_per_s\": 4000.0}\n{\"row\": \"to";
@@ -236,7 +201,7 @@ fn what_the_sanitizer_finds_fails_the_run_and_other_parts_keep_their_rows() {
          initcheck) echo '========= Uninitialized __global__ memory read'\n echo '========= ERROR SUMMARY: 2 errors'; exit 99 ;;\n\
          *) echo '========= ERROR SUMMARY: 0 errors' ;;\nesac\n",
     );
-    let run = machine.run(bundle, &["sanitize"]);
+    let run = machine.run(bundle, &["sanitize"], "");
     assert_eq!(run.status.code(), Some(1), "{run:?}");
     let (results, markdown) = machine.read();
     let with = |result: &str| rows(&results, "sanitize").iter().filter(|row| row["result"] == result).count();
