@@ -27,7 +27,6 @@ pub fn check(gpu: &Gpu) -> Result<()> {
 fn check_run(gpu: &Gpu, rule: Rule, options: Options, way: Way, mode: Mode) -> Result<()> {
     let lengths = [64, 5_003, 1, 2_048, 20_481];
     let mut case = Case::new(gpu, rule, options, &lengths)?;
-    case.limit_grid(1); // 8 warps for 17 chunks
     let (mut param, grad) = (case.params()?, case.grads()?);
     let mut run = case.run(way, mode)?;
     if case.params()? != param {

@@ -6,48 +6,58 @@
 //   update_literal: constants in the code; the floor that a schedule's cost is measured against
 #include "adam.cuh"
 #include "sgd.cuh"
-#include "walk.cuh"
+#include "variant.cuh"
 #include "rule.cuh"  // Rule and literal_record: written by the bench
 
-constexpr u32 THREADS = 256;  // as in update.cu, so that the schedule is all that differs
-constexpr u32 BLOCKS_PER_MULTIPROCESSOR = 4;
-
-static_assert(CHUNK == 2048, "benches/step/case.rs: CHUNK");
+constexpr u32 BLOCKS_PER_MULTIPROCESSOR = 4;  // as in update.cu, so that the schedule is all that differs
+constexpr u32 VECTORS = 2;                    // as in generated.cuh; benches/step/case.rs: TILE
 
 // Gradients go to the rule as they are.
 using Untouched = GradientOptions<Norm::none, Clip::none, Factor::none, false, false, false, false>;
 
+// All streams of a rule with this many.
+template <u32 COUNT>
+struct Floats;
+template <>
+struct Floats<2> {
+  using Type = Gradient;
+};
+template <>
+struct Floats<3> {
+  using Type = Streams<Stream<PARAM, f32>, Stream<GRAD, f32>, Stream<STATE, f32>>;
+};
+template <>
+struct Floats<4> {
+  using Type = Streams<Stream<PARAM, f32>, Stream<GRAD, f32>, Stream<STATE, f32>, Stream<STATE, f32>>;
+};
+
 struct Tables {
-  const Tensor* tensors;
-  const Chunk* chunks;
-  u32 chunk_count;
-  u32 reserved;
+  const void* tensors;
+  const Tile* tiles;
+  u32 tile_count;
+  u32 tensor_bytes;
 };
 static_assert(sizeof(Tables) == 24, "benches/step/case.rs: Tables");
 
-// Warps take chunks in turn.
-__device__ __forceinline__ void walk(const Tables& tables, const Record& record) {
-  const u32 warps = gridDim.x * (THREADS / WARP);
-  u32 i = blockIdx.x * (THREADS / WARP) + threadIdx.x / WARP;
-  while (i < tables.chunk_count) {
-    const Chunk chunk = load_row(tables.chunks + i);
-    const Tensor tensor = load_row(tables.tensors + chunk.tensor);
-    visit_chunk(tensor, chunk.index, Update<Rule, Untouched>{Rule::scalars(record), GradientScalars{}});
-    if (tables.chunk_count - i <= warps) break;  // i + warps could wrap
-    i += warps;
-  }
+__device__ __forceinline__ void update_tile(const Tables& tables, const Record<Rule::SCALARS>& record) {
+  const Tile tile = load_row(tables.tiles + blockIdx.x);
+  Step step = {};
+  step.tensors = tables.tensors;
+  step.tensor_bytes = tables.tensor_bytes;
+  const Update<Rule, Untouched> functor = {Rule::scalars(record), GradientScalars{}};
+  walk<Floats<Rule::STREAMS>::Type, VECTORS>(step, tile.tensor, tile.place, functor);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR)
-    update_by_value(const Tables tables, const Record record) {
-  walk(tables, record);
+    update_by_value(const Tables tables, const Record<Rule::SCALARS> record) {
+  update_tile(tables, record);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR)
-    update_filled(const Tables tables, const Record* record) {
-  walk(tables, load_row(record));
+    update_filled(const Tables tables, const Record<Rule::SCALARS>* record) {
+  update_tile(tables, load_row(record));
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR) update_literal(const Tables tables) {
-  walk(tables, literal_record());
+  update_tile(tables, literal_record());
 }

@@ -14,35 +14,21 @@ use crate::way::{Mode, UNROLLED, Way};
 /// Steps between two waits at most: a pinned value is rewritten only after the copy from it is done.
 pub const RING: usize = 512;
 
-const THREADS: u32 = 256; // baseline.cu
+const THREADS: u32 = 256; // kernels/walk.cuh
 const WARPS: u32 = THREADS / 32;
-const CHUNK: u64 = 2048; // kernels/state.cuh; baseline.cu asserts it
-
-/// Layout twin: `Tensor` of `kernels/state.cuh`.
-#[repr(C, align(16))]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct TensorRow {
-    param: u64,
-    grad: u64,
-    state: [u64; 2],
-    len: u64,
-    cohort: u32,
-    variant: u32,
-    skew: u32,
-    vector: u32,
-    reserved: u64,
-}
-
-const _: () = assert!(size_of::<TensorRow>() == 64, "kernels/state.cuh: Tensor");
+const BLOCKS_PER_MULTIPROCESSOR: u32 = 4; // baseline.cu
+const TILE: u64 = 2_048; // baseline.cu: 2 vectors of 4 elements a thread
+const PACKED: u64 = 1_024; // src/plan/tuning.rs
+const PACK: u32 = 1 << 31; // kernels/tables.cuh
 
 /// Layout twin: `Tables` of `baseline.cu`.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct Tables {
     tensors: u64,
-    chunks: u64,
-    chunk_count: u32,
-    reserved: u32,
+    tiles: u64,
+    tile_count: u32,
+    tensor_bytes: u32,
 }
 
 const _: () = assert!(size_of::<Tables>() == 24, "baseline.cu: Tables");
@@ -69,7 +55,6 @@ pub struct Case<'g> {
     optimizer: Optimizer,
     tensors: Vec<Tensor>,
     tables: Tables,
-    grid: u32,
     by_value: Kernel,
     filled: Kernel,
     literal: Kernel,
@@ -134,23 +119,20 @@ impl<'g> Case<'g> {
         gpu.wait()?; // the build works on a stream of its own
         let optimizer = builder.build()?;
 
-        let rows = offsets.iter().zip(lengths).map(|(offset, len)| TensorRow {
-            param: place(&params, *offset),
-            grad: place(&grads, *offset),
-            state: [0, 1].map(|k| place(&states, if k < rule.states() as u64 { k * span + offset } else { 0 })),
-            len: *len,
-            vector: 1,
-            ..TensorRow::zeroed()
-        });
-        let rows: Vec<_> = rows.collect();
-        let chunks = lengths
-            .iter()
-            .enumerate()
-            .flat_map(|(tensor, len)| (0..len.div_ceil(CHUNK) as u32).map(move |index| [tensor as u32, index]));
-        let chunks: Vec<[u32; 2]> = chunks.collect();
-        let tables = [Memory::new(64 * rows.len() as u64)?, Memory::new(8 * chunks.len() as u64)?];
-        gpu.upload(tables[0].address(), &rows)?;
-        gpu.upload(tables[1].address(), &chunks)?;
+        let streams = 2 + rule.states();
+        let row = |(offset, len): (&u64, &u64)| {
+            let states = (0..rule.states() as u64).map(|k| place(&states, k * span + offset));
+            let addresses = [place(&params, *offset), place(&grads, *offset + shift)].into_iter().chain(states);
+            // Rows are a multiple of 16 bytes.
+            [*len, 0].into_iter().chain(addresses).chain((streams % 2 == 1).then_some(0)).collect::<Vec<u64>>()
+        };
+        let rows: Vec<Vec<u64>> = offsets.iter().zip(lengths).map(row).collect();
+        let tensor_bytes = 8 * rows[0].len() as u32;
+        let wave = gpu.multiprocessors()? * BLOCKS_PER_MULTIPROCESSOR;
+        let tiles = tiles(lengths, wave);
+        let tables = [Memory::new(u64::from(tensor_bytes) * rows.len() as u64)?, Memory::new(16 * tiles.len() as u64)?];
+        gpu.upload(tables[0].address(), &rows.concat())?;
+        gpu.upload(tables[1].address(), &tiles)?;
 
         let rates = Rates::new()?;
         let (lr, updates) = rule::LITERAL;
@@ -158,8 +140,7 @@ impl<'g> Case<'g> {
         let names = ["update_by_value", "update_filled", "update_literal"];
         let [by_value, filled, literal] =
             gpu.kernels("baseline.cu", include_str!("baseline.cu"), &[("rule.cuh", &header)], names)?;
-        let resident = gpu.multiprocessors()? * by_value.resident_blocks(THREADS)?;
-        let chunk_count = chunks.len() as u32;
+        let tile_count = tiles.len() as u32;
         Ok(Case {
             gpu,
             rule,
@@ -169,8 +150,7 @@ impl<'g> Case<'g> {
             rates,
             optimizer,
             tensors,
-            tables: Tables { tensors: tables[0].address(), chunks: tables[1].address(), chunk_count, reserved: 0 },
-            grid: chunk_count.div_ceil(WARPS).clamp(1, resident.max(1)),
+            tables: Tables { tensors: tables[0].address(), tiles: tables[1].address(), tile_count, tensor_bytes },
             by_value,
             filled,
             literal,
@@ -201,11 +181,6 @@ impl<'g> Case<'g> {
     pub fn bytes_per_step(&self) -> u64 {
         let per_param = self.optimizer.tensors().next().map_or(0, |tensor| tensor.bytes_per_param);
         self.elements() * (per_param as u64 + self.options.bytes())
-    }
-
-    /// Makes the host's ways launch no more than `blocks` blocks, which then walk in several turns.
-    pub fn limit_grid(&mut self, blocks: u32) {
-        self.grid = self.grid.min(blocks);
     }
 
     /// The parameters of all tensors, one after the other.
@@ -277,7 +252,7 @@ impl<'g> Case<'g> {
     /// Every kernel of `baseline.cu` takes the tables; the literal one reads no second parameter.
     fn launch_baseline(&self, kernel: Kernel, second: *mut c_void) -> Result<()> {
         // SAFETY: `second` is what `kernel` takes beside the tables; all addresses lie in memory of this case.
-        unsafe { self.gpu.launch(kernel, self.grid, THREADS, &mut [parameter(&self.tables), second]) }
+        unsafe { self.gpu.launch(kernel, self.tables.tile_count, THREADS, &mut [parameter(&self.tables), second]) }
     }
 }
 
@@ -297,4 +272,18 @@ impl Drop for Case<'_> {
         // Pinned memory must not be freed under a copy; an error is reported by whoever waited for results.
         let _ = self.gpu.wait();
     }
+}
+
+/// Layout twin: `Tile` of `kernels/tables.cuh`, cut as the library cuts: small tensors first, as few a block as keep the grid
+/// at one wave, of one run of rows.
+fn tiles(lengths: &[u64], wave: u32) -> Vec<[u32; 4]> {
+    let (small, large): (Vec<usize>, Vec<usize>) = (0..lengths.len()).partition(|i| lengths[*i] <= PACKED);
+    let large_tiles: u64 = large.iter().map(|i| lengths[*i].div_ceil(TILE)).sum();
+    let room = wave.saturating_sub(1).saturating_sub(large_tiles as u32).max(wave / 4).max(1);
+    let most = WARPS * (small.len() as u32).div_ceil(WARPS).div_ceil(room).max(1);
+    // A pack is a run of rows.
+    let runs = small.chunk_by(|a, b| a + 1 == *b).flat_map(|run| run.chunks(most as usize));
+    let packs = runs.map(|pack| [pack[0] as u32, PACK | pack.len() as u32, 0, 0]);
+    let tiles = large.iter().flat_map(|i| (0..lengths[*i].div_ceil(TILE) as u32).map(move |tile| [*i as u32, tile, 0, 0]));
+    packs.chain(tiles).collect()
 }
