@@ -284,6 +284,7 @@ fn tiles(lengths: &[u64], wave: u32) -> Vec<[u32; 4]> {
     // A pack is a run of rows.
     let runs = small.chunk_by(|a, b| a + 1 == *b).flat_map(|run| run.chunks(most as usize));
     let packs = runs.map(|pack| [pack[0] as u32, PACK | pack.len() as u32, 0, 0]);
-    let tiles = large.iter().flat_map(|i| (0..lengths[*i].div_ceil(TILE) as u32).map(move |tile| [*i as u32, tile, 0, 0]));
+    let tiles =
+        large.iter().flat_map(|i| (0..lengths[*i].div_ceil(TILE) as u32).map(move |tile| [*i as u32, tile, 0, 0]));
     packs.chain(tiles).collect()
 }

@@ -164,14 +164,6 @@ pub fn parameter<T: Pod>(value: &T) -> *mut c_void {
 #[derive(Clone, Copy)]
 pub struct Kernel(sys::CUfunction);
 
-impl Kernel {
-    /// How many blocks of `threads` threads one multiprocessor holds at once.
-    pub fn resident_blocks(self, threads: u32) -> Result<u32> {
-        // SAFETY: the kernel is loaded.
-        Ok(unsafe { result::occupancy::max_active_block_per_multiprocessor(self.0, threads as i32, 0) }? as u32)
-    }
-}
-
 /// Device memory; never empty.
 pub struct Memory(u64);
 

@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicU64;
 
 use bytemuck::{Pod, Zeroable};
 
-use super::metrics::BELOW;
 use super::memory::Piece;
+use super::metrics::BELOW;
 use super::{gradients, memory};
 use crate::error::{Error, Result};
 use crate::gradient::Factor;

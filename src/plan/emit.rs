@@ -26,7 +26,10 @@ pub(crate) fn generated(plan: &Plan) -> String {
     }
     text.push_str(&format!("using Gradients = {};\n", plan.gradients.cuda_type()));
     text.push_str(&format!("{}\n", plan.features.cuda_type()));
-    text.push_str(&format!("constexpr u32 VECTORS = {};  // of each stream, that a thread has in flight\n", plan.tuning.vectors));
+    text.push_str(&format!(
+        "constexpr u32 VECTORS = {};  // of each stream, that a thread has in flight\n",
+        plan.tuning.vectors
+    ));
     let variants = plan.variants.len();
     text.push_str("\n__device__ __forceinline__ void resolve_variant(u32 variant, const double* values, const u32* inputs, double lr_scale,
                                                 u64 updates, void* record) {\n");

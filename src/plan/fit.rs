@@ -84,7 +84,11 @@ pub(super) fn describe(plan: &Plan, facts: &mut impl Facts) -> Result<()> {
         facts.rows(metric, || format!("groups[{g}].metric"), "the group's metric rule")?;
 
         let tensors = plan.tensors_of(g);
-        facts.number(tensors.len() as u64, || format!("groups[{g}].tensors.len"), "the number of the group's tensors")?;
+        facts.number(
+            tensors.len() as u64,
+            || format!("groups[{g}].tensors.len"),
+            "the number of the group's tensors",
+        )?;
         for (i, tensor) in tensors.enumerate() {
             let (row, path) = (&plan.tensors[tensor], |field| format!("groups[{g}].tensors[{i}].{field}"));
             facts.text(&plan.names[tensor], || path("name"), "the tensor's name")?;

@@ -82,9 +82,8 @@ impl Listing {
             _ => None,
         };
         let accesses: Vec<(usize, Access)> = self.lines.iter().enumerate().filter_map(at).collect();
-        let is = |(_, access): &(usize, Access), direction| {
-            *access == Access { space: Space::Global, direction, bits: 128 }
-        };
+        let is =
+            |(_, access): &(usize, Access), direction| *access == Access { space: Space::Global, direction, bits: 128 };
         let mut stretches = Vec::new();
         for first in 1..accesses.len() {
             if !is(&accesses[first], Direction::Store) || !is(&accesses[first - 1], Direction::Load) {

@@ -42,7 +42,8 @@ impl Unit {
 
     /// Vectors that a thread loads of one tensor on the main path of its only rule.
     pub fn vector_loads(&self) -> usize {
-        let (_, generated) = self.headers.iter().find(|(name, _)| name == "generated.cuh").expect("an optimizer's unit");
+        let (_, generated) =
+            self.headers.iter().find(|(name, _)| name == "generated.cuh").expect("an optimizer's unit");
         let (_, after) = generated.split_once("constexpr u32 VECTORS = ").expect("it states VECTORS");
         let vectors: usize = after.split(';').next().and_then(|digits| digits.parse().ok()).expect("a number");
         vectors * generated.matches("    Stream<").count()

@@ -44,10 +44,12 @@ fn kernels_include_no_header_of_cuda_or_of_the_host() {
 /// Pointers into global memory that kernels hold: members of the structs of `state.cuh` and `tables.cuh`.
 fn global_pointers() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    for file in kernels().into_iter().filter(|file| ["kernels/state.cuh", "kernels/tables.cuh"].contains(&&*file.path)) {
+    for file in kernels().into_iter().filter(|file| ["kernels/state.cuh", "kernels/tables.cuh"].contains(&&*file.path))
+    {
         for (_, line) in file.code() {
             let member = line.trim();
-            let plain = line.starts_with("  ") && member.ends_with(';') && !member.contains('(') && !member.contains('=');
+            let plain =
+                line.starts_with("  ") && member.ends_with(';') && !member.contains('(') && !member.contains('=');
             if let (true, Some((_, name))) = (plain, member.split_once("* ")) {
                 names.insert(name.split([';', '[']).next().unwrap_or(name).to_owned());
             }
@@ -112,7 +114,8 @@ fn the_helpers_for_memory_count_every_access() {
         helpers += 1;
         let says = body.contains("ASSUME_GLOBAL(");
         assert!(says != name.ends_with("_staged"), "{name} says that its pointer is global, or may be shared");
-        let counts: &[&str] = if name.starts_with("load") { &["note_load(", "note_row_load("] } else { &["note_store("] };
+        let counts: &[&str] =
+            if name.starts_with("load") { &["note_load(", "note_row_load("] } else { &["note_store("] };
         assert!(counts.iter().any(|counts| body.contains(counts)), "{name} calls one of {counts:?}");
     }
     assert!(helpers >= 5, "memory.cuh has the helpers for rows and elements");
