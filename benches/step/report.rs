@@ -104,16 +104,18 @@ impl Row {
     }
 }
 
-/// A median with half the width of its spread, e.g. `12.3 µs ± 1 %`; a single sample has no spread.
+/// A median with half the width of its spread, e.g. `12.3 µs ± 1 %`; a single sample has no spread. A difference of two
+/// times may be negative.
 fn duration(spread: Spread) -> String {
-    let (value, unit) = match spread.median {
-        ns if ns < 1e3 => (ns, "ns"),
-        ns if ns < 1e6 => (ns / 1e3, "µs"),
-        ns => (ns / 1e6, "ms"),
+    let ns = spread.median;
+    let (value, unit) = match ns.abs() {
+        size if size < 1e3 => (ns, "ns"),
+        size if size < 1e6 => (ns / 1e3, "µs"),
+        _ => (ns / 1e6, "ms"),
     };
     match spread.samples {
         1 => format!("{value:.2} {unit}"),
-        _ => format!("{value:.2} {unit} ± {:.0} %", 50.0 * (spread.high - spread.low) / spread.median),
+        _ => format!("{value:.2} {unit} ± {:.0} %", 50.0 * (spread.high - spread.low) / ns.abs()),
     }
 }
 

@@ -30,12 +30,8 @@ def gpt2_small():
     """The lengths of benches/step/sizes.rs, in its order."""
     width = 768
     block = [
-        *(width, width),
-        *(width * 3 * width, 3 * width),
-        *(width * width, width),
-        *(width, width),
-        *(width * 4 * width, 4 * width),
-        *(4 * width * width, width),
+        *(width, width, width * 3 * width, 3 * width, width * width, width),
+        *(width, width, width * 4 * width, 4 * width, 4 * width * width, width),
     ]
     return [50_257 * width, 1_024 * width, *(block * 12), width, width]
 
@@ -172,11 +168,9 @@ def run_rows(peer, visit, end, room, copy, prepare):
         left = int(end - time.monotonic())
         # Half as much again for what a library allocates on its way.
         needed = 6 * sum(lengths) * TENSORS_PER_PARAM[row["rule"]]
-        if left < 1:
-            not_measured(name, size, "the time is over")
-            continue
-        if needed > room:
-            not_measured(name, size, f"may need {needed >> 30} GiB, {room >> 30} are free")
+        if left < 1 or needed > room:
+            short = f"may need {needed >> 30} GiB, {room >> 30} are free"
+            not_measured(name, size, "the time is over" if left < 1 else short)
             continue
         # A compiler that does not come to an end must not take the other rows with it.
         longest = 8 if visit == "quick" else 120 if "compiled" in name or peer == "optax" else 30
@@ -332,7 +326,6 @@ def run_torch(visit, end):
 def run_optax(visit, end):
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     import jax
-    import jax.numpy as jnp
     import optax
 
     if jax.default_backend() != "gpu":

@@ -4,7 +4,7 @@
 # What a part does not use is the next one's. Kernels come from a cache on disk that stays from call to call of a visit.
 
 # Percent of the visit that each part is sure of; the rest is for joining results and for the grace of a process.
-declare -A shares=([tests]=48 [bench]=23 [peers]=26)
+declare -A shares=([tests]=54 [bench]=20 [peers]=23)
 
 # As long as all the rest: it gets what they leave, if that is enough.
 slow_test=golden::every_golden_schedule_is_applied_as_the_host_says_at_every_step

@@ -146,11 +146,11 @@ def duration(key):
         if not spread:
             return ""
         units = ((1e3, 1, "ns"), (1e6, 1e3, "µs"), (float("inf"), 1e6, "ms"))
-        scale, unit = next((scale, unit) for bound, scale, unit in units if spread["median"] < bound)
+        scale, unit = next((scale, unit) for bound, scale, unit in units if abs(spread["median"]) < bound)
         value = f"{spread['median'] / scale:.2f} {unit}"
         if spread["samples"] == 1:
             return value
-        return f"{value} ± {50 * (spread['p90'] - spread['p10']) / spread['median']:.0f} %"
+        return f"{value} ± {50 * (spread['p90'] - spread['p10']) / abs(spread['median']):.0f} %"
 
     return cell
 
