@@ -4,6 +4,7 @@
 mod bad_input;
 mod contract;
 mod curves;
+mod decay;
 mod emission;
 mod golden;
 mod host;
