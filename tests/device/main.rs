@@ -3,6 +3,7 @@
 mod bits;
 mod closed_loop;
 mod conditions;
+mod corrections;
 mod edits;
 mod ends;
 mod faults;
@@ -23,6 +24,7 @@ mod rig;
 mod schedules;
 mod sides;
 mod telemetry;
+mod traffic;
 mod twins;
 mod values;
 mod walk;
