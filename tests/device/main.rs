@@ -17,6 +17,7 @@ mod lowest_bits;
 mod metrics;
 mod nested;
 mod norm_levels;
+mod planted;
 mod protocol;
 mod refusals;
 mod resume;
