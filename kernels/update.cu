@@ -89,6 +89,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR)
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR) gradient_norm(const Step step) {
   __shared__ NormScratch scratch;
   if constexpr (Gradients::NORM != Norm::none) {
+    // Nothing that its last block writes: a block without work says to nobody that it has read.
     if (!accumulates<Gradients>(step, facts_of_calls<Gradients>(step))) sum_gradients<Gradients>(step, scratch);
   }
 }

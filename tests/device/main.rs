@@ -3,6 +3,7 @@
 mod bits;
 mod closed_loop;
 mod conditions;
+mod corrections;
 mod edits;
 mod ends;
 mod faults;
@@ -15,14 +16,19 @@ mod long_run;
 mod lowest_bits;
 mod metrics;
 mod nested;
+mod norm_levels;
+mod planted;
 mod protocol;
 mod refusals;
 mod resume;
 mod rig;
 mod schedules;
+mod sides;
 mod telemetry;
+mod traffic;
 mod twins;
 mod values;
+mod walk;
 #[path = "../../examples/digits/while_loop.rs"]
 mod while_loop;
 mod zero_wait;
