@@ -7,12 +7,16 @@ mod corrections;
 mod edits;
 mod ends;
 mod faults;
+mod flags;
+mod flush;
 #[cfg(feature = "serde")]
 mod golden;
 #[cfg(feature = "serde")]
 #[path = "../golden/cases.rs"]
 mod golden_cases;
 mod long_run;
+mod loops;
+mod loss_scale;
 mod lowest_bits;
 mod metrics;
 mod nested;
@@ -28,6 +32,7 @@ mod telemetry;
 mod traffic;
 mod twins;
 mod values;
+mod visible;
 mod walk;
 #[path = "../../examples/digits/while_loop.rs"]
 mod while_loop;
