@@ -195,7 +195,6 @@ pub const NORM: &[Fault] = &[
         "// thread 0 takes the ticket",
     ),
     ("no barrier after a node's ticket", "__syncthreads();  // all threads learn", "// all threads learn"),
-    ("no barrier before the sums of warps are stored", "__syncthreads();  // whoever read", "// whoever read"),
     ("no barrier between the warps", "__syncthreads();  // each warp reads", "// each warp reads"),
     ("a node's ticket is left non-zero", "+ node, arrivals - 1)", "+ node, arrivals)"),
     ("the first to arrive adds", "arrivals - 1) == arrivals - 1", "arrivals - 1) == 0"),
