@@ -9,6 +9,7 @@ use crate::host;
 use crate::kernels::Unit;
 use crate::optim::{Description, Rule};
 use crate::plan::{Dtype, HandedIn, Plan, Purpose, Scalar, Tensor, TensorRow, Tuning};
+use crate::schedule::Metric;
 use crate::telemetry::Telemetry;
 
 /// Collects the groups of an [`Optimizer`]. All checks are made by [`OptimizerBuilder::build`].
@@ -46,6 +47,34 @@ impl OptimizerBuilder {
         self
     }
 
+    /// Multiplies the learning rates of all groups that have no metric rule of their own by one factor that follows observed
+    /// metrics, a [`Plateau`](crate::Plateau) or a [`Greedy`](crate::Greedy): one state machine, shared by these groups. A rule
+    /// on a group ([`AdamW::metric`](crate::AdamRule::metric), [`Sgd::metric`](crate::Sgd::metric)) acts on that group alone,
+    /// and the others keep their rates; it is for a group that is to differ, or for all groups with bounds that differ.
+    /// Peer: torch `ReduceLROnPlateau`, which has one state for all groups. See [`Optimizer::observe`].
+    ///
+    /// ```
+    /// use instep::{AdamW, Device, Optimizer, Plateau, Sgd, Stream, Tensor};
+    /// let (mut params, grads) = ([1.0f32; 8], [0.5f32; 8]);
+    /// let at = |i: u64| (params.as_mut_ptr() as u64 + 16 * i, grads.as_ptr() as u64 + 16 * i);
+    /// # let mut at = at;
+    /// // SAFETY: both arrays outlive the optimizer, and nothing else touches them while a step runs.
+    /// let [a, b] = [0, 1].map(|i| unsafe { Tensor::f32(at(i).0, at(i).1, 4) });
+    /// let builder = Optimizer::builder(&Device::host()).metric(Plateau::new().factor(0.5).patience(0));
+    /// let mut opt = builder.group(AdamW::new(1e-3), &[a]).group(Sgd::new(0.1), &[b]).build()?;
+    /// for loss in [1.0, 1.0] {
+    ///     // SAFETY: a value has no address.
+    ///     unsafe { opt.observe(loss, &Stream::host()) }?;
+    /// }
+    /// let status = opt.status(&Stream::host())?;
+    /// assert_eq!((status.scalar(0, "lr"), status.scalar(1, "lr")), (Some(5e-4), Some(0.05)));
+    /// # Ok::<(), instep::Error>(())
+    /// ```
+    pub fn metric(mut self, metric: impl Into<Metric>) -> Self {
+        self.features.metric = Some(metric.into());
+        self
+    }
+
     /// Sets by how much each applied update advances the progress clock, on which parts of schedules may run
     /// ([`Schedule::on_progress`](crate::Schedule::on_progress)): samples or tokens of a batch. 1 by default.
     pub fn progress_increment(mut self, increment: u64) -> Self {
@@ -75,6 +104,11 @@ impl OptimizerBuilder {
 
     /// Lets gradients accumulate: only every n-th call of a step updates; the kernels of the others return at once. What the
     /// engine hands in is read at the n-th call alone.
+    ///
+    /// The optimizer adds nothing up: backward passes add into the same gradient buffers, call after call, and whoever owns
+    /// them zeroes them before the first call of the next update. That is the engine, after the n-th call, or the optimizer
+    /// with [`OptimizerBuilder::zero_gradients`], whose n-th call zeroes them, skipped or not, and no other does.
+    /// [`Optimizer::observe_per_update`] counts an observation once an update.
     pub fn accumulate(mut self, accumulate: Accumulate) -> Self {
         self.options.accumulate = Some(accumulate);
         self
@@ -102,7 +136,8 @@ impl OptimizerBuilder {
     }
 
     /// Raises the stop flag when every [`Plateau`](crate::Plateau) has given up: it would lower its scale once more, and its
-    /// `min_scale` or `min_change` does not let it.
+    /// `min_scale` or `min_change` does not let it. One that groups share ([`OptimizerBuilder::metric`]) gives up once for
+    /// all of them.
     pub fn stop_on_plateau(mut self) -> Self {
         self.features.stop_on_plateau = true;
         self

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use bytemuck::Zeroable;
 
 use super::condition::{self, StopCondition};
-use super::observe::{Observed, no_metric};
+use super::observe::{Observed, When, no_metric};
 use super::tables::Tables;
 use super::telemetry::Ring;
 use super::view::{DeviceView, Status};
@@ -117,7 +117,7 @@ impl Engine {
     }
 
     /// Feeds a metric to the state machines: one launch of one block.
-    pub fn observe(&self, stream: &Stream, metric: Observed) -> Result<()> {
+    pub fn observe(&self, stream: &Stream, metric: Observed, when: When) -> Result<()> {
         stream.expect_context(&self.context)?;
         if self.plan.metrics.is_empty() {
             return Err(no_metric());
@@ -126,7 +126,7 @@ impl Engine {
             let rule = "a host's value would be frozen into the graph; give the address of a device's";
             return Err(Error::argument("metric", "a value", rule));
         }
-        self.observe.launch(stream, 1, THREADS, &metric.check()?.observation(self.step))
+        self.observe.launch(stream, 1, THREADS, &metric.check()?.observation(self.step, when))
     }
 
     /// Checks an edit, then enqueues it.

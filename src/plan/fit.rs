@@ -77,6 +77,11 @@ pub(super) fn describe(plan: &Plan, facts: &mut impl Facts) -> Result<()> {
                 "the structure of its schedule",
             )?;
         }
+        facts.number(
+            u64::from(group.metric),
+            || format!("groups[{g}].metric"),
+            "the place of the group's metric rule; 0 is none, and what groups share comes last",
+        )?;
         let metric: &[MetricRow] = match group.metric {
             0 => &[],
             place => &metric_rows[place as usize - 1..place as usize],

@@ -78,7 +78,7 @@ pub(crate) struct Group {
     /// Which scalar each hyperparameter is.
     pub scalars: Vec<u32>,
     pub variant: u32,
-    /// The place of its metric rule, counted from 1; 0 if it has none.
+    /// The place of its metric rule, counted from 1; 0 if it has none. Groups may share one.
     pub metric: u32,
 }
 
@@ -107,7 +107,7 @@ pub(crate) struct Plan {
     pub programs: Vec<Formula>,
     pub variants: Vec<Variant>,
     pub names: Vec<String>,
-    /// The metric rules, one for each group that has one.
+    /// The metric rules: one for each group that has one of its own, and the one that all others share.
     pub metrics: Vec<Metric>,
     /// What is done to gradients: what is compiled in, and its settings.
     pub gradients: Gradients,
@@ -136,7 +136,8 @@ impl Plan {
     ) -> Result<Plan> {
         let (lowered, knobs) = scalars::lower(groups)?;
         let (gradients, mut settings) = options.lower()?;
-        let metrics: Vec<Metric> = groups.iter().filter_map(|(rule, _)| rule.metric).collect();
+        let own: Vec<Option<Metric>> = groups.iter().map(|(rule, _)| rule.metric).collect();
+        let (metrics, places) = metrics::of_groups(&own, features.metric)?;
         let telemetry = features.telemetry.as_ref();
         let features = features.lower(&metrics, &mut settings)?;
         let names = check::check(groups, options.zero, purpose)?;
@@ -161,8 +162,8 @@ impl Plan {
             state_bytes: 0,
             state_base: 0,
         };
-        for (index, (rule, tensors)) in groups.iter().enumerate() {
-            plan.lay_out_group(index as u32, rule, tensors);
+        for ((rule, tensors), metric) in groups.iter().zip(places) {
+            plan.lay_out_group(rule, tensors, metric);
         }
         plan.lay_out_scalars(groups, lowered);
         plan.telemetry = telemetry.map(|telemetry| plan.lay_out_telemetry(telemetry)).transpose()?;
@@ -195,14 +196,14 @@ impl Plan {
         begin(group)..begin(group + 1)
     }
 
-    fn lay_out_group(&mut self, group: u32, rule: &Description, tensors: &[Tensor]) {
+    /// `metric`: the place of its metric rule.
+    fn lay_out_group(&mut self, rule: &Description, tensors: &[Tensor], metric: u32) {
+        let group = self.groups.len() as u32;
         let known = self.variants.iter().position(|known| *known == rule.variant);
         let variant = known.unwrap_or_else(|| {
             self.variants.push(rule.variant);
             self.variants.len() - 1
         }) as u32;
-        let metrics = self.groups.iter().filter(|group| group.metric != 0).count() as u32;
-        let metric = if rule.metric.is_some() { metrics + 1 } else { 0 };
         self.groups.push(Group { scalars: Vec::new(), variant, metric });
 
         let first_cohort = self.cohorts.len();

@@ -1,10 +1,11 @@
 //! Metric-driven factors of the learning rate, whatever their rule.
 
 use super::{Greedy, GreedyState, Plateau, PlateauState};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// How observed metrics scale a learning rate: a state machine on the device, fed by
-/// [`Optimizer::observe`](crate::Optimizer::observe).
+/// [`Optimizer::observe`](crate::Optimizer::observe). [`OptimizerBuilder::metric`](crate::OptimizerBuilder::metric) gives all
+/// groups one; a rule's own `metric` is for its group alone.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Metric {
@@ -28,6 +29,15 @@ impl Metric {
             Metric::Plateau(plateau) => plateau.check(),
             Metric::Greedy(greedy) => greedy.check(),
         }
+    }
+
+    /// Checks a rule that is shared by those of `groups` that have none of their own.
+    pub(crate) fn shared_by(shared: Option<Metric>, groups: impl IntoIterator<Item = Option<Metric>>) -> Result<()> {
+        let Some(shared) = shared else { return Ok(()) };
+        if groups.into_iter().all(|own| own.is_some()) {
+            return Err(Error::argument("metric", "set", "every group has a metric rule of its own"));
+        }
+        shared.check().map_err(|e| e.within("metric."))
     }
 
     pub(crate) fn start(&self) -> MetricState {

@@ -9,7 +9,7 @@ use std::f64::consts::FRAC_PI_2;
 use super::shapes::{not_negative, wave};
 use super::transformers_wsd::StableDecay;
 use super::{Arguments, Group, Metric, Recipe, torch, unknown};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::schedule::{Better, Greedy, Improvement, Schedule, step};
 
 /// One recipe for each group of the optimizer.
@@ -227,6 +227,14 @@ fn greedy(mut read: Arguments, groups: &[Group], horizon: Option<u64>) -> Result
     let window = read.steps_or("window_size", 50)?;
     let window = if read.bool_or("smooth", false)? { window } else { 1 };
     let (patience, reset_start) = (read.steps_or("patience", 10)?, read.steps_or("reset_start", 500)?);
+    for (i, (min, max)) in min.iter().zip(&max).enumerate() {
+        if *min < 0.0 || max < min {
+            return Err(read.error("min_lr", min, format!("must lie between 0 and max_lr, {max}, in group {i}")));
+        }
+    }
+    if eps < 0.0 {
+        return Err(read.error("eps", eps, "must not be negative"));
+    }
     let share = |i: usize| [min[i], max[i], eps].map(|bound| bound / groups[i].lr);
     let first_reset = reset_start.max(1).saturating_mul(patience.saturating_add(1));
     if (1..groups.len()).any(|i| share(i) != share(0)) && horizon.is_none_or(|steps| steps > first_reset) {
@@ -239,7 +247,8 @@ fn greedy(mut read: Arguments, groups: &[Group], horizon: Option<u64>) -> Result
         .improvement(improvement)
         .pauses(read.steps_or("cooldown", 0)?, read.steps_or("warmup", 0)?)
         .smooth(window as usize)
-        .reset_after(reset_start);
+        .reset_after(reset_start.max(1))
+        .starts_outside();
     read.bool_or("verbose", false)?;
     let recipe = |(group, (min, max)): (&Group, (&f64, &f64))| {
         if group.lr <= 0.0 {
@@ -250,7 +259,9 @@ fn greedy(mut read: Arguments, groups: &[Group], horizon: Option<u64>) -> Result
             ));
         }
         let greedy = rule.bounds(min / group.lr, max / group.lr).min_change(eps / group.lr);
-        greedy.check()?;
+        let named =
+            |e: Error| e.renamed("greedy.factor", "params.factor").renamed("greedy.smooth", "params.window_size");
+        greedy.check().map_err(named)?;
         Ok(Recipe { metric: Some(Metric::Greedy(greedy)), ..Recipe::new(group.lr) })
     };
     let recipes = groups.iter().zip(min.iter().zip(&max)).map(recipe).collect::<Result<_>>()?;

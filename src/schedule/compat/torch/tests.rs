@@ -127,7 +127,7 @@ fn what_torch_refuses_or_divides_by_is_refused_by_name() {
         ("OneCycleLR", json!({"max_lr": 1, "total_steps": 50, "pct_start": 1}), "params.pct_start is 1"),
         ("LambdaLR", json!({"lr_lambda": "1 / epoch"}), "params.lr_lambda is 1 / epoch"),
         ("LambdaLR", json!({"lr_lambda": ["1", "1"]}), "params.lr_lambda is 2 values"),
-        ("ReduceLROnPlateau", json!({"factor": 1.0}), "plateau.factor is 1"),
+        ("ReduceLROnPlateau", json!({"factor": 1.0}), "params.factor is 1"),
         ("ChainedScheduler", json!({"schedulers": [{"class": "ReduceLROnPlateau"}]}), "params.schedulers[0].class is"),
         (
             "SequentialLR",
