@@ -55,13 +55,12 @@ impl OptimizerBuilder {
     ///
     /// ```
     /// use instep::{AdamW, Device, Optimizer, Plateau, Sgd, Stream, Tensor};
-    /// let (mut params, grads) = ([1.0f32; 8], [0.5f32; 8]);
-    /// let at = |i: u64| (params.as_mut_ptr() as u64 + 16 * i, grads.as_ptr() as u64 + 16 * i);
-    /// # let mut at = at;
-    /// // SAFETY: both arrays outlive the optimizer, and nothing else touches them while a step runs.
-    /// let [a, b] = [0, 1].map(|i| unsafe { Tensor::f32(at(i).0, at(i).1, 4) });
+    /// let (mut params, grads) = ([[1.0f32; 4]; 2], [[0.5f32; 4]; 2]);
+    /// // SAFETY: the arrays outlive the optimizer, and nothing else touches them while a step runs.
+    /// let mut tensor = |i: usize| unsafe { Tensor::f32(params[i].as_mut_ptr() as u64, grads[i].as_ptr() as u64, 4) };
     /// let builder = Optimizer::builder(&Device::host()).metric(Plateau::new().factor(0.5).patience(0));
-    /// let mut opt = builder.group(AdamW::new(1e-3), &[a]).group(Sgd::new(0.1), &[b]).build()?;
+    /// let builder = builder.group(AdamW::new(1e-3), &[tensor(0)]).group(Sgd::new(0.1), &[tensor(1)]);
+    /// let mut opt = builder.build()?;
     /// for loss in [1.0, 1.0] {
     ///     // SAFETY: a value has no address.
     ///     unsafe { opt.observe(loss, &Stream::host()) }?;

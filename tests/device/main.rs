@@ -15,6 +15,7 @@ mod long_run;
 mod lowest_bits;
 mod metrics;
 mod nested;
+mod observations;
 mod protocol;
 mod refusals;
 mod resume;

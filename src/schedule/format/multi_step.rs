@@ -1,7 +1,7 @@
 //! `multi_step`, whose milestones are steps, which may be knobs, or, beside `total_steps`, fractions of it.
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Error, MapAccess, Unexpected, Visitor};
+use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::schedule::form::Milestones;
@@ -95,8 +95,7 @@ impl<'de> Visitor<'de> for MilestoneVisitor {
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<Milestone, E> {
-        let whole = u64::try_from(value).map_err(|_| E::invalid_value(Unexpected::Signed(value), &self))?;
-        Ok(Milestone::Step(whole.into()))
+        Ok(Milestone::Step(Steps::Literal(value.into())))
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Milestone, E> {
