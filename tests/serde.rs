@@ -43,7 +43,8 @@ fn a_configuration_comes_back_whole() {
     plain.metric = Some(Metric::Plateau(Plateau::new().factor(0.5).patience(3)));
     let improvement = Improvement::absolute(Better::Higher, 0.01);
     let mut greedy = GroupConfig::new(0.1);
-    greedy.metric = Some(Metric::Greedy(Greedy::new().smooth(4).reset_after(2).improvement(improvement)));
+    greedy.metric =
+        Some(Metric::Greedy(Greedy::new().smooth(4).reset_after(2).starts_outside().improvement(improvement)));
     let mut config = Config::new([decay, plain, greedy]);
     config.metric = Some(Metric::Plateau(Plateau::new().min_scale(0.5)));
     assert_eq!(Config::from_json(&config.to_json().unwrap()).unwrap(), config);

@@ -71,15 +71,21 @@ impl Improvement {
         }
     }
 
-    /// Errors unless both thresholds are numbers that a first observation can pass.
+    /// Errors unless both thresholds are numbers that a first observation can pass. The peers take any that are finite.
     pub(crate) fn check(&self, path: &str) -> Result<()> {
-        let own = |value: f64| value.is_finite() && (self.signed || value >= 0.0);
-        if !own(self.relative) || (!self.signed && self.relative >= 1.0) {
-            let rule = "must be a fraction, at least 0 and below 1";
-            return Err(Error::argument(format!("{path}.relative"), self.relative, rule));
+        let (relative, absolute) = match self.signed {
+            true => (self.relative.is_finite(), self.absolute.is_finite()),
+            false => ((0.0..1.0).contains(&self.relative), self.absolute.is_finite() && self.absolute >= 0.0),
+        };
+        let rules = match self.signed {
+            true => ["must be finite"; 2],
+            false => ["must be a fraction, at least 0 and below 1", "must be finite and not negative"],
+        };
+        if !relative {
+            return Err(Error::argument(format!("{path}.relative"), self.relative, rules[0]));
         }
-        if !own(self.absolute) {
-            return Err(Error::argument(format!("{path}.absolute"), self.absolute, "must be finite and not negative"));
+        if !absolute {
+            return Err(Error::argument(format!("{path}.absolute"), self.absolute, rules[1]));
         }
         Ok(())
     }

@@ -268,3 +268,54 @@ fn greedy(mut read: Arguments, groups: &[Group], horizon: Option<u64>) -> Result
     read.finish()?;
     Ok(recipes)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::Configuration;
+    use super::*;
+
+    fn greedy(params: Value) -> Result<Greedy> {
+        let configuration = Configuration {
+            library: "transformers".into(),
+            api: "greedy".into(),
+            params,
+            optimizer: json!({"class": "AdamW", "args": {"lr": 0.25}, "groups": [{}]}),
+            horizon: None,
+            resumed_at: None,
+        };
+        match configuration.recipes()?[0].metric {
+            Some(Metric::Greedy(greedy)) => Ok(greedy),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_greedy_rate_below_its_lower_bound_is_taken_as_the_peer_takes_it() {
+        let rule = greedy(json!({"min_lr": 0.75, "max_lr": 4, "factor": 0.5, "patience": 0})).unwrap();
+        let mut state = rule.start();
+        let rates = [3.0, 3.0, 2.0, 2.0].map(|metric| {
+            state = rule.observe(state, &mut [], metric);
+            0.25 * state.scale
+        });
+        // It rises, does not fall while it is below 0.75, and no lower than that afterwards.
+        assert_eq!(rates, [0.5, 0.5, 1.0, 0.75]);
+    }
+
+    #[test]
+    fn what_a_greedy_rule_refuses_is_named_as_the_peer_names_it() {
+        let cases = [
+            (json!({"factor": 1}), "params.factor is 1, but must be above 0 and below 1"),
+            (json!({"min_lr": -1}), "params.min_lr is -1, but must lie between 0 and max_lr, 1, in group 0"),
+            (
+                json!({"smooth": true, "window_size": 0}),
+                "params.window_size is 0, but must be from 1 to 65536 observations",
+            ),
+            (json!({"eps": -1}), "params.eps is -1, but must not be negative"),
+        ];
+        for (params, expected) in cases {
+            assert_eq!(greedy(params).unwrap_err().to_string(), expected);
+        }
+    }
+}
