@@ -6,9 +6,11 @@
 #include "memory.cuh"
 #include "tables.cuh"
 
+// Only a finite metric is better, but for the peers' rule, `signed_`.
 __device__ __forceinline__ bool is_better(const MetricRule* rule, double metric, double best) {
   const double relative = load_row(&rule->relative), absolute = load_row(&rule->absolute);
-  const bool grows = load_row(&rule->signed_) != 0 || best > 0.0;
+  const bool peers = load_row(&rule->signed_) != 0, grows = peers || best > 0.0;
+  if (!peers && !(fabs(metric) <= 1.7976931348623157e308)) return false;
   if (load_row(&rule->higher)) return metric > best * (grows ? 1.0 + relative : 1.0 - relative) + absolute;
   return metric < best * (grows ? 1.0 - relative : 1.0 + relative) - absolute;
 }
@@ -126,9 +128,16 @@ __device__ __forceinline__ double metric_at(const void* address, MetricType type
   return sign * (double)(1024 + fraction) * power_of_two((long long)exponent - 25);
 }
 
-__device__ __forceinline__ double metric_of(const Observation& observation) {
-  if (observation.metric == nullptr) return bits_to_double(observation.bits);
-  return metric_at(observation.metric, observation.type);
+// What an observation brings.
+struct Observed {
+  double metric;
+  bool counts;
+};
+
+__device__ __forceinline__ Observed metric_of(const Observation& observation) {
+  const bool counts = observation.per_update == 0 || load_row(&observation.step.control->micro_step) == 0;
+  if (observation.metric == nullptr) return Observed{bits_to_double(observation.bits), counts};
+  return Observed{metric_at(observation.metric, observation.type), counts};
 }
 
 // Feeds `metric` to all machines, in the half of update `t`: one thread a machine.
@@ -145,6 +154,12 @@ __device__ __forceinline__ void observe_all(const Step& step, u64 t, double metr
       plateau_observe(rule, states + i, metric);
     }
   }
+}
+
+// The same for an observation, which may not count.
+template <u32 THREADS>
+__device__ __forceinline__ void observe_all(const Step& step, u64 t, const Observed& observed) {
+  if (observed.counts) observe_all<THREADS>(step, t, observed.metric);
 }
 
 // The step's own observation, after every n-th update, in the half of update `t` that comes next: the launch that applies

@@ -168,12 +168,13 @@ struct Edit {
 };
 static_assert(sizeof(Edit) == 4096, "src/plan/layout.rs: EditRow");
 
-// The argument of an observation: the address of a metric, or its bits as an f64 if that is null.
+// The argument of an observation: the address of a metric, or its bits as an f64 if that is null; and whether it counts only
+// where no accumulation is half done.
 struct Observation {
   Step step;
   const void* metric;
   u64 bits;
   MetricType type;
-  u32 reserved;
+  u32 per_update;
 };
 static_assert(sizeof(Observation) == sizeof(Step) + 24, "src/plan/layout.rs: Observation");

@@ -9,6 +9,8 @@ use crate::telemetry::Telemetry;
 /// All that is said of it, unchecked.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct FeatureOptions {
+    /// The metric rule of all groups that have none of their own.
+    pub metric: Option<Metric>,
     /// After how many updates the step observes.
     pub observe_every: Option<u64>,
     pub stop_at: Option<u64>,
@@ -37,14 +39,14 @@ impl FeatureOptions {
             return Err(Error::argument("stop_below", rate, "must be above 0 and finite in f32"));
         }
         if self.stop_on_plateau && !metrics.iter().any(|metric| matches!(metric, Metric::Plateau(_))) {
-            let rule = "no group of this optimizer has a plateau: call .metric(..) on a rule";
+            let rule = "no group of this optimizer has a plateau: call .metric(..) on the builder or on a rule";
             return Err(Error::argument("stop_on_plateau", "asked for", rule));
         }
         if self.observe_every == Some(0) {
             return Err(Error::argument("observe_every.updates", 0, "must be at least 1"));
         }
         if self.observe_every.is_some() && metrics.is_empty() {
-            let rule = "no group of this optimizer has a metric rule: call .metric(..) on a rule";
+            let rule = "no group of this optimizer has a metric rule: call .metric(..) on the builder or on a rule";
             return Err(Error::argument("observe_every.metric", "given", rule));
         }
         settings.stop_at = self.stop_at.unwrap_or(0);

@@ -45,7 +45,7 @@ pub use schedule::recipes;
 pub use schedule::{Better, Greedy, GreedyState, Improvement, Metric, Plateau, PlateauState};
 #[cfg(feature = "serde")]
 pub use schedule::{Config, GroupConfig};
-pub use schedule::{Number, Ramp, Schedule, Steps, Warmup, knob, knob_steps, reached, step};
+pub use schedule::{Number, Ramp, Schedule, StepList, Steps, Warmup, knob, knob_steps, reached, step};
 #[cfg(feature = "csv")]
 pub use telemetry::TelemetryCsv;
 pub use telemetry::{Telemetry, TelemetryColumn, TelemetryRecord};

@@ -18,6 +18,9 @@ const TORCH: &str = r#"{"library": "torch", "api": "torch.optim.lr_scheduler.Ste
     "params": {"step_size": 30, "gamma": 0.5},
     "optimizer": {"class": "SGD", "args": {"lr": 0.1}, "groups": [{}]}}"#;
 
+const LAMBDA: &str = r#"{"library": "torch", "api": "LambdaLR", "params": {"lr_lambda": "LAMBDA"},
+    "optimizer": {"class": "SGD", "args": {"lr": 0.1}, "groups": [{}]}}"#;
+
 /// A folder of its own for each test, with the configurations in it.
 struct Folder(PathBuf);
 
@@ -92,6 +95,22 @@ fn what_a_metric_would_change_is_not_left_out_without_a_word() {
     let note =
         "instep: plateau.json: note: groups[0].lr is scaled by observed metrics (plateau); shown without that scale\n";
     assert_eq!(String::from_utf8(output.stderr).unwrap(), note);
+}
+
+#[test]
+fn a_scheduler_with_one_state_for_all_groups_is_one_rule_for_all() {
+    let folder = Folder::new("shared");
+    let text = |groups: &str| {
+        format!(
+            r#"{{"library": "torch", "api": "ReduceLROnPlateau", "params": {{"eps": 0}},
+            "optimizer": {{"class": "SGD", "args": {{"lr": 0.1}}, "groups": {groups}}}}}"#
+        )
+    };
+    std::fs::write(folder.0.join("plateau.json"), text(r#"[{}, {"lr": 0.2}]"#)).unwrap();
+    let output = folder.run(&["trace", "plateau.json", "--steps", "0"]);
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "step,groups[0].lr,groups[1].lr\n0,0.1,0.2\n");
+    let notes = String::from_utf8(output.stderr).unwrap();
+    assert!(notes.contains("groups[0].lr is scaled") && notes.contains("groups[1].lr is scaled"), "{notes}");
 }
 
 #[test]
@@ -177,13 +196,24 @@ fn wrong_input_is_refused_with_the_place_and_the_rule() {
     write("crash.json", &TORCH.replace("30", "0"));
     write("note.json", &TORCH.replace("\"params\"", "\"parameters\""));
     write("lr.yaml", "lr: 1");
-    let cases: [(&[&str], &str); 12] = [
+    write("beta.json", r#"{"version": 1, "groups": [{"lr": 1, "beta1": 1.5}]}"#);
+    write("rising.toml", "version = 1\n[[groups]]\nlr.multi_step = { init = 1, factor = 0.1, milestones = [9, 3] }\n");
+    write("lambda.json", &LAMBDA.replace("LAMBDA", "0.5 - epoch / 10"));
+    let cases: [(&[&str], &str); 20] = [
         (&["trace", "absent.json"], "absent.json: No such file"),
         (&["trace", "lr.yaml"], "lr.yaml: the name must end in .json or .toml"),
         (&["trace", "version.json"], "version.json: version is 7, but this build reads version 1"),
         (&["plot", "field.json"], "field.json: groups[0].wd: unknown field `wd`"),
         (&["explain", "value.toml"], "value.toml: groups[0].lr.linear.over is -3, but must be a count of steps"),
         (&["emit", "negative.json"], "negative.json: groups[0].lr is -1, but must not be negative at any step"),
+        (&["trace", "negative.json"], "negative.json: groups[0].lr is -1, but must not be negative at any step"),
+        (&["explain", "negative.json"], "negative.json: groups[0].lr is -1, but must not be negative at any step"),
+        (&["plot", "negative.json"], "negative.json: groups[0].lr is -1, but must not be negative at any step"),
+        (&["trace", "beta.json"], "beta.json: groups[0].beta1 is 1.5, but must lie in [0, 1) at every step"),
+        (&["explain", "beta.json"], "beta.json: groups[0].beta1 is 1.5, but must lie in [0, 1) at every step"),
+        (&["trace", "lambda.json"], "but must not be negative at any step"),
+        (&["explain", "field.json"], "field.json: groups[0].wd: unknown field `wd`"),
+        (&["trace", "rising.toml"], "groups[0].lr.multi_step.milestones[1] is 3, but must exceed the one before, 9"),
         (&["trace", "crash.json"], "crash.json: params.step_size is 0"),
         (&["trace", "note.json"], "note.json: unknown field `parameters`"),
         (&["trace", "cosine.json", "--steps", "9..3"], "the range \"9..3\" is empty"),

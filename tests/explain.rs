@@ -3,7 +3,7 @@
 #[path = "serde/any_schedule.rs"]
 mod any_schedule;
 
-use instep::{Schedule, Warmup, reached};
+use instep::{Schedule, Warmup, knob_steps, reached};
 use proptest::prelude::*;
 
 /// The steps that a line is about: the first, and the last if there is one.
@@ -51,4 +51,15 @@ fn each_piece_has_its_steps_its_words_and_its_values() {
                 from step 8 on: 2\n";
     assert_eq!(late.explain().unwrap(), text);
     assert!(Schedule::constant(1.0).then(Schedule::constant(2.0)).explain().is_err());
+}
+
+#[test]
+fn a_milestone_that_is_a_knob_is_shown_with_its_name() {
+    let steps = Schedule::multi_step(1.0, 0.5, [knob_steps("decay_at_1", 30), 60.into()]);
+    let text = "from step 0 on: 1, times 0.5 at each of [decay_at_1 (now 30), 60] (starts at 1)\n";
+    assert_eq!(steps.explain().unwrap(), text);
+    let lines = Schedule::piecewise_linear([0.into(), knob_steps("turn", 9), 20.into()], [1.0, 0.5, 0.0]);
+    let text =
+        "from step 0 on: 3 given values, the last at 20, straight lines between, with turn (now 9) (starts at 1)\n";
+    assert_eq!(lines.explain().unwrap(), text);
 }

@@ -43,8 +43,10 @@ fn a_configuration_comes_back_whole() {
     plain.metric = Some(Metric::Plateau(Plateau::new().factor(0.5).patience(3)));
     let improvement = Improvement::absolute(Better::Higher, 0.01);
     let mut greedy = GroupConfig::new(0.1);
-    greedy.metric = Some(Metric::Greedy(Greedy::new().smooth(4).reset_after(2).improvement(improvement)));
-    let config = Config::new([decay, plain, greedy]);
+    greedy.metric =
+        Some(Metric::Greedy(Greedy::new().smooth(4).reset_after(2).starts_outside().improvement(improvement)));
+    let mut config = Config::new([decay, plain, greedy]);
+    config.metric = Some(Metric::Plateau(Plateau::new().min_scale(0.5)));
     assert_eq!(Config::from_json(&config.to_json().unwrap()).unwrap(), config);
     assert_eq!(Config::from_toml(&config.to_toml().unwrap()).unwrap(), config);
 }
@@ -84,6 +86,14 @@ fn what_people_write_by_hand_is_understood() {
         (
             r#"{"multi_step": {"init": 0.1, "factor": 0.1, "milestones": [30, 60]}}"#,
             Schedule::multi_step(0.1, 0.1, [30, 60]),
+        ),
+        (
+            r#"{"multi_step": {"init": 0.1, "factor": 0.1, "milestones": [{"knob": "decay_at_1", "value": 30}, 60]}}"#,
+            Schedule::multi_step(0.1, 0.1, [knob_steps("decay_at_1", 30), 60.into()]),
+        ),
+        (
+            r#"{"piecewise_linear": {"steps": [0, {"value": 9, "knob": "turn"}], "values": [0, 1]}}"#,
+            Schedule::piecewise_linear([0.into(), knob_steps("turn", 9)], [0.0, 1.0]),
         ),
         (
             r#"{"multi_step": {"init": 0.1, "factor": 0.1, "milestones": [0.3, 1], "total_steps": 90}}"#,
@@ -160,6 +170,16 @@ fn what_is_not_in_the_format_is_an_error_that_names_the_place() {
             "groups[1].lr.multi_step",
             "milestones[0] is 0.3, but must be a step; fractions need total_steps beside them",
         ),
+        (
+            r#""lr": {"multi_step": {"init": 1, "factor": 0.1, "total_steps": 9, "milestones": [{"knob": "x", "value": 3}]}}"#,
+            "groups[1].lr.multi_step",
+            "milestones[0] is the knob \"x\", but fractions of total_steps are numbers",
+        ),
+        (
+            r#""lr": {"multi_step": {"init": 1, "factor": 0.1, "milestones": [{"knob": "x"}]}}"#,
+            "groups[1].lr.multi_step.milestones[0]",
+            "missing field `value`",
+        ),
         (r#""lr": {"product": [1]}"#, "groups[1].lr.product", "invalid length 1"),
         (r#""lr": 1, "metric": {"plateau": {"pace": 2}}"#, "groups[1].metric.plateau.pace", "unknown field `pace`"),
         (r#""lr": 9007199254740993"#, "groups[1].lr", "f64 does not hold the integer 9007199254740993"),
@@ -204,11 +224,31 @@ fn a_value_that_a_schedule_refuses_is_an_error_with_the_same_path() {
         ),
         (
             r#""lr": 1, "metric": {"plateau": {"factor": 2}}"#,
-            "groups[1].metric.plateau.factor is 2, but must be below 1",
+            "groups[1].metric.plateau.factor is 2, but must lie in [0, 1)",
         ),
         (
             r#""lr": 1, "metric": {"greedy": {"improvement": {"better": "lower", "relative": 1}}}"#,
             "groups[1].metric.greedy.improvement.relative is 1, but must be a fraction, at least 0 and below 1",
+        ),
+        (r#""lr": -0.1"#, "groups[1].lr is -0.1, but must not be negative at any step"),
+        (
+            r#""lr": {"linear": {"from": 0.1, "to": -0.1, "over": 9}}"#,
+            "groups[1].lr is -0.1 to 0.1, but must not be negative at any step",
+        ),
+        (r#""lr": 1, "beta1": 1.5"#, "groups[1].beta1 is 1.5, but must lie in [0, 1) at every step"),
+        (r#""lr": 1, "momentum": 1"#, "groups[1].momentum is 1, but must lie in [0, 1) at every step"),
+        (r#""lr": 1, "eps": 0"#, "groups[1].eps is 0, but must be above 0 and finite in f32 at every step"),
+        (
+            r#""lr": 1, "beta2": 0.9, "momentum": 0.9"#,
+            "groups[1].momentum is set, but beta2 is too, and no update rule has both",
+        ),
+        (
+            r#""lr": 1, "dampening": 0.1"#,
+            "groups[1].dampening is set, but momentum is not, and nothing else is dampened",
+        ),
+        (
+            r#""lr": 1, "metric": {"plateau": {"min_scale": 2}}"#,
+            "groups[1].metric.plateau.min_scale is 2, but must lie in [0, 1]: the scale starts at 1 and never rises",
         ),
         (r#""lr": 1e39"#, "groups[1].lr is 1e39, but must be finite in f32, into which every value is rounded"),
     ];
@@ -217,6 +257,26 @@ fn a_value_that_a_schedule_refuses_is_an_error_with_the_same_path() {
         assert!(matches!(error, Error::Argument { .. }), "{fields}: {error:?}");
         assert_eq!(error.to_string().replace(&1e39.to_string(), "1e39"), expected, "{fields}");
     }
+}
+
+#[test]
+fn a_metric_rule_for_all_groups_stands_at_the_top_and_is_checked_there() {
+    let read = |metric: &str, group: &str| {
+        Config::from_json(&format!(r#"{{"version": 1, "metric": {metric}, "groups": [{{"lr": 1 {group}}}]}}"#))
+    };
+    let plateau = Plateau::new().factor(0.5);
+    assert_eq!(read(r#"{"plateau": {"factor": 0.5}}"#, "").unwrap().metric, Some(Metric::Plateau(plateau)));
+    let error = read(r#"{"plateau": {"factor": -0.5}}"#, "").unwrap_err().to_string();
+    assert_eq!(error, "metric.plateau.factor is -0.5, but must lie in [0, 1)");
+    let error = read(r#"{"plateau": {}}"#, r#", "metric": {"greedy": {}}"#).unwrap_err().to_string();
+    assert_eq!(error, "metric is set, but every group has a metric rule of its own");
+}
+
+#[test]
+fn one_knob_has_one_value_in_all_groups_of_a_configuration() {
+    let groups = [0.1, 0.2].map(|peak| GroupConfig::new(knob("peak_lr", peak)));
+    let error = Config::new(groups).check().unwrap_err().to_string();
+    assert_eq!(error, "groups[1].knob \"peak_lr\" is 0.2, but elsewhere it is 0.1");
 }
 
 #[test]

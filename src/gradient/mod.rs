@@ -181,6 +181,12 @@ pub enum NonFinite {
 }
 
 /// How many backward passes add into the gradients before they are used.
+///
+/// The optimizer adds nothing up: backward passes add into the same gradient buffers, call after call. Whoever owns the
+/// buffers zeroes them before the first call of the next update: the engine, after the call that updates, or the optimizer
+/// with [`OptimizerBuilder::zero_gradients`](crate::OptimizerBuilder::zero_gradients), in that call, skipped or not.
+/// [`Optimizer::observe`](crate::Optimizer::observe) counts at every call,
+/// [`Optimizer::observe_per_update`](crate::Optimizer::observe_per_update) once an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Accumulate {
     calls: u32,

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use super::sealed::Sealed;
-use super::{Decay, Description, Direction, Hyperparameter, Range, Variant, is_zero};
+use super::{Decay, Description, Direction, Hyperparameter, Variant, is_zero};
 use crate::error::Result;
 use crate::schedule::{Metric, Schedule};
 
@@ -115,8 +115,9 @@ impl<D: DecayForm> AdamRule<D> {
         self
     }
 
-    /// Multiplies the learning rate by a factor that follows observed metrics, a
+    /// Multiplies the learning rate of this group alone by a factor that follows observed metrics, a
     /// [`Plateau`](crate::Plateau) or a [`Greedy`](crate::Greedy): see [`Optimizer::observe`](crate::Optimizer::observe).
+    /// Other groups keep their rates: [`OptimizerBuilder::metric`](crate::OptimizerBuilder::metric) is for all of them.
     pub fn metric(mut self, metric: impl Into<Metric>) -> Self {
         self.metric = Some(metric.into());
         self
@@ -135,11 +136,11 @@ impl<D: DecayForm> Sealed for AdamRule<D> {
         Ok(Description {
             variant: Variant::Adam { decay, direction: self.direction },
             hyperparameters: vec![
-                Hyperparameter::new("lr", &self.lr, Range::NotNegative),
-                Hyperparameter::new("weight_decay", &self.weight_decay, Range::NotNegative),
-                Hyperparameter::new("beta1", &self.beta1, Range::BelowOne),
-                Hyperparameter::new("beta2", &self.beta2, Range::BelowOne),
-                Hyperparameter::new("eps", &self.eps, Range::PositiveInF32),
+                Hyperparameter::new("lr", &self.lr),
+                Hyperparameter::new("weight_decay", &self.weight_decay),
+                Hyperparameter::new("beta1", &self.beta1),
+                Hyperparameter::new("beta2", &self.beta2),
+                Hyperparameter::new("eps", &self.eps),
             ],
             metric: self.metric,
         })

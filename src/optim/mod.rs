@@ -2,15 +2,17 @@
 //! arithmetic is in `kernels/` and, bit for bit the same, in `src/host/`. Knows schedules, no tensors and no device.
 
 mod adam;
+#[cfg(feature = "serde")]
+mod config;
+mod hyperparameter;
 mod sgd;
 
 pub(crate) use adam::record as adam_record;
 pub use adam::{Adam, AdamRule, AdamW, Coupled, DecayForm, Decoupled};
+pub use hyperparameter::Hyperparameter;
 pub(crate) use sgd::record as sgd_record;
 pub use sgd::{Momentum, Sgd};
 
-use crate::error::{Error, Result};
-use crate::program::{Bounds, Knobs, Program};
 use crate::schedule::{Form, Metric, Number, Schedule};
 
 /// An update rule with its hyperparameters: [`AdamW`], [`Adam`], [`Sgd`].
@@ -33,52 +35,6 @@ pub struct Description {
     pub(crate) hyperparameters: Vec<Hyperparameter>,
     /// What scales the learning rate by observed metrics.
     pub(crate) metric: Option<Metric>,
-}
-
-/// A hyperparameter as a rule gives it: to be lowered when the optimizer is built, and anew when a knob is edited.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Hyperparameter {
-    name: &'static str,
-    pub(crate) schedule: Schedule,
-    range: Range,
-}
-
-impl Hyperparameter {
-    fn new(name: &'static str, schedule: &Schedule, range: Range) -> Hyperparameter {
-        Hyperparameter { name, schedule: schedule.clone(), range }
-    }
-
-    /// Lowers the schedule with the values of `knobs` and checks that all of its values lie in the range.
-    pub(crate) fn lower(&self, knobs: &mut Knobs) -> Result<Program> {
-        let name = self.name;
-        let program = Program::with_knobs(&self.schedule, knobs).map_err(|e| match &self.schedule.0 {
-            // The hyperparameter itself is what the user calls a plain number.
-            Form::Constant(_) => e.renamed("constant", name),
-            _ => e.within(&format!("{name}.")),
-        })?;
-        let Bounds { min, max } = program.bounds;
-        let (holds, rule) = match self.range {
-            Range::NotNegative => (min >= 0.0, "must not be negative at any step"),
-            Range::BelowOne => (min >= 0.0 && max < 1.0, "must lie in [0, 1) at every step"),
-            Range::PositiveInF32 => {
-                (min as f32 > 0.0 && (max as f32).is_finite(), "must be above 0 and finite in f32 at every step")
-            }
-        };
-        if holds {
-            return Ok(program);
-        }
-        let value = if min == max { min.to_string() } else { format!("{min} to {max}") };
-        Err(Error::argument(name, value, rule))
-    }
-}
-
-/// The values that a hyperparameter may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Range {
-    NotNegative,
-    BelowOne,
-    /// A denominator of which it is the least must not be 0.
-    PositiveInF32,
 }
 
 /// How weight decay enters. The names are those of `kernels/adam.cuh`.

@@ -1,7 +1,7 @@
 //! SGD. Element arithmetic: `kernels/sgd.cuh`.
 
 use super::sealed::Sealed;
-use super::{Decay, Description, Direction, Hyperparameter, Range, Variant, is_zero};
+use super::{Decay, Description, Direction, Hyperparameter, Variant, is_zero};
 use crate::error::{Error, Result};
 use crate::schedule::{Metric, Schedule};
 
@@ -83,8 +83,9 @@ impl Sgd {
         self
     }
 
-    /// Multiplies the learning rate by a factor that follows observed metrics, a
+    /// Multiplies the learning rate of this group alone by a factor that follows observed metrics, a
     /// [`Plateau`](crate::Plateau) or a [`Greedy`](crate::Greedy): see [`Optimizer::observe`](crate::Optimizer::observe).
+    /// Other groups keep their rates: [`OptimizerBuilder::metric`](crate::OptimizerBuilder::metric) is for all of them.
     pub fn metric(mut self, metric: impl Into<Metric>) -> Sgd {
         self.metric = Some(metric.into());
         self
@@ -114,10 +115,10 @@ impl Sealed for Sgd {
         Ok(Description {
             variant: Variant::Sgd { momentum: self.form, decay, direction: self.direction },
             hyperparameters: vec![
-                Hyperparameter::new("lr", &self.lr, Range::NotNegative),
-                Hyperparameter::new("weight_decay", &self.weight_decay, Range::NotNegative),
-                Hyperparameter::new("momentum", &self.momentum, Range::BelowOne),
-                Hyperparameter::new("dampening", &self.dampening, Range::NotNegative),
+                Hyperparameter::new("lr", &self.lr),
+                Hyperparameter::new("weight_decay", &self.weight_decay),
+                Hyperparameter::new("momentum", &self.momentum),
+                Hyperparameter::new("dampening", &self.dampening),
             ],
             metric: self.metric,
         })

@@ -9,6 +9,7 @@ use crate::host;
 use crate::kernels::Unit;
 use crate::optim::{Description, Rule};
 use crate::plan::{Dtype, HandedIn, Plan, Purpose, Scalar, Tensor, TensorRow, Tuning};
+use crate::schedule::Metric;
 use crate::telemetry::Telemetry;
 
 /// Collects the groups of an [`Optimizer`]. All checks are made by [`OptimizerBuilder::build`].
@@ -45,6 +46,33 @@ impl OptimizerBuilder {
     /// may have different rules; all are updated in one launch.
     pub fn group(mut self, rule: impl Rule, tensors: &[Tensor]) -> Self {
         self.groups.push((rule.describe(), tensors.to_vec()));
+        self
+    }
+
+    /// Multiplies the learning rates of all groups that have no metric rule of their own by one factor that follows observed
+    /// metrics, a [`Plateau`](crate::Plateau) or a [`Greedy`](crate::Greedy): one state machine, shared by these groups. A rule
+    /// on a group ([`AdamW::metric`](crate::AdamRule::metric), [`Sgd::metric`](crate::Sgd::metric)) acts on that group alone,
+    /// and the others keep their rates; it is for a group that is to differ, or for all groups with bounds that differ.
+    /// Peer: torch `ReduceLROnPlateau`, which has one state for all groups. See [`Optimizer::observe`].
+    ///
+    /// ```
+    /// use instep::{AdamW, Device, Optimizer, Plateau, Sgd, Stream, Tensor};
+    /// let (mut params, grads) = ([[1.0f32; 4]; 2], [[0.5f32; 4]; 2]);
+    /// // SAFETY: the arrays outlive the optimizer, and nothing else touches them while a step runs.
+    /// let mut tensor = |i: usize| unsafe { Tensor::f32(params[i].as_mut_ptr() as u64, grads[i].as_ptr() as u64, 4) };
+    /// let builder = Optimizer::builder(&Device::host()).metric(Plateau::new().factor(0.5).patience(0));
+    /// let builder = builder.group(AdamW::new(1e-3), &[tensor(0)]).group(Sgd::new(0.1), &[tensor(1)]);
+    /// let mut opt = builder.build()?;
+    /// for loss in [1.0, 1.0] {
+    ///     // SAFETY: a value has no address.
+    ///     unsafe { opt.observe(loss, &Stream::host()) }?;
+    /// }
+    /// let status = opt.status(&Stream::host())?;
+    /// assert_eq!((status.scalar(0, "lr"), status.scalar(1, "lr")), (Some(5e-4), Some(0.05)));
+    /// # Ok::<(), instep::Error>(())
+    /// ```
+    pub fn metric(mut self, metric: impl Into<Metric>) -> Self {
+        self.features.metric = Some(metric.into());
         self
     }
 
@@ -85,6 +113,11 @@ impl OptimizerBuilder {
 
     /// Lets gradients accumulate: only every n-th call of a step updates; the kernels of the others return at once. What the
     /// engine hands in is read at the n-th call alone.
+    ///
+    /// The optimizer adds nothing up: backward passes add into the same gradient buffers, call after call, and whoever owns
+    /// them zeroes them before the first call of the next update. That is the engine, after the n-th call, or the optimizer
+    /// with [`OptimizerBuilder::zero_gradients`], whose n-th call zeroes them, skipped or not, and no other does.
+    /// [`Optimizer::observe_per_update`] counts an observation once an update.
     pub fn accumulate(mut self, accumulate: Accumulate) -> Self {
         self.options.accumulate = Some(accumulate);
         self
@@ -112,7 +145,8 @@ impl OptimizerBuilder {
     }
 
     /// Raises the stop flag when every [`Plateau`](crate::Plateau) has given up: it would lower its scale once more, and its
-    /// `min_scale` or `min_change` does not let it.
+    /// `min_scale` or `min_change` does not let it. One that groups share ([`OptimizerBuilder::metric`]) gives up once for
+    /// all of them.
     pub fn stop_on_plateau(mut self) -> Self {
         self.features.stop_on_plateau = true;
         self

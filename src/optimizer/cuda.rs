@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use bytemuck::{Pod, Zeroable};
 
 use super::condition::{self, LoopBody, StopCondition};
-use super::observe::{Observed, no_metric};
+use super::observe::{Observed, When, no_metric};
 use super::tables::{Seen, Tables};
 use super::telemetry::Ring;
 use super::view::{DeviceView, Status};
@@ -149,7 +149,7 @@ impl Engine {
     }
 
     /// Feeds a metric to the state machines: one launch of one block.
-    pub fn observe(&self, stream: &Stream, metric: Observed) -> Result<()> {
+    pub fn observe(&self, stream: &Stream, metric: Observed, when: When) -> Result<()> {
         stream.expect_context(&self.context)?;
         if self.plan.metrics.is_empty() {
             return Err(no_metric());
@@ -158,7 +158,7 @@ impl Engine {
             let rule = "a host's value would be frozen into the graph; give the address of a device's";
             return Err(Error::argument("metric", "a value", rule));
         }
-        self.observe.launch(stream, 1, THREADS, &metric.check()?.observation(self.step))
+        self.observe.launch(stream, 1, THREADS, &metric.check()?.observation(self.step, when))
     }
 
     /// Checks an edit, then enqueues it.

@@ -45,7 +45,7 @@ impl<'a> Edit<'a> {
         self
     }
 
-    /// Sets a [`knob_steps`](crate::knob_steps).
+    /// Sets a [`knob_steps`](crate::knob_steps): a length, a boundary or a milestone. Milestones must still rise then.
     pub fn set_steps(mut self, name: impl Into<String>, steps: u64) -> Self {
         self.request.values.push((name.into(), Knob::Count(steps)));
         self
@@ -56,7 +56,8 @@ impl<'a> Edit<'a> {
     /// and updates that were skipped are counted right, since the device resolves it.
     ///
     /// In every schedule that holds the knob, it must be the length of a piece of the outermost `then`, `join` or warm-up, on
-    /// the step or on the progress clock, and nothing may be computed from it. The pieces before are cut where they would
+    /// the step or on the progress clock, and nothing may be computed from it; a milestone is refused, which would have to stay
+    /// between its neighbours. The pieces before are cut where they would
     /// last longer; the piece itself may become longer than it was. A piece that follows and starts from
     /// [`reached`](crate::reached) goes on from the value in force before this edit.
     ///

@@ -14,6 +14,7 @@ pub use builder::OptimizerBuilder;
 pub use condition::{LoopBody, StopCondition};
 pub use edit::{Edit, KnobValue};
 pub use observe::Observed;
+use observe::When;
 pub use telemetry::TelemetryReader;
 pub use view::{DeviceView, MetricStatus, Status, TensorView};
 
@@ -114,7 +115,10 @@ impl Optimizer {
     }
 
     /// Feeds a metric (a loss, an accuracy) to the metric rules of all groups, which may change the rate of the next update:
-    /// one tiny launch, which may be captured if the metric is in device memory. A NaN counts as a bad metric.
+    /// one tiny launch, which may be captured if the metric is in device memory. A metric that is not finite counts as bad.
+    ///
+    /// Every call counts. Between the calls of one accumulated update too: patience then counts calls, not updates.
+    /// [`Optimizer::observe_per_update`] counts updates.
     ///
     /// # Safety
     ///
@@ -122,15 +126,32 @@ impl Optimizer {
     ///   stream has passed this call (for a captured call: until the graph's last launch).
     #[expect(unsafe_code, reason = "states a contract; holds no unsafe operation")]
     pub unsafe fn observe(&mut self, metric: impl Into<Observed>, stream: &Stream) -> Result<()> {
-        let metric = metric.into();
+        self.observe_when(metric.into(), When::EveryCall, stream)
+    }
+
+    /// [`Optimizer::observe`] once an update, for an optimizer that accumulates: called beside every call of a step, whether
+    /// before or after, it observes where no accumulation is half done, and does nothing otherwise. The device decides, so it
+    /// may be captured together with the step. An update that is skipped counts as one; where nothing accumulates, every call
+    /// counts. The metric observed is that of the one call, not a mean.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Optimizer::observe`]. The metric may be read whether it counts or not.
+    #[expect(unsafe_code, reason = "states a contract; holds no unsafe operation")]
+    pub unsafe fn observe_per_update(&mut self, metric: impl Into<Observed>, stream: &Stream) -> Result<()> {
+        self.observe_when(metric.into(), When::PerUpdate, stream)
+    }
+
+    fn observe_when(&mut self, metric: Observed, when: When, stream: &Stream) -> Result<()> {
         match &mut self.0 {
-            Engine::Cuda(engine) => engine.observe(stream.cuda()?, metric),
+            Engine::Cuda(engine) => engine.observe(stream.cuda()?, metric, when),
             Engine::Host(engine) => {
                 expect_host(stream)?;
                 if engine.plan().metrics.is_empty() {
                     return Err(observe::no_metric());
                 }
                 match metric.check()? {
+                    _ if when == When::PerUpdate && engine.control().micro_step != 0 => {}
                     Observed::Value(value) => engine.observe(value),
                     Observed::Device { address, dtype } => engine.observe_at(address, dtype),
                 }

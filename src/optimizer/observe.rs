@@ -4,6 +4,14 @@ use crate::error::{Error, Result};
 use crate::plan::layout::{Observation, Step};
 use crate::plan::{Dtype, Scalar};
 
+/// Which calls of an observation count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum When {
+    EveryCall,
+    /// Those that no half-done accumulation is in progress at.
+    PerUpdate,
+}
+
 /// A metric to observe: see [`Optimizer::observe`](crate::Optimizer::observe).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Observed {
@@ -53,11 +61,12 @@ impl Observed {
     }
 
     /// The argument of the kernel.
-    pub(super) fn observation(self, step: Step) -> Observation {
+    pub(super) fn observation(self, step: Step, when: When) -> Observation {
+        let per_update = u32::from(when == When::PerUpdate);
         match self {
-            Observed::Value(value) => Observation { step, metric: 0, bits: value.to_bits(), dtype: 0, reserved: 0 },
+            Observed::Value(value) => Observation { step, metric: 0, bits: value.to_bits(), dtype: 0, per_update },
             Observed::Device { address, dtype } => {
-                Observation { step, metric: address, bits: 0, dtype: dtype.number(), reserved: 0 }
+                Observation { step, metric: address, bits: 0, dtype: dtype.number(), per_update }
             }
         }
     }
@@ -65,5 +74,9 @@ impl Observed {
 
 /// The error of an observation that nobody waits for.
 pub(super) fn no_metric() -> Error {
-    Error::argument("metric", "given", "no group of this optimizer has a metric rule: call .metric(..) on a rule")
+    Error::argument(
+        "metric",
+        "given",
+        "no group of this optimizer has a metric rule: call .metric(..) on the builder or on a rule",
+    )
 }

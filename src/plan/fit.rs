@@ -82,6 +82,11 @@ pub(super) fn describe(plan: &Plan, facts: &mut impl Facts) -> Result<()> {
             place => &metric_rows[place as usize - 1..place as usize],
         };
         facts.rows(metric, || format!("groups[{g}].metric"), "the group's metric rule")?;
+        facts.number(
+            u64::from(group.metric),
+            || format!("groups[{g}].metric.place"),
+            "the place of the group's metric rule: 0 if it has none, the last if others share it",
+        )?;
 
         let tensors = plan.tensors_of(g);
         facts.number(

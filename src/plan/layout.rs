@@ -237,7 +237,8 @@ pub(crate) struct TelemetryRow {
 }
 const _: () = assert!(size_of::<TelemetryRow>() == 16);
 
-/// The argument of an observation: the address of a metric, or its bits as an f64 if that is 0.
+/// The argument of an observation: the address of a metric, or its bits as an f64 if that is 0; and whether it counts only
+/// where no accumulation is half done.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 pub(crate) struct Observation {
@@ -245,7 +246,7 @@ pub(crate) struct Observation {
     pub metric: u64,
     pub bits: u64,
     pub dtype: u32,
-    pub reserved: u32,
+    pub per_update: u32,
 }
 const _: () = assert!(size_of::<Observation>() == size_of::<Step>() + 24);
 

@@ -3,8 +3,27 @@
 use std::mem::offset_of;
 
 use super::layout::{MetricRow, MetricStateRow};
+use crate::error::Result;
 use crate::schedule::{Better, GreedyState, Metric, MetricState, PlateauState};
 use crate::telemetry::Word;
+
+/// The rules of an optimizer, and for each group the place of its own, counted from 1; 0 if it has none. Rules of single
+/// groups come first, in the order of these, then the one that all others share.
+pub(crate) fn of_groups(own: &[Option<Metric>], shared: Option<Metric>) -> Result<(Vec<Metric>, Vec<u32>)> {
+    if !own.is_empty() {
+        Metric::shared_by(shared, own.iter().copied())?;
+    }
+    let mut rules: Vec<Metric> = own.iter().copied().flatten().collect();
+    rules.extend(shared);
+    let last = if shared.is_some() { rules.len() as u32 } else { 0 };
+    let mut next = 0;
+    let place = |own: &Option<Metric>| {
+        next += u32::from(own.is_some());
+        if own.is_some() { next } else { last }
+    };
+    let places = own.iter().map(place).collect();
+    Ok((rules, places))
+}
 
 /// One row a rule; the windows of the running means lie one after the other.
 pub(crate) fn rows(metrics: &[Metric]) -> Vec<MetricRow> {

@@ -81,7 +81,7 @@ pub(crate) struct Group {
     /// Which scalar each hyperparameter is.
     pub scalars: Vec<u32>,
     pub variant: u32,
-    /// The place of its metric rule, counted from 1; 0 if it has none.
+    /// The place of its metric rule, counted from 1; 0 if it has none. Groups may share one.
     pub metric: u32,
 }
 
@@ -112,7 +112,7 @@ pub(crate) struct Plan {
     pub names: Vec<String>,
     /// The bounds of each group's rate, when it was built.
     rates: Vec<ends::RateBounds>,
-    /// The metric rules, one for each group that has one.
+    /// The metric rules: one for each group that has one of its own, and the one that all others share.
     pub metrics: Vec<Metric>,
     /// What is done to gradients: what is compiled in, and its settings.
     pub gradients: Gradients,
@@ -141,7 +141,8 @@ impl Plan {
     ) -> Result<Plan> {
         let (lowered, knobs) = scalars::lower(groups)?;
         let (gradients, mut settings) = options.lower()?;
-        let metrics: Vec<Metric> = groups.iter().filter_map(|(rule, _)| rule.metric).collect();
+        let own: Vec<Option<Metric>> = groups.iter().map(|(rule, _)| rule.metric).collect();
+        let (metrics, places) = metrics::of_groups(&own, features.metric)?;
         let telemetry = features.telemetry.as_ref();
         let features = features.lower(&metrics, &mut settings)?;
         let names = check::check(groups, options.zero, purpose)?;
@@ -156,7 +157,7 @@ impl Plan {
             programs: Vec::new(),
             variants: Vec::new(),
             names,
-            rates: rate_bounds(groups, &lowered),
+            rates: rate_bounds(groups, &lowered, &metrics, &places),
             metrics,
             gradients,
             features,
@@ -167,8 +168,8 @@ impl Plan {
             state_bytes: 0,
             state_base: 0,
         };
-        for (index, (rule, tensors)) in groups.iter().enumerate() {
-            plan.lay_out_group(index as u32, rule, tensors);
+        for ((rule, tensors), metric) in groups.iter().zip(places) {
+            plan.lay_out_group(rule, tensors, metric);
         }
         plan.lay_out_scalars(groups, lowered);
         plan.telemetry = telemetry.map(|telemetry| plan.lay_out_telemetry(telemetry)).transpose()?;
@@ -201,14 +202,14 @@ impl Plan {
         begin(group)..begin(group + 1)
     }
 
-    fn lay_out_group(&mut self, group: u32, rule: &Description, tensors: &[Tensor]) {
+    /// `metric`: the place of its metric rule.
+    fn lay_out_group(&mut self, rule: &Description, tensors: &[Tensor], metric: u32) {
+        let group = self.groups.len() as u32;
         let known = self.variants.iter().position(|known| *known == rule.variant);
         let variant = known.unwrap_or_else(|| {
             self.variants.push(rule.variant);
             self.variants.len() - 1
         }) as u32;
-        let metrics = self.groups.iter().filter(|group| group.metric != 0).count() as u32;
-        let metric = if rule.metric.is_some() { metrics + 1 } else { 0 };
         self.groups.push(Group { scalars: Vec::new(), variant, metric });
 
         let first_cohort = self.cohorts.len();
@@ -250,13 +251,20 @@ impl Plan {
     }
 }
 
-/// The bounds of each group's rate, its first hyperparameter. `lowered`: the hyperparameters of all groups.
-fn rate_bounds(groups: &[(Description, Vec<Tensor>)], lowered: &[Program]) -> Vec<ends::RateBounds> {
+/// The bounds of each group's rate, its first hyperparameter. `lowered`: the hyperparameters of all groups; `places`: which
+/// of `metrics` each follows, counted from 1.
+fn rate_bounds(
+    groups: &[(Description, Vec<Tensor>)],
+    lowered: &[Program],
+    metrics: &[Metric],
+    places: &[u32],
+) -> Vec<ends::RateBounds> {
     let mut first = 0;
-    let bounds = groups.iter().map(|(rule, _)| {
+    let bounds = groups.iter().zip(places).map(|((rule, _), place)| {
         let Bounds { min, max } = lowered[first].bounds;
         first += rule.hyperparameters.len();
-        ends::RateBounds { min, max, least_scale: rule.metric.as_ref().map_or(1.0, Metric::least_scale) }
+        let metric = place.checked_sub(1).map(|at| &metrics[at as usize]);
+        ends::RateBounds { min, max, least_scale: metric.map_or(1.0, Metric::least_scale) }
     });
     bounds.collect()
 }

@@ -21,6 +21,11 @@ pub(super) fn resolve(name: &str, knobs: &Knobs, sources: &[Source]) -> Result<V
             return Err(refused(&value.to_string(), "only a count of steps can be set to now".to_owned()));
         }
     };
+    if sources.iter().any(|source| source.program.listed.contains(name)) {
+        let rule = "it is a step in a list, which must stay between its neighbours, and the device does not look at those; \
+                    put pieces together with `then` or `join`, whose boundaries can be set to now";
+        return Err(refused("refused", rule.to_owned()));
+    }
     let far = if value == FAR { FAR - 1 } else { FAR };
     let mut probed = knobs.clone();
     probed.set(name, Knob::Count(far))?;

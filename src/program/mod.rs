@@ -41,6 +41,8 @@ pub(crate) struct Program {
     pub reached: Vec<Real>,
     /// The names of the knobs in it.
     pub knobs: BTreeSet<String>,
+    /// Those of them that stand in lists of steps.
+    pub listed: BTreeSet<String>,
 }
 
 /// The place of an f64 in the table of constants.

@@ -1,8 +1,8 @@
 //! Values without a length of their own: constants, decays that go on for ever, values given at steps.
 
-use super::Schedule;
 use super::form::{Between, Form, Milestones};
 use super::number::{Number, Steps};
+use super::{Schedule, StepList};
 
 /// Curves without an end. Give one an end with [`Schedule::over`] to put something after it.
 impl Schedule {
@@ -22,9 +22,10 @@ impl Schedule {
         Schedule(Form::StepDecay { init: init.into(), factor: factor.into(), every: every.into() })
     }
 
-    /// `init · factor^k`, where `k` counts the milestones at or before `t`. Milestones are steps, in rising order.
+    /// `init · factor^k`, where `k` counts the milestones at or before `t`. Milestones are steps in rising order, each a
+    /// number or a [`knob_steps`](crate::knob_steps), which an edit can move as long as the order stays.
     /// Peer: torch `MultiStepLR`.
-    pub fn multi_step(init: impl Into<Number>, factor: impl Into<Number>, milestones: impl Into<Vec<u64>>) -> Schedule {
+    pub fn multi_step(init: impl Into<Number>, factor: impl Into<Number>, milestones: impl Into<StepList>) -> Schedule {
         let milestones = Milestones::Steps(milestones.into());
         Schedule(Form::MultiStep { init: init.into(), factor: factor.into(), milestones })
     }
@@ -58,25 +59,26 @@ impl Schedule {
     }
 
     /// `values[0]` before the first of `boundaries`, `values[i]` from the i-th on: one value more than boundaries, which
-    /// are steps in rising order. Peers: Keras `PiecewiseConstantDecay` (which switches one step later).
-    pub fn piecewise_constant(boundaries: impl Into<Vec<u64>>, values: impl Into<Vec<f64>>) -> Schedule {
+    /// are steps in rising order and may be knobs. Peers: Keras `PiecewiseConstantDecay` (which switches one step later).
+    pub fn piecewise_constant(boundaries: impl Into<StepList>, values: impl Into<Vec<f64>>) -> Schedule {
         Schedule(Form::Piecewise { between: Between::Constant, steps: boundaries.into(), values: values.into() })
     }
 
-    /// `values[i]` at `steps[i]`, straight lines between, the nearest value outside. Steps are in rising order.
-    pub fn piecewise_linear(steps: impl Into<Vec<u64>>, values: impl Into<Vec<f64>>) -> Schedule {
+    /// `values[i]` at `steps[i]`, straight lines between, the nearest value outside. Steps are in rising order
+    /// and may be knobs.
+    pub fn piecewise_linear(steps: impl Into<StepList>, values: impl Into<Vec<f64>>) -> Schedule {
         Schedule(Form::Piecewise { between: Between::Linear, steps: steps.into(), values: values.into() })
     }
 
     /// [`Schedule::piecewise_linear`] with half cosines between. Peer: optax `piecewise_interpolate_schedule`.
-    pub fn piecewise_cosine(steps: impl Into<Vec<u64>>, values: impl Into<Vec<f64>>) -> Schedule {
+    pub fn piecewise_cosine(steps: impl Into<StepList>, values: impl Into<Vec<f64>>) -> Schedule {
         Schedule(Form::Piecewise { between: Between::Cosine, steps: steps.into(), values: values.into() })
     }
 
     /// A table computed elsewhere: `values[t]`, and the last value after. At most 2^20 values.
     pub fn table(values: impl Into<Vec<f64>>) -> Schedule {
         let values = values.into();
-        let steps = (1..values.len().max(1) as u64).collect();
-        Schedule(Form::Piecewise { between: Between::Constant, steps, values })
+        let steps: Vec<u64> = (1..values.len().max(1) as u64).collect();
+        Schedule(Form::Piecewise { between: Between::Constant, steps: steps.into(), values })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::form::{Between, Binary, Form, Milestones, Shape, Unary};
 use super::number::{Number, Steps};
-use super::{Schedule, Warmup};
+use super::{Schedule, StepList, Warmup};
 use crate::error::Result;
 
 /// A stretch of steps with one description. `len` is None for what has no end. A start past u64 never comes.
@@ -139,7 +139,7 @@ impl Schedule {
             }
             Form::MultiStep { init, factor, milestones } => {
                 let at = match milestones {
-                    Milestones::Steps(steps) => format!("{steps:?}"),
+                    Milestones::Steps(steps) => listed(steps),
                     Milestones::Fractions { of, at } => format!("{at:?} of {} steps", count(of)),
                 };
                 format!("{}, times {} at each of {at}", real(init), real(factor))
@@ -155,8 +155,11 @@ impl Schedule {
                     Between::Linear => "straight lines between",
                     Between::Cosine => "half cosines between",
                 };
-                let last = steps.last().map_or(String::new(), |last| format!(", the last at {last}"));
-                format!("{} given values{last}, {how}", values.len())
+                let last = steps.iter().last().map_or(String::new(), |last| format!(", the last at {}", step(&last)));
+                let knobs: Vec<String> =
+                    steps.iter().filter(|at| matches!(at, Steps::Knob { .. })).map(|at| step(&at)).collect();
+                let knobs = if knobs.is_empty() { String::new() } else { format!(", with {}", knobs.join(", ")) };
+                format!("{} given values{last}, {how}{knobs}", values.len())
             }
             Form::Over { inner, .. } => inner.words(),
             Form::Then(parts) => parts.iter().map(Schedule::words).collect::<Vec<_>>().join(", then "),
@@ -255,6 +258,17 @@ fn count(steps: &Steps) -> u64 {
         Steps::Literal(value) => u64::try_from(*value).unwrap_or(0),
         Steps::Knob { value, .. } => *value,
     }
+}
+
+fn step(steps: &Steps) -> String {
+    match steps {
+        Steps::Literal(value) => value.to_string(),
+        Steps::Knob { name, value } => format!("{name} (now {value})"),
+    }
+}
+
+fn listed(steps: &StepList) -> String {
+    format!("[{}]", steps.iter().map(|at| step(&at)).collect::<Vec<_>>().join(", "))
 }
 
 /// A value with seven digits.

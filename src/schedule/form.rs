@@ -1,7 +1,7 @@
 //! The ways to form a schedule, as data. Each is lowered in `program::lower`; the match there is exhaustive.
 
 use super::number::{Number, Steps};
-use super::{Schedule, Warmup};
+use super::{Schedule, StepList, Warmup};
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Form {
@@ -13,7 +13,7 @@ pub(crate) enum Form {
     InverseSqrt { init: Number, timescale: Number },
     InverseTime { init: Number, rate: Number },
     PowerLaw { factor: Number, exponent: Number, shift: Number },
-    Piecewise { between: Between, steps: Vec<u64>, values: Vec<f64> },
+    Piecewise { between: Between, steps: StepList, values: Vec<f64> },
     Over { inner: Box<Schedule>, steps: Steps },
     Then(Vec<Schedule>),
     Join { pieces: Vec<Schedule>, boundaries: Vec<Steps> },
@@ -49,7 +49,7 @@ pub(crate) enum Shape {
 /// Where a multi-step schedule drops.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Milestones {
-    Steps(Vec<u64>),
+    Steps(StepList),
     Fractions { of: Steps, at: Vec<f64> },
 }
 

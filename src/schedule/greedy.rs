@@ -12,7 +12,8 @@ use crate::error::{Error, Result};
 /// after as many that were not.
 ///
 /// Defaults: factor 0.95, patience 10, better means lower by 1e-6, scales between 1e-3 and 10, no pauses, no smoothing,
-/// no reset. Source: arXiv:2512.14527. Peer: transformers `GreedyLR`.
+/// no reset. A metric that is not finite counts as bad, as for a [`Plateau`](crate::Plateau); in a window it makes means bad
+/// until it leaves. Source: arXiv:2512.14527. Peer: transformers `GreedyLR`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
 pub struct Greedy {
@@ -28,6 +29,8 @@ pub struct Greedy {
     pub(crate) window: usize,
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub(crate) reset_after: Option<u64>,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "std::ops::Not::not"))]
+    starts_outside: bool,
 }
 
 /// The longest window of a running mean: it is carried from step to step.
@@ -79,6 +82,7 @@ impl Greedy {
             min_change: 0.0,
             window: 1,
             reset_after: None,
+            starts_outside: false,
         }
     }
 
@@ -102,22 +106,28 @@ impl Greedy {
         Greedy { pause_after_decrease: after_decrease, pause_after_increase: after_increase, ..self }
     }
 
-    /// The scales between which changes lead.
+    /// The scales between which changes lead: in [0, 1], and 1 or more.
     pub fn bounds(self, min_scale: f64, max_scale: f64) -> Greedy {
         Greedy { min_scale, max_scale, ..self }
     }
 
-    /// Changes of at most this much are not made. Peer: `eps`, which is in units of the rate.
+    /// Lets the bounds leave out 1, the scale at the start. A scale outside of them moves towards them or not at all.
+    /// Peer: `GreedyLR` with a rate below its `min_lr`.
+    pub fn starts_outside(self) -> Greedy {
+        Greedy { starts_outside: true, ..self }
+    }
+
+    /// Changes of at most this much are not made; finite, not negative. Peer: `eps`, which is in units of the rate.
     pub fn min_change(self, scale: f64) -> Greedy {
         Greedy { min_change: scale, ..self }
     }
 
-    /// Looks at the mean of the last `observations` metrics instead of each.
+    /// Looks at the mean of the last `observations` metrics instead of each, at least 1.
     pub fn smooth(self, observations: usize) -> Greedy {
         Greedy { window: observations, ..self }
     }
 
-    /// Starts anew, with scale 1, at the n-th decrease asked for at the lower bound since the last increase.
+    /// Starts anew, with scale 1, at the n-th decrease asked for at the lower bound since the last increase; at least 1.
     pub fn reset_after(self, decreases: u64) -> Greedy {
         Greedy { reset_after: Some(decreases), ..self }
     }
@@ -146,6 +156,23 @@ impl Greedy {
             let rule = format!("must not exceed max_scale, {}", self.max_scale);
             return Err(Error::argument("greedy.min_scale", self.min_scale, rule));
         }
+        if self.min_scale > 1.0 && !self.starts_outside {
+            return Err(Error::argument(
+                "greedy.min_scale",
+                self.min_scale,
+                "must not exceed 1, the scale at the start",
+            ));
+        }
+        if self.max_scale < 1.0 && !self.starts_outside {
+            return Err(Error::argument(
+                "greedy.max_scale",
+                self.max_scale,
+                "must be at least 1, the scale at the start",
+            ));
+        }
+        if self.reset_after == Some(0) {
+            return Err(Error::argument("greedy.reset_after", 0, "must be at least 1 decrease"));
+        }
         self.improvement.check("greedy.improvement")
     }
 
@@ -159,7 +186,7 @@ impl Greedy {
         GreedyState { scale: 1.0, best: self.improvement.worst(), ..GreedyState::zeroed() }
     }
 
-    /// The state after `metric` was observed. NaN is not better, and so counts as bad.
+    /// The state after `metric` was observed. One that is not finite is not better, and so counts as bad.
     ///
     /// # Panics
     /// If `window` has not [`Greedy::window_len`] elements.
@@ -279,16 +306,18 @@ mod tests {
     }
 
     #[test]
-    fn constants_out_of_their_range_are_refused() {
-        let broken = [
-            Greedy::new().factor(0.0),
-            Greedy::new().factor(1.0),
-            Greedy::new().bounds(-1.0, 1.0),
-            Greedy::new().min_change(f64::NAN),
-            Greedy::new().smooth(0),
-        ];
-        for greedy in broken {
-            assert!(matches!(greedy.check(), Err(Error::Argument { .. })), "{greedy:?}");
-        }
+    fn an_infinite_metric_counts_as_bad_and_leaves_with_its_place_in_the_window() {
+        let greedy = Greedy::new().factor(0.5).patience(0).bounds(0.01, 8.0);
+        assert_eq!(scales(greedy, &[f64::NEG_INFINITY, 5.0, f64::NEG_INFINITY, 4.0]), [0.5, 1.0, 0.5, 1.0]);
+        // Two means are of an infinity, and bad; then each is better than the one before.
+        assert_eq!(scales(greedy.smooth(2), &[f64::NEG_INFINITY, 9.0, 8.0, 7.0]), [0.5, 0.25, 0.5, 1.0]);
+    }
+
+    #[test]
+    fn a_scale_that_starts_outside_of_the_bounds_moves_towards_them_or_not_at_all() {
+        let below = Greedy::new().factor(0.5).patience(0).bounds(3.0, 8.0).starts_outside();
+        assert_eq!(scales(below, &[9.0, 9.0, 8.0, 8.0]), [2.0, 2.0, 4.0, 3.0]);
+        let above = Greedy::new().factor(0.5).patience(0).bounds(0.1, 0.75).starts_outside();
+        assert_eq!(scales(above, &[9.0, 9.0, 8.0]), [1.0, 0.5, 0.75]);
     }
 }

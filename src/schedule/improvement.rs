@@ -12,7 +12,7 @@ pub enum Better {
     Higher,
 }
 
-/// How much better a metric must be than the best so far to count. NaN never counts as better.
+/// How much better a metric must be than the best so far to count. A metric that is not finite never counts as better.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
 pub struct Improvement {
@@ -37,13 +37,17 @@ impl Improvement {
     }
 
     /// The peers' rule: below `best · (1 - relative) - absolute` (above `best · (1 + relative) + absolute`). Where the best
-    /// is negative this takes a slightly worse metric for a better one. Peers: torch (issue 47513), optax (issue 1767).
+    /// is negative this takes a slightly worse metric for a better one, and an infinite metric may become the best, after
+    /// which nothing is better any more. Peers: torch (issue 47513), optax (issue 1767).
     pub fn signed(better: Better, relative: f64, absolute: f64) -> Improvement {
         Improvement { better, relative, absolute, signed: true }
     }
 
-    /// Whether `metric` counts as better than `best`.
+    /// Whether `metric` counts as better than `best`. Only a finite one can, but for a [signed](Improvement::signed) rule.
     pub fn is_better(&self, metric: f64, best: f64) -> bool {
+        if !self.signed && !metric.is_finite() {
+            return false;
+        }
         // A factor on the best and not a difference from it: the first best is infinite.
         match self.better {
             Better::Lower => {
@@ -67,15 +71,21 @@ impl Improvement {
         }
     }
 
-    /// Errors unless both thresholds are numbers that a first observation can pass.
+    /// Errors unless both thresholds are numbers that a first observation can pass. The peers take any that are finite.
     pub(crate) fn check(&self, path: &str) -> Result<()> {
-        let own = |value: f64| value.is_finite() && (self.signed || value >= 0.0);
-        if !own(self.relative) || (!self.signed && self.relative >= 1.0) {
-            let rule = "must be a fraction, at least 0 and below 1";
-            return Err(Error::argument(format!("{path}.relative"), self.relative, rule));
+        let (relative, absolute) = match self.signed {
+            true => (self.relative.is_finite(), self.absolute.is_finite()),
+            false => ((0.0..1.0).contains(&self.relative), self.absolute.is_finite() && self.absolute >= 0.0),
+        };
+        let rules = match self.signed {
+            true => ["must be finite"; 2],
+            false => ["must be a fraction, at least 0 and below 1", "must be finite and not negative"],
+        };
+        if !relative {
+            return Err(Error::argument(format!("{path}.relative"), self.relative, rules[0]));
         }
-        if !own(self.absolute) {
-            return Err(Error::argument(format!("{path}.absolute"), self.absolute, "must be finite and not negative"));
+        if !absolute {
+            return Err(Error::argument(format!("{path}.absolute"), self.absolute, rules[1]));
         }
         Ok(())
     }
@@ -109,6 +119,17 @@ mod tests {
                 assert!(rule.is_better(-1e308, worst) && rule.is_better(1e308, worst) && rule.is_better(0.0, worst));
                 assert!(!rule.is_better(f64::NAN, worst) && !rule.is_better(f64::NAN, 0.0));
             }
+        }
+    }
+
+    #[test]
+    fn an_infinite_metric_beats_nothing_but_by_the_peers_rule() {
+        for (better, metric) in [(Better::Lower, f64::NEG_INFINITY), (Better::Higher, f64::INFINITY)] {
+            for rule in [Improvement::relative(better, 0.1), Improvement::absolute(better, 0.0)] {
+                assert!(!rule.is_better(metric, rule.worst()) && !rule.is_better(metric, 0.0), "{rule:?}");
+            }
+            let torch = Improvement::signed(better, 0.1, 0.0);
+            assert!(torch.is_better(metric, 0.0) && !torch.is_better(0.0, metric));
         }
     }
 

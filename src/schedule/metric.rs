@@ -1,10 +1,11 @@
 //! Metric-driven factors of the learning rate, whatever their rule.
 
 use super::{Greedy, GreedyState, Plateau, PlateauState};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// How observed metrics scale a learning rate: a state machine on the device, fed by
-/// [`Optimizer::observe`](crate::Optimizer::observe).
+/// [`Optimizer::observe`](crate::Optimizer::observe). [`OptimizerBuilder::metric`](crate::OptimizerBuilder::metric) gives all
+/// groups one; a rule's own `metric` is for its group alone.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Metric {
@@ -30,6 +31,15 @@ impl Metric {
         }
     }
 
+    /// Checks a rule that is shared by those of `groups` that have none of their own.
+    pub(crate) fn shared_by(shared: Option<Metric>, groups: impl IntoIterator<Item = Option<Metric>>) -> Result<()> {
+        let Some(shared) = shared else { return Ok(()) };
+        if groups.into_iter().all(|own| own.is_some()) {
+            return Err(Error::argument("metric", "set", "every group has a metric rule of its own"));
+        }
+        shared.check().map_err(|e| e.within("metric."))
+    }
+
     pub(crate) fn start(&self) -> MetricState {
         match self {
             Metric::Plateau(plateau) => MetricState::Plateau(plateau.start()),
@@ -37,11 +47,11 @@ impl Metric {
         }
     }
 
-    /// The least factor that it can come to.
+    /// The least factor that it can come to, from 1.
     pub(crate) fn least_scale(&self) -> f64 {
         match self {
             Metric::Plateau(plateau) => plateau.min_scale,
-            Metric::Greedy(greedy) => greedy.min_scale,
+            Metric::Greedy(greedy) => greedy.min_scale.min(1.0),
         }
     }
 

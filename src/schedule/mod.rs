@@ -23,6 +23,7 @@ mod number;
 mod plateau;
 mod ramp;
 pub mod recipes;
+mod step_list;
 mod warmup;
 
 pub use expression::step;
@@ -36,6 +37,7 @@ pub(crate) use metric::MetricState;
 pub use number::{Number, Steps, knob, knob_steps, reached};
 pub use plateau::{Plateau, PlateauState};
 pub use ramp::Ramp;
+pub use step_list::StepList;
 pub use warmup::Warmup;
 
 /// How a hyperparameter (a learning rate, a weight decay, a beta) moves with the step.

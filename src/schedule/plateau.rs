@@ -13,6 +13,10 @@ use crate::error::{Error, Result};
 /// Defaults: factor 0.1, patience 10, better means lower by a fraction of 1e-4 of the best's magnitude, no cool-down, no
 /// lower bound. Peers: torch `ReduceLROnPlateau`, optax `reduce_on_plateau` (whose patience is one more).
 ///
+/// A metric that is not finite, a NaN or an infinity of either sign, counts as bad and never becomes the best, so that one
+/// logarithm of 0 does not decide the rest of a run. With torch, -∞ becomes the best of a metric to be minimized: nothing is
+/// better ever after, and the rate is reduced all the way down; [`Improvement::signed`], torch's own rule, does that too.
+///
 /// ```
 /// use instep::Plateau;
 /// let plateau = Plateau::new().factor(0.5).patience(0);
@@ -80,7 +84,7 @@ impl Plateau {
         }
     }
 
-    /// What a reduction multiplies the scale by: at least 0, below 1.
+    /// What a reduction multiplies the scale by, in [0, 1): 0 leads to the lower bound at once.
     pub fn factor(self, factor: f64) -> Plateau {
         Plateau { factor, ..self }
     }
@@ -100,17 +104,17 @@ impl Plateau {
         Plateau { cooldown: observations, ..self }
     }
 
-    /// The scale below which no reduction leads.
+    /// The scale below which no reduction leads, in [0, 1]: the scale starts at 1 and never rises.
     pub fn min_scale(self, scale: f64) -> Plateau {
         Plateau { min_scale: scale, ..self }
     }
 
-    /// Reductions of at most this much are not made. Peer: torch's `eps`, which is in units of the rate.
+    /// Reductions of at most this much are not made; finite, not negative. Peer: torch's `eps`, which is in units of the rate.
     pub fn min_change(self, scale: f64) -> Plateau {
         Plateau { min_change: scale, ..self }
     }
 
-    /// Decides on the mean of this many metrics at a time. Peer: optax's `accumulation_size`.
+    /// Decides on the mean of this many metrics at a time, at least 1. Peer: optax's `accumulation_size`.
     pub fn average(self, observations: u64) -> Plateau {
         Plateau { average: observations, ..self }
     }
@@ -125,13 +129,15 @@ impl Plateau {
     /// # Errors
     /// Names the constant that breaks its rule.
     pub fn check(&self) -> Result<()> {
-        // Not below 0 alone: torch accepts negative factors, whose first reduction leads to the lower bound.
-        if !self.factor.is_finite() || self.factor >= 1.0 {
-            return Err(Error::argument("plateau.factor", self.factor, "must be below 1"));
+        if !(0.0..1.0).contains(&self.factor) {
+            return Err(Error::argument("plateau.factor", self.factor, "must lie in [0, 1)"));
         }
-        let bounds = [("plateau.min_scale", self.min_scale), ("plateau.min_change", self.min_change)];
-        if let Some((name, value)) = bounds.into_iter().find(|(_, value)| !value.is_finite() || *value < 0.0) {
-            return Err(Error::argument(name, value, "must be finite and not negative"));
+        if !(0.0..=1.0).contains(&self.min_scale) {
+            let rule = "must lie in [0, 1]: the scale starts at 1 and never rises";
+            return Err(Error::argument("plateau.min_scale", self.min_scale, rule));
+        }
+        if !self.min_change.is_finite() || self.min_change < 0.0 {
+            return Err(Error::argument("plateau.min_change", self.min_change, "must be finite and not negative"));
         }
         if self.average == 0 {
             return Err(Error::argument("plateau.average", 0, "must be at least 1 observation"));
@@ -145,7 +151,7 @@ impl Plateau {
         PlateauState { scale: 1.0, best, mean: 0.0, count: 0, bad: 0, cooldown: 0, ignore: self.ignore, at_min: 0 }
     }
 
-    /// The state after `metric` was observed. NaN is not better, and so counts as bad.
+    /// The state after `metric` was observed. One that is not finite is not better, and so counts as bad.
     pub fn observe(&self, mut state: PlateauState, metric: f64) -> PlateauState {
         if state.ignore > 0 {
             state.ignore -= 1;
@@ -243,16 +249,29 @@ mod tests {
     }
 
     #[test]
-    fn constants_out_of_their_range_are_refused() {
-        let broken = [
-            Plateau::new().factor(1.0),
-            Plateau::new().factor(f64::NAN),
-            Plateau::new().min_scale(-1.0),
-            Plateau::new().min_change(f64::INFINITY),
-            Plateau::new().average(0),
-        ];
-        for plateau in broken {
-            assert!(matches!(plateau.check(), Err(Error::Argument { .. })), "{plateau:?}");
-        }
+    fn an_infinite_metric_counts_as_bad_and_is_never_the_best() {
+        let plateau = Plateau::new().factor(0.5).patience(1);
+        // 1 and then 0.9 are better than what was finite before them.
+        let metrics = [f64::NEG_INFINITY, 1.0, f64::NEG_INFINITY, 0.9, 0.8, f64::INFINITY, f64::NEG_INFINITY];
+        assert_eq!(scales(plateau, &metrics), [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5]);
+        let higher = plateau.improvement(Improvement::relative(Better::Higher, 0.0));
+        assert_eq!(scales(higher, &[f64::INFINITY, 1.0, f64::INFINITY, 2.0, 3.0]), [1.0; 5]);
+    }
+
+    #[test]
+    fn a_mean_with_an_infinite_metric_in_it_counts_as_bad_once() {
+        let plateau = Plateau::new().factor(0.5).patience(0).average(2);
+        assert_eq!(scales(plateau, &[2.0, 2.0, f64::NEG_INFINITY, 1.0, 1.0, 1.0]), [1.0, 1.0, 1.0, 0.5, 0.5, 0.5]);
+    }
+
+    #[test]
+    fn by_torchs_own_rule_nothing_is_better_than_minus_infinity() {
+        let torch = Plateau::new().factor(0.5).patience(0).improvement(Improvement::signed(Better::Lower, 1e-4, 0.0));
+        assert_eq!(scales(torch, &[1.0, f64::NEG_INFINITY, 0.5, 0.25]), [1.0, 1.0, 0.5, 0.25]);
+    }
+
+    #[test]
+    fn a_factor_of_0_leads_to_the_lower_bound_at_once() {
+        assert_eq!(scales(Plateau::new().factor(0.0).patience(0).min_scale(0.25), &[1.0, 1.0]), [1.0, 0.25]);
     }
 }

@@ -31,8 +31,8 @@ pub struct Telemetry {
 impl Telemetry {
     /// The last `records` calls, at most 16,777,216, with the hyperparameters of all groups.
     ///
-    /// A record takes 80 bytes and 8 for each hyperparameter, and 24 for each group with a metric rule. A poll of a ring in device memory copies all of it, beside the
-    /// steps; as long as a run between two polls, and some more, is long enough.
+    /// A record takes 80 bytes and 8 for each hyperparameter, and 24 for each group with a metric rule. A poll of a ring in
+    /// device memory copies all of it, beside the steps; as long as a run between two polls, and some more, is long enough.
     pub fn ring(records: u32) -> Telemetry {
         Telemetry { records, groups: None, mapped: false }
     }

@@ -181,6 +181,57 @@ fn boundaries_of_a_warmup_and_of_a_join_can_be_now() {
 }
 
 #[test]
+fn a_milestone_moves_between_replays_and_stays_between_its_neighbours() {
+    let Some(rig) = Rig::new() else { return };
+    let lr = |first, second| {
+        let milestones = [knob_steps("decay_at_1", first), knob_steps("decay_at_2", second), 90.into()];
+        Schedule::multi_step(0.5, 0.5, milestones)
+    };
+    let mut twins = Twins::sgd(&rig, lr(30, 60));
+    let graph = twins.capture();
+    let replay = |twins: &mut Twins<'_>, schedule: &Schedule, steps: std::ops::Range<u64>| {
+        for t in steps {
+            assert_eq!(twins.lr(0), schedule.at(t).unwrap() as f32, "step {t}");
+            graph.launch().unwrap();
+            twins.host.step(&Stream::host()).unwrap();
+            twins.expect_same(&format!("after replay {t}"));
+        }
+    };
+    replay(&mut twins, &lr(30, 60), 0..2);
+    twins.edit(|edit| edit.set_steps("decay_at_1", 4));
+    replay(&mut twins, &lr(4, 60), 2..6);
+    let falls = twins.refused(|edit| edit.set_steps("decay_at_2", 3));
+    let expected =
+        "edit(decay_at_2: 3 steps).groups[0].lr.multi_step.milestones[1] is 3, but must exceed the one before, 4";
+    assert_eq!(falls, expected);
+    let late = twins.refused(|edit| edit.set_steps("decay_at_1", 7).set_steps("decay_at_2", 91));
+    assert!(late.ends_with("milestones[2] is 90, but must exceed the one before, 91"), "{late}");
+    let now = twins.refused(|edit| edit.now("decay_at_2"));
+    assert!(now.starts_with("now(\"decay_at_2\") is refused, but it is a step in a list"), "{now}");
+    twins.edit(|edit| edit.set_steps("decay_at_1", 7).set_steps("decay_at_2", 9));
+    replay(&mut twins, &lr(7, 9), 6..11);
+}
+
+#[test]
+fn the_steps_of_given_values_can_be_moved() {
+    let Some(rig) = Rig::new() else { return };
+    type Form = fn([instep::Steps; 3]) -> Schedule;
+    let forms: [Form; 3] = [
+        |at| Schedule::piecewise_constant(at, [1.0, 0.5, 0.25, 0.125]),
+        |at| Schedule::piecewise_linear(at, [1.0, 0.5, 0.25]),
+        |at| Schedule::piecewise_cosine(at, [1.0, 0.5, 0.25]),
+    ];
+    for form in forms {
+        let lr = |turn| form([2.into(), knob_steps("turn", turn), 20.into()]);
+        let mut twins = Twins::sgd(&rig, lr(15));
+        twins.expect_rates(&lr(15), 0, 3);
+        twins.edit(|edit| edit.set_steps("turn", 6));
+        twins.expect_rates(&lr(6), 3, 6);
+        assert!(twins.refused(|edit| edit.set_steps("turn", 2)).contains(".steps[1] is 2, but must exceed"));
+    }
+}
+
+#[test]
 fn more_writes_than_one_launch_holds_take_several() {
     let Some(rig) = Rig::new() else { return };
     const GROUPS: usize = 600;

@@ -21,6 +21,7 @@ mod lowest_bits;
 mod metrics;
 mod nested;
 mod norm_levels;
+mod observations;
 mod planted;
 mod protocol;
 mod refusals;

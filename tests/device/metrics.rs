@@ -61,6 +61,8 @@ fn every_metric_rule_gives_the_hosts_bits_observation_by_observation() {
     for i in 0..120 {
         let metric = match i % 17 {
             16 => f64::NAN,
+            7 => f64::NEG_INFINITY,
+            11 => f64::INFINITY,
             _ => 1.0 / f64::from(1 + i / 9) + 0.05 * f64::from(random.unit()) - 0.3,
         };
         // SAFETY: values have no address.

@@ -93,9 +93,11 @@ fn forms() -> Vec<Form> {
 /// An optimizer with knobs and both kinds of metric rules.
 fn optimizer(rig: &Rig, pairs: &[Pair; 2], form: impl Fn(OptimizerBuilder) -> OptimizerBuilder) -> Optimizer {
     let warm = Schedule::linear(0.0, knob("peak", 1e-3)).over(knob_steps("warmup", 10));
+    let drops = Schedule::multi_step(1e-2, 0.1, [knob_steps("decay_at_1", 30), 60.into()]);
     let builder = form(Optimizer::builder(&rig.device))
-        .group(AdamW::new(warm).metric(Plateau::new()), &[pairs[0].device_tensor()])
-        .group(Sgd::new(1e-2).metric(Greedy::new().smooth(3)), &[pairs[1].device_tensor()]);
+        .metric(Plateau::new())
+        .group(AdamW::new(warm), &[pairs[0].device_tensor()])
+        .group(Sgd::new(drops).metric(Greedy::new().smooth(3)), &[pairs[1].device_tensor()]);
     builder.build().unwrap()
 }
 
@@ -124,9 +126,20 @@ fn observations_and_edits_only_enqueue() {
     let metric = Observed::f32(loss.address());
     // SAFETY: the loss outlives the graph.
     assert_captures(&rig, "an observation", || unsafe { opt.observe(metric, &rig.stream) }.unwrap());
+    assert_captures(&rig, "an observation per update", || {
+        // SAFETY: as above.
+        unsafe { opt.observe_per_update(metric, &rig.stream) }.unwrap();
+    });
     // What would be frozen into a graph is refused inside a capture, and enqueues outside of one.
     // SAFETY: a value has no address.
     assert_enqueues_only(&rig, "an observed value", || unsafe { opt.observe(0.5, &rig.stream) }.unwrap());
+    assert_enqueues_only(&rig, "an observed value per update", || {
+        // SAFETY: as above.
+        unsafe { opt.observe_per_update(0.5, &rig.stream) }.unwrap();
+    });
+    assert_enqueues_only(&rig, "an edit of a milestone", || {
+        opt.edit().set_steps("decay_at_1", 40).apply(&rig.stream).unwrap();
+    });
     assert_enqueues_only(&rig, "an edit", || {
         opt.edit().set("peak", 2e-3).accumulate(2).progress_increment(3).apply(&rig.stream).unwrap();
     });
@@ -165,7 +178,7 @@ fn what_is_known_on_the_host_makes_no_driver_call() {
     let pairs = pairs(&rig);
     let opt = optimizer(&rig, &pairs, |builder| builder);
     assert_calls_only(&rig, &[], "a look at what the host knows", || {
-        assert_eq!((opt.tensors().count(), opt.knobs().count()), (2, 2));
+        assert_eq!((opt.tensors().count(), opt.knobs().count()), (2, 3));
         assert!(opt.device_view().scalars(1).is_some());
     });
 }

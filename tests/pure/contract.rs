@@ -156,7 +156,7 @@ fn decays_drop_at_their_boundaries_and_hold_between_them() {
     assert_eq!(values(&steps, [0, 1, 2, 3, 4, u64::MAX]), [0.5, 0.5, 0.25, 0.125, 0.125, 0.125]);
     let fractions = Schedule::multi_step_fractions(1.0, 0.5, 90, [0.3, 0.6, 0.9]);
     assert_eq!(values(&fractions, [26, 27, 53, 54, 80, 81]), [1.0, 0.5, 0.5, 0.25, 0.25, 0.125]);
-    let none = Schedule::multi_step(0.25, 0.5, []);
+    let none = Schedule::multi_step(0.25, 0.5, Vec::<u64>::new());
     assert_eq!(values(&none, [0, u64::MAX]), [0.25, 0.25]);
     let to_zero = Schedule::exponential_decay(0.25, 0.0);
     assert_eq!(values(&to_zero, [0, 1, u64::MAX]), [0.25, 0.0, 0.0]);

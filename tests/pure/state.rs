@@ -149,6 +149,34 @@ fn section(block: &[u8], tag: &str) -> usize {
 }
 
 #[test]
+fn a_rule_that_groups_share_is_another_state_than_one_for_each() {
+    let ours = pairs();
+    let tensors: Vec<Tensor> = ours.iter().map(Pair::tensor).collect();
+    let (a, b, plateau) = (&tensors[..2], &tensors[2..], Plateau::new().patience(1));
+    let builder = || Optimizer::builder(&Device::host());
+    let shared = || builder().metric(plateau).group(Sgd::new(0.1), a).group(Sgd::new(0.1), b).build().unwrap();
+    let rule = || Sgd::new(0.1).metric(plateau);
+    let mut each = builder().group(rule(), a).group(rule(), b).build().unwrap();
+    let mut first = shared();
+    for _ in 0..4 {
+        // SAFETY: a value has no address.
+        unsafe { first.observe(1.0, &Stream::host()) }.unwrap();
+    }
+    let block = state(&first);
+    let error = refused(&mut each, &block);
+    assert_eq!((&*error.0, &*error.1), ("state.groups[1].metric.place", "1"));
+    assert!(error.2.starts_with("must be 2"), "{error:?}");
+    let mut second = shared();
+    second.load_state(&block, &Stream::host()).unwrap();
+    assert!(state(&second) == block);
+    let status = second.status(&Stream::host()).unwrap();
+    assert_eq!([0, 1].map(|group| status.scalar(group, "lr")), [Some(0.01), Some(0.01)]);
+    // One group that shares with nobody has the rule for itself, either way.
+    let mut alone = builder().metric(plateau).group(Sgd::new(0.1), a).build().unwrap();
+    alone.load_state(&state(&builder().group(rule(), a).build().unwrap()), &Stream::host()).unwrap();
+}
+
+#[test]
 fn what_does_not_fit_is_named_with_both_values() {
     let ours = pairs();
     let block = state(&stopped(&ours));

@@ -63,13 +63,18 @@ fn endless() -> impl Strategy<Value = Schedule> {
     })
 }
 
+/// Steps of a list, some with names.
+fn listed() -> impl Strategy<Value = Vec<Steps>> {
+    vec(steps(), 0..4)
+}
+
 fn given() -> impl Strategy<Value = Schedule> {
     prop_oneof![
-        (number(), number(), vec(count(), 0..4)).prop_map(|(init, factor, at)| Schedule::multi_step(init, factor, at)),
+        (number(), number(), listed()).prop_map(|(init, factor, at)| Schedule::multi_step(init, factor, at)),
         (number(), number(), steps(), vec(real(), 0..4))
             .prop_map(|(init, factor, of, at)| Schedule::multi_step_fractions(init, factor, of, at)),
-        (vec(count(), 0..4), vec(real(), 0..4)).prop_map(|(at, values)| Schedule::piecewise_constant(at, values)),
-        (vec(count(), 0..4), vec(real(), 0..4)).prop_map(|(at, values)| Schedule::piecewise_linear(at, values)),
+        (listed(), vec(real(), 0..4)).prop_map(|(at, values)| Schedule::piecewise_constant(at, values)),
+        (listed(), vec(real(), 0..4)).prop_map(|(at, values)| Schedule::piecewise_linear(at, values)),
         (vec(count(), 0..4), vec(real(), 0..4)).prop_map(|(at, values)| Schedule::piecewise_cosine(at, values)),
         vec(real(), 0..4).prop_map(Schedule::table),
     ]

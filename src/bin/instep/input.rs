@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use instep::compat::{Configuration, Metric};
+use instep::compat::{Configuration, Metric, Recipe};
 use instep::{Config, GroupConfig};
 use serde_json::Value;
 
@@ -71,19 +71,23 @@ fn foreign(fields: &serde_json::Map<String, Value>) -> Result<Config, String> {
         resumed_at: steps("resumed_at")?,
     };
     let recipes = configuration.recipes().map_err(|e| e.to_string())?;
-    let group = |recipe: instep::compat::Recipe| {
+    let shared = if recipes.len() > 1 { Recipe::shared_metric(&recipes) } else { None };
+    let group = |recipe: Recipe| {
         let mut group = GroupConfig::new(recipe.lr);
         (group.momentum, group.beta1, group.weight_decay) = (recipe.momentum, recipe.beta1, recipe.weight_decay);
-        group.metric = recipe.metric;
+        group.metric = if shared.is_some() { None } else { recipe.metric };
         group
     };
-    Ok(Config::new(recipes.into_iter().map(group).collect::<Vec<_>>()))
+    let mut config = Config::new(recipes.into_iter().map(group).collect::<Vec<_>>());
+    config.metric = shared;
+    config.check().map_err(|e| e.to_string())?;
+    Ok(config)
 }
 
 /// What depends on metrics cannot be known ahead, and is not left out without a word.
 fn note_metrics(path: &Path, config: &Config) {
     for (i, group) in config.groups.iter().enumerate() {
-        let kind = match group.metric {
+        let kind = match group.metric.or(config.metric) {
             None => continue,
             Some(Metric::Plateau(_)) => "plateau",
             Some(Metric::Greedy(_)) => "greedy",

@@ -4,7 +4,7 @@ use super::{Before, Lowering, MAX_NODES, Part, Reach, clocked, expect_rising};
 use crate::error::{Error, Result};
 use crate::program::ln::ln_pair;
 use crate::program::{Bounds, Clock, Count, Curve, Node, Real, curves};
-use crate::schedule::{Between, Milestones, Number, Shape, Steps};
+use crate::schedule::{Between, Milestones, Number, Shape, StepList, Steps};
 
 /// The most values of one table.
 const MAX_TABLE: usize = 1 << 20;
@@ -116,20 +116,22 @@ impl Lowering<'_> {
 
     pub fn multi_step(&mut self, init: &Number, factor: &Number, milestones: &Milestones) -> Result<Part> {
         let steps = match milestones {
-            Milestones::Steps(steps) => steps.clone(),
+            Milestones::Steps(steps) => {
+                expect_few(steps.len())?;
+                self.rising("multi_step.milestones", steps)?
+            }
             Milestones::Fractions { of, at } => {
                 let of = self.steps("multi_step.total_steps", of)?;
                 if let Some(i) = at.iter().position(|fraction| !(0.0..=1.0).contains(fraction)) {
                     let argument = format!("multi_step.milestones[{i}]");
                     return Err(Error::argument(argument, at[i], "a fraction lies in [0, 1]"));
                 }
-                at.iter().map(|fraction| (fraction * of as f64).round() as u64).collect()
+                expect_few(at.len())?;
+                let steps: Vec<u64> = at.iter().map(|fraction| (fraction * of as f64).round() as u64).collect();
+                expect_rising("multi_step.milestones", &steps)?;
+                steps
             }
         };
-        if steps.len() > MAX_NODES {
-            return Err(Error::argument("multi_step.milestones", steps.len(), format!("at most {MAX_NODES} fit")));
-        }
-        expect_rising("multi_step.milestones", &steps)?;
         let reach = Reach { from: 0, to: steps.len() as u64 };
         let inner = self.exponential("multi_step", init, factor, reach)?;
         let first = Count(self.constants.len() as u32);
@@ -165,7 +167,7 @@ impl Lowering<'_> {
         Ok(Part { node, bounds, len: None })
     }
 
-    pub fn piecewise(&mut self, between: Between, steps: &[u64], values: &[f64]) -> Result<Part> {
+    pub fn piecewise(&mut self, between: Between, steps: &StepList, values: &[f64]) -> Result<Part> {
         let (name, more) = match between {
             Between::Constant => ("piecewise_constant", 1),
             Between::Linear => ("piecewise_linear", 0),
@@ -179,17 +181,24 @@ impl Lowering<'_> {
             let rule = format!("a table has at most {MAX_TABLE} values");
             return Err(Error::argument(format!("{name}.values"), values.len(), rule));
         }
-        expect_rising(&format!("{name}.steps"), steps)?;
+        let steps = self.rising(&format!("{name}.steps"), steps)?;
         let mut bounds: Option<Bounds> = None;
         for (i, value) in values.iter().enumerate() {
             let value = self.number(&format!("{name}.values[{i}]"), &Number::Literal(*value))?;
             bounds = Some(bounds.map_or(Bounds::point(value), |b| b.union(Bounds::point(value))));
         }
         let first_step = Count(self.constants.len() as u32);
-        self.constants.extend_from_slice(steps);
+        self.constants.extend_from_slice(&steps);
         let first_value = Real(self.constants.len() as u32);
         self.constants.extend(values.iter().map(|value| value.to_bits()));
         let node = Node::Piecewise { between, steps: first_step, values: first_value, len: steps.len() as u32 };
         Ok(Part { node, bounds: bounds.expect("at least one value"), len: None })
+    }
+}
+
+fn expect_few(milestones: usize) -> Result<()> {
+    match milestones > MAX_NODES {
+        true => Err(Error::argument("multi_step.milestones", milestones, format!("at most {MAX_NODES} fit"))),
+        false => Ok(()),
     }
 }

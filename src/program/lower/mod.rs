@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 use super::{Bounds, Clock, Count, Knob, Knobs, Node, Program, Real};
 use crate::error::{Error, Result};
-use crate::schedule::{Form, Number, Schedule, Steps};
+use crate::schedule::{Form, Number, Schedule, StepList, Steps};
 
 /// The deepest nesting and the largest number of operations that a schedule may have: bounds the emitted text.
 const MAX_DEPTH: usize = 64;
@@ -39,9 +39,16 @@ struct Reach {
 const ALL: Reach = Reach { from: 0, to: u64::MAX };
 
 pub(super) fn lower(schedule: &Schedule, knobs: &mut Knobs) -> Result<Program> {
-    let (reached, used) = (Vec::new(), BTreeSet::new());
-    let mut lowering =
-        Lowering { constants: Vec::new(), nodes: 0, depth: 0, before: Before::Nothing, reached, used, knobs };
+    let mut lowering = Lowering {
+        constants: Vec::new(),
+        nodes: 0,
+        depth: 0,
+        before: Before::Nothing,
+        reached: Vec::new(),
+        used: BTreeSet::new(),
+        listed: BTreeSet::new(),
+        knobs,
+    };
     let part = lowering.part(schedule, ALL)?;
     if !part.bounds.fits_f32() {
         let rule = "every value must be finite in f32; give it an end with .over(steps) or a .clamp(min, max)";
@@ -58,6 +65,7 @@ pub(super) fn lower(schedule: &Schedule, knobs: &mut Knobs) -> Result<Program> {
         len: part.len,
         reached: lowering.reached,
         knobs: lowering.used,
+        listed: lowering.listed,
     })
 }
 
@@ -80,6 +88,8 @@ struct Lowering<'k> {
     reached: Vec<Real>,
     /// The names of all knobs seen.
     used: BTreeSet<String>,
+    /// Of those in lists of steps.
+    listed: BTreeSet<String>,
     knobs: &'k mut Knobs,
 }
 
@@ -173,6 +183,20 @@ impl Lowering<'_> {
                 Knob::Real(value) => unreachable!("{name} was declared as a count, and is {value}"),
             },
         }
+    }
+
+    /// The values of steps in a list, which must be in rising order.
+    fn rising(&mut self, argument: &str, list: &StepList) -> Result<Vec<u64>> {
+        let mut steps = Vec::with_capacity(list.len());
+        for (i, step) in list.iter().enumerate() {
+            if let Steps::Knob { name, .. } = &step {
+                self.listed.insert(name.clone());
+            }
+            // The path is made for an error alone: a table may have a million steps.
+            steps.push(self.steps("", &step).map_err(|e| e.renamed("", &format!("{argument}[{i}]")))?);
+        }
+        expect_rising(argument, &steps)?;
+        Ok(steps)
     }
 
     fn real(&mut self, value: f64) -> Real {

@@ -15,6 +15,7 @@ mod group;
 mod keras;
 mod megatron;
 mod optax;
+mod plateau;
 mod python;
 mod shapes;
 mod timm;
@@ -50,6 +51,14 @@ pub struct Recipe {
 impl Recipe {
     pub(super) fn new(lr: impl Into<Schedule>) -> Recipe {
         Recipe { lr: lr.into(), momentum: None, beta1: None, weight_decay: None, metric: None }
+    }
+
+    /// The metric rule that all of `recipes` have: for [`OptimizerBuilder::metric`](crate::OptimizerBuilder::metric), as the
+    /// peers have one state for all groups. None if bounds differ, which are relative to a group's rate: then each group takes
+    /// its own, and all are in the same state, since that does not depend on the bounds.
+    pub fn shared_metric(recipes: &[Recipe]) -> Option<Metric> {
+        let first = recipes.first()?.metric;
+        if recipes.iter().all(|recipe| recipe.metric == first) { first } else { None }
     }
 
     /// Ends at `horizon` what would grow without bounds, and what the language therefore refuses.

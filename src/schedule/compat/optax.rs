@@ -46,8 +46,8 @@ fn reduce_on_plateau(mut read: Arguments) -> Result<Recipe> {
     read.finish()?;
     let improvement = Improvement::signed(Better::Lower, rtol, atol);
     let plateau = Plateau::new().factor(factor).patience(bad).improvement(improvement).cooldown(cooldown);
-    let plateau = plateau.min_scale(min_scale).average(size);
-    plateau.check()?;
+    let plateau = plateau.min_scale(min_scale.max(0.0)).average(size);
+    plateau.check().map_err(|e| e.renamed("plateau.average", "params.accumulation_size"))?;
     Ok(Recipe { metric: Some(Metric::Plateau(plateau)), ..Recipe::new(1.0) })
 }
 

@@ -6,8 +6,9 @@
 //! with `t_initial` = `cycle_mul` = 3. Start at [`recipes`].
 
 use super::cycles::{Cycles, Shape};
+use super::plateau::{InRates, of_group};
 use super::shapes::drops;
-use super::{Arguments, Group, Metric, Recipe, last_name, unknown};
+use super::{Arguments, Group, Recipe, last_name, unknown};
 use crate::error::Result;
 use crate::schedule::{Better, Improvement, Plateau, Schedule, step};
 
@@ -38,24 +39,18 @@ fn plateau(read: &mut Arguments, groups: &[Group]) -> Result<Vec<Recipe>> {
         other => return Err(read.error("mode", other, "must be min or max")),
     };
     let factor = read.f64_or("decay_rate", 0.1)?;
-    if factor >= 1.0 {
-        return Err(read.error("decay_rate", factor, "must be below 1"));
-    }
     let (warmup, init) = (read.steps_or("warmup_t", 0)?, read.f64_or("warmup_lr_init", 0.0)?);
     let rule = Plateau::new()
-        .factor(factor)
         .patience(read.steps_or("patience_t", 10)?)
         .improvement(Improvement::signed(better, read.f64_or("threshold", 1e-4)?, 0.0))
         .cooldown(read.steps_or("cooldown_t", 0)?)
         .ignore_first(warmup);
     let min = read.numbers_per_group("lr_min", groups.len())?.unwrap_or_else(|| vec![0.0; groups.len()]);
     let recipe = |(group, min): (&Group, &f64)| {
-        // A rate of 0 stays 0 whatever the scale.
-        let unit = Some(group.lr * group.lr_scale.unwrap_or(1.0)).filter(|rate| *rate != 0.0).unwrap_or(1.0);
-        let plateau = rule.min_scale(min / unit).min_change(TORCH_EPS / unit);
-        plateau.check()?;
+        let (rate, names) = (group.lr * group.lr_scale.unwrap_or(1.0), ["decay_rate", "lr_min"]);
+        let metric = of_group(rule, factor, &InRates { min: *min, eps: TORCH_EPS }, rate, read, names)?;
         let lr = scaled(Schedule::linear(init, group.lr).over(warmup), group);
-        Ok(Recipe { metric: Some(Metric::Plateau(plateau)), ..Recipe::new(lr) })
+        Ok(Recipe { metric: Some(metric), ..Recipe::new(lr) })
     };
     groups.iter().zip(&min).map(recipe).collect()
 }

@@ -9,7 +9,7 @@ use std::f64::consts::FRAC_PI_2;
 use super::shapes::{not_negative, wave};
 use super::transformers_wsd::StableDecay;
 use super::{Arguments, Group, Metric, Recipe, torch, unknown};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::schedule::{Better, Greedy, Improvement, Schedule, step};
 
 /// One recipe for each group of the optimizer.
@@ -227,6 +227,14 @@ fn greedy(mut read: Arguments, groups: &[Group], horizon: Option<u64>) -> Result
     let window = read.steps_or("window_size", 50)?;
     let window = if read.bool_or("smooth", false)? { window } else { 1 };
     let (patience, reset_start) = (read.steps_or("patience", 10)?, read.steps_or("reset_start", 500)?);
+    for (i, (min, max)) in min.iter().zip(&max).enumerate() {
+        if *min < 0.0 || max < min {
+            return Err(read.error("min_lr", min, format!("must lie between 0 and max_lr, {max}, in group {i}")));
+        }
+    }
+    if eps < 0.0 {
+        return Err(read.error("eps", eps, "must not be negative"));
+    }
     let share = |i: usize| [min[i], max[i], eps].map(|bound| bound / groups[i].lr);
     let first_reset = reset_start.max(1).saturating_mul(patience.saturating_add(1));
     if (1..groups.len()).any(|i| share(i) != share(0)) && horizon.is_none_or(|steps| steps > first_reset) {
@@ -239,7 +247,8 @@ fn greedy(mut read: Arguments, groups: &[Group], horizon: Option<u64>) -> Result
         .improvement(improvement)
         .pauses(read.steps_or("cooldown", 0)?, read.steps_or("warmup", 0)?)
         .smooth(window as usize)
-        .reset_after(reset_start);
+        .reset_after(reset_start.max(1))
+        .starts_outside();
     read.bool_or("verbose", false)?;
     let recipe = |(group, (min, max)): (&Group, (&f64, &f64))| {
         if group.lr <= 0.0 {
@@ -250,10 +259,64 @@ fn greedy(mut read: Arguments, groups: &[Group], horizon: Option<u64>) -> Result
             ));
         }
         let greedy = rule.bounds(min / group.lr, max / group.lr).min_change(eps / group.lr);
-        greedy.check()?;
+        let named =
+            |e: Error| e.renamed("greedy.factor", "params.factor").renamed("greedy.smooth", "params.window_size");
+        greedy.check().map_err(named)?;
         Ok(Recipe { metric: Some(Metric::Greedy(greedy)), ..Recipe::new(group.lr) })
     };
     let recipes = groups.iter().zip(min.iter().zip(&max)).map(recipe).collect::<Result<_>>()?;
     read.finish()?;
     Ok(recipes)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::Configuration;
+    use super::*;
+
+    fn greedy(mut params: Value) -> Result<Greedy> {
+        params["name"] = "greedy".into();
+        let configuration = Configuration {
+            library: "transformers".into(),
+            api: "transformers.get_scheduler".into(),
+            params,
+            optimizer: json!({"class": "AdamW", "args": {"lr": 0.25}, "groups": [{}]}),
+            horizon: None,
+            resumed_at: None,
+        };
+        match configuration.recipes()?[0].metric {
+            Some(Metric::Greedy(greedy)) => Ok(greedy),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_greedy_rate_below_its_lower_bound_is_taken_as_the_peer_takes_it() {
+        let rule = greedy(json!({"min_lr": 0.75, "max_lr": 4, "factor": 0.5, "patience": 0})).unwrap();
+        let mut state = rule.start();
+        let rates = [3.0, 3.0, 2.0, 2.0].map(|metric| {
+            state = rule.observe(state, &mut [], metric);
+            0.25 * state.scale
+        });
+        // It rises, does not fall while it is below 0.75, and no lower than that afterwards.
+        assert_eq!(rates, [0.5, 0.5, 1.0, 0.75]);
+    }
+
+    #[test]
+    fn what_a_greedy_rule_refuses_is_named_as_the_peer_names_it() {
+        let cases = [
+            (json!({"factor": 1}), "params.factor is 1, but must be above 0 and below 1"),
+            (json!({"min_lr": -1}), "params.min_lr is -1, but must lie between 0 and max_lr, 1, in group 0"),
+            (
+                json!({"smooth": true, "window_size": 0}),
+                "params.window_size is 0, but must be from 1 to 65536 observations",
+            ),
+            (json!({"eps": -1}), "params.eps is -1, but must not be negative"),
+        ];
+        for (params, expected) in cases {
+            assert_eq!(greedy(params).unwrap_err().to_string(), expected);
+        }
+    }
 }

@@ -7,7 +7,6 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::error::{Error, Result};
 use crate::schedule::Metric;
 use crate::schedule::Schedule;
-use crate::schedule::form::Form;
 
 /// The version that this build reads and writes.
 const VERSION: i64 = 1;
@@ -32,6 +31,10 @@ const VERSION: i64 = 1;
 #[non_exhaustive]
 pub struct Config {
     version: Version,
+    /// What scales the learning rates of all groups that have no `metric` of their own:
+    /// [`OptimizerBuilder::metric`](crate::OptimizerBuilder::metric).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<Metric>,
     /// The parameter groups, in the order of the optimizer's.
     pub groups: Vec<GroupConfig>,
 }
@@ -64,7 +67,7 @@ pub struct GroupConfig {
     /// Adam's term under the root of the second moment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eps: Option<Schedule>,
-    /// What scales the learning rate by observed metrics, e.g. `{"plateau": {"factor": 0.5, "patience": 3}}`.
+    /// What scales the learning rate of this group alone by observed metrics, e.g. `{"plateau": {"factor": 0.5, "patience": 3}}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<Metric>,
 }
@@ -104,24 +107,27 @@ impl Header {
 impl Config {
     /// A configuration of these groups.
     pub fn new(groups: impl Into<Vec<GroupConfig>>) -> Config {
-        Config { version: Version, groups: groups.into() }
+        Config { version: Version, metric: None, groups: groups.into() }
     }
 
     /// Reads JSON. Fails with [`Error::Format`] for what is not in the format, an unknown field too, and with
-    /// [`Error::Argument`] for another version and for a value that a schedule refuses; both name the place.
+    /// [`Error::Argument`] for another version and for what [`Config::check`] refuses; both name the place.
     pub fn from_json(text: &str) -> Result<Config> {
         read::<Header, _>(&mut serde_json::Deserializer::from_str(text))?.check()?;
         let mut json = serde_json::Deserializer::from_str(text);
         let config: Config = read(&mut json)?;
         json.end().map_err(|error| format_error("", error))?;
-        config.checked()
+        config.check()?;
+        Ok(config)
     }
 
     /// Reads TOML, as [`Config::from_json`] reads JSON.
     pub fn from_toml(text: &str) -> Result<Config> {
         let parse = || toml::Deserializer::parse(text).map_err(|error| format_error("", error));
         read::<Header, _>(parse()?)?.check()?;
-        read::<Config, _>(parse()?)?.checked()
+        let config = read::<Config, _>(parse()?)?;
+        config.check()?;
+        Ok(config)
     }
 
     /// The configuration as JSON. Fails for a constant that is not finite.
@@ -132,24 +138,6 @@ impl Config {
     /// The configuration as TOML. Fails for a constant that is not finite.
     pub fn to_toml(&self) -> Result<String> {
         toml::to_string(self).map_err(|error| format_error("", error))
-    }
-
-    fn checked(self) -> Result<Config> {
-        if self.groups.is_empty() {
-            return Err(Error::argument("groups", "empty", "must hold at least one group"));
-        }
-        for (i, group) in self.groups.iter().enumerate() {
-            for (name, schedule) in group.hyperparameters() {
-                let place = format!("groups[{i}].{name}");
-                schedule.len().map_err(|e| match &schedule.0 {
-                    Form::Constant(_) => e.renamed("constant", &place),
-                    _ => e.within(&format!("{place}.")),
-                })?;
-            }
-            let checked = group.metric.as_ref().map_or(Ok(()), Metric::check);
-            checked.map_err(|e| e.within(&format!("groups[{i}].metric.")))?;
-        }
-        Ok(self)
     }
 }
 

@@ -8,9 +8,9 @@ use super::keyed::Empty;
 use super::multi_step::MultiStep;
 use super::number::finite_values;
 use super::wrapped::{InSteps, Range, Times, ToPower, WarmUp, Wrapped};
-use crate::schedule::Schedule;
 use crate::schedule::form::{Between, Binary, Form, Shape, Unary};
 use crate::schedule::number::{Number, Steps};
+use crate::schedule::{Schedule, StepList};
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -113,17 +113,17 @@ pub(super) enum Entry {
         shift: Number,
     },
     PiecewiseConstant {
-        steps: Vec<u64>,
+        steps: StepList,
         #[serde(serialize_with = "finite_values")]
         values: Vec<f64>,
     },
     PiecewiseLinear {
-        steps: Vec<u64>,
+        steps: StepList,
         #[serde(serialize_with = "finite_values")]
         values: Vec<f64>,
     },
     PiecewiseCosine {
-        steps: Vec<u64>,
+        steps: StepList,
         #[serde(serialize_with = "finite_values")]
         values: Vec<f64>,
     },

@@ -1,6 +1,7 @@
-//! `multi_step`, whose milestones are steps or, beside `total_steps`, fractions of it.
+//! `multi_step`, whose milestones are steps, which may be knobs, or, beside `total_steps`, fractions of it.
 
-use serde::de::{Error, Unexpected, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::schedule::form::Milestones;
@@ -25,10 +26,10 @@ struct Fields {
 }
 
 /// A milestone as it is written: which of the two it must be is known only with the other fields.
-#[derive(Clone, Copy, Serialize)]
+#[derive(Clone, Serialize)]
 #[serde(untagged)]
 enum Milestone {
-    Whole(u64),
+    Step(Steps),
     Fraction(f64),
 }
 
@@ -38,21 +39,26 @@ impl TryFrom<Fields> for MultiStep {
     fn try_from(Fields { init, factor, milestones, total_steps }: Fields) -> Result<Self, String> {
         let milestones = match total_steps {
             Some(of) => {
-                let fraction = |milestone| match milestone {
-                    Milestone::Whole(whole) => whole as f64,
-                    Milestone::Fraction(fraction) => fraction,
+                let fraction = |(i, milestone)| match milestone {
+                    Milestone::Step(Steps::Literal(whole)) => Ok(whole as f64),
+                    Milestone::Step(Steps::Knob { name, .. }) => {
+                        Err(format!("milestones[{i}] is the knob {name:?}, but fractions of total_steps are numbers"))
+                    }
+                    Milestone::Fraction(fraction) => Ok(fraction),
                 };
-                Milestones::Fractions { of, at: milestones.into_iter().map(fraction).collect() }
+                let at = milestones.into_iter().enumerate().map(fraction).collect::<Result<_, _>>()?;
+                Milestones::Fractions { of, at }
             }
             None => {
-                let step = |(i, milestone): (usize, &Milestone)| match *milestone {
-                    Milestone::Whole(step) => Ok(step),
+                let step = |(i, milestone)| match milestone {
+                    Milestone::Step(step) => Ok(step),
                     Milestone::Fraction(fraction) => {
                         let rule = "must be a step; fractions need total_steps beside them";
                         Err(format!("milestones[{i}] is {fraction}, but {rule}"))
                     }
                 };
-                Milestones::Steps(milestones.iter().enumerate().map(step).collect::<Result<_, _>>()?)
+                let steps = milestones.into_iter().enumerate().map(step).collect::<Result<Vec<_>, _>>()?;
+                Milestones::Steps(steps.into())
             }
         };
         Ok(MultiStep { init, factor, milestones })
@@ -62,7 +68,7 @@ impl TryFrom<Fields> for MultiStep {
 impl From<MultiStep> for Fields {
     fn from(MultiStep { init, factor, milestones }: MultiStep) -> Fields {
         let (milestones, total_steps) = match milestones {
-            Milestones::Steps(steps) => (steps.into_iter().map(Milestone::Whole).collect(), None),
+            Milestones::Steps(steps) => (steps.iter().map(Milestone::Step).collect(), None),
             Milestones::Fractions { of, at } => (at.into_iter().map(Milestone::Fraction).collect(), Some(of)),
         };
         Fields { init, factor, milestones, total_steps }
@@ -77,23 +83,26 @@ impl<'de> Deserialize<'de> for Milestone {
 
 struct MilestoneVisitor;
 
-impl Visitor<'_> for MilestoneVisitor {
+impl<'de> Visitor<'de> for MilestoneVisitor {
     type Value = Milestone;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a step, or a fraction of total_steps")
+        f.write_str("a step, {\"knob\": name, \"value\": step}, or a fraction of total_steps")
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<Milestone, E> {
-        Ok(Milestone::Whole(value))
+        Ok(Milestone::Step(value.into()))
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<Milestone, E> {
-        let whole = u64::try_from(value).map_err(|_| E::invalid_value(Unexpected::Signed(value), &self))?;
-        Ok(Milestone::Whole(whole))
+        Ok(Milestone::Step(Steps::Literal(value.into())))
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Milestone, E> {
         Ok(Milestone::Fraction(value))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Milestone, A::Error> {
+        Steps::deserialize(MapAccessDeserializer::new(map)).map(Milestone::Step)
     }
 }

@@ -7,6 +7,7 @@ use serde::de::{Error, IgnoredAny, MapAccess, Unexpected, Visitor};
 use serde::ser::{Error as _, SerializeStruct};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::schedule::StepList;
 use crate::schedule::number::{Number, Steps};
 
 pub(super) const REACHED: &str = "reached";
@@ -158,6 +159,18 @@ impl<'de> Deserialize<'de> for Number {
 impl<'de> Deserialize<'de> for Steps {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(ConstantVisitor(PhantomData))
+    }
+}
+
+impl<'de> Deserialize<'de> for StepList {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::<Steps>::deserialize(deserializer).map(StepList::from)
+    }
+}
+
+impl Serialize for StepList {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
     }
 }
 

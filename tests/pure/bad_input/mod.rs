@@ -1,5 +1,6 @@
 //! Whatever breaks a rule is an error that names the argument, its value and the rule, before anything is changed.
 
+mod metrics;
 mod options;
 mod rules;
 mod schedules;

@@ -1,6 +1,6 @@
 //! The language: numbers, the rules of each form, values and boundaries without end.
 
-use instep::{Schedule, Warmup};
+use instep::{Schedule, Steps, Warmup, knob_steps};
 
 use super::{FINITE, NOT_IN_F32, refused};
 
@@ -54,6 +54,24 @@ fn every_form_keeps_its_own_rules() {
             "multi_step.milestones[1]",
             "3",
             "must exceed the one before, 3",
+        ),
+        (
+            Schedule::multi_step(1.0, 0.5, [3.into(), knob_steps("second", 2)]),
+            "multi_step.milestones[1]",
+            "2",
+            "must exceed the one before, 3",
+        ),
+        (
+            Schedule::multi_step(1.0, 0.5, [Steps::from(3), (-1).into()]),
+            "multi_step.milestones[1]",
+            "-1",
+            "must be a count of steps, from 0 to 2^64 - 1",
+        ),
+        (
+            Schedule::piecewise_linear([knob_steps("a", 5), knob_steps("b", 5)], [1.0, 0.5]),
+            "piecewise_linear.steps[1]",
+            "5",
+            "must exceed the one before, 5",
         ),
         (Schedule::step_decay(1.0, 0.5, 0), "step_decay.every", "0", "must be at least 1"),
         (Schedule::exponential_decay(1.0, -0.5), "exponential_decay.factor", "-0.5", "must not be negative"),

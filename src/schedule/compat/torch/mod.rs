@@ -11,7 +11,8 @@ mod replay;
 #[cfg(test)]
 mod tests;
 
-use super::{Arguments, Group, Metric, Recipe, Resume, last_name};
+use super::plateau::{InRates, of_group};
+use super::{Arguments, Group, Recipe, Resume, last_name};
 use crate::error::{Error, Result};
 use crate::schedule::{Better, Improvement, Plateau, Schedule};
 use replay::Trace;
@@ -215,22 +216,21 @@ pub(super) fn plateau(mut arguments: Arguments, groups: &[Group]) -> Result<Vec<
         "abs" => Improvement::signed(better, 0.0, threshold),
         other => return Err(args.error("threshold_mode", other, "must be rel or abs")),
     };
-    let plateau = Plateau::new()
-        .factor(args.f64_or("factor", 0.1)?)
+    let factor = args.f64_or("factor", 0.1)?;
+    let rule = Plateau::new()
         .patience(args.steps_or("patience", 10)?)
         .improvement(improvement)
         .cooldown(args.steps_or("cooldown", 0)?);
     let min_lr = args.numbers_per_group("min_lr", groups.len())?.unwrap_or(vec![0.0; groups.len()]);
     let eps = args.f64_or("eps", 1e-8)?;
-    arguments.finish()?;
-    let recipe = |(group, min_lr): (&Group, f64)| {
-        // A rate of 0 stays 0 whatever the scale.
-        let unit = if group.lr == 0.0 { 1.0 } else { group.lr };
-        let plateau = plateau.min_scale(min_lr / unit).min_change(eps / unit);
-        plateau.check()?;
-        Ok(Recipe { metric: Some(Metric::Plateau(plateau)), ..Recipe::new(group.lr) })
+    let recipe = |(group, min): (&Group, f64)| {
+        let names = ["factor", "min_lr"];
+        let metric = of_group(rule, factor, &InRates { min, eps }, group.lr, &arguments, names)?;
+        Ok(Recipe { metric: Some(metric), ..Recipe::new(group.lr) })
     };
-    groups.iter().zip(min_lr).map(recipe).collect()
+    let recipes = groups.iter().zip(min_lr).map(recipe).collect::<Result<_>>()?;
+    arguments.finish()?;
+    Ok(recipes)
 }
 
 fn horizon(place: Place<'_>) -> Result<u64> {

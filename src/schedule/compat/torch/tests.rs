@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::{Configuration, Recipe};
+use super::super::{Configuration, Metric, Recipe};
 use super::Scheduler;
 use super::replay::Trace;
 use crate::error::Result;
@@ -127,7 +127,9 @@ fn what_torch_refuses_or_divides_by_is_refused_by_name() {
         ("OneCycleLR", json!({"max_lr": 1, "total_steps": 50, "pct_start": 1}), "params.pct_start is 1"),
         ("LambdaLR", json!({"lr_lambda": "1 / epoch"}), "params.lr_lambda is 1 / epoch"),
         ("LambdaLR", json!({"lr_lambda": ["1", "1"]}), "params.lr_lambda is 2 values"),
-        ("ReduceLROnPlateau", json!({"factor": 1.0}), "plateau.factor is 1"),
+        ("ReduceLROnPlateau", json!({"factor": 1.0}), "params.factor is 1"),
+        ("ReduceLROnPlateau", json!({"factor": -0.5, "min_lr": -0.1}), "params.min_lr is -0.1"),
+        ("ReduceLROnPlateau", json!({"eps": -1}), "params.eps is -1"),
         ("ChainedScheduler", json!({"schedulers": [{"class": "ReduceLROnPlateau"}]}), "params.schedulers[0].class is"),
         (
             "SequentialLR",
@@ -139,5 +141,51 @@ fn what_torch_refuses_or_divides_by_is_refused_by_name() {
     for (class, params, start) in cases {
         let refusal = refusal(class, params);
         assert!(refusal.starts_with(start), "{class}: {refusal}");
+    }
+}
+
+#[test]
+fn what_torch_makes_of_odd_plateaus_is_kept() {
+    // The rate after each of these observations.
+    let rates = |params: Value| {
+        let recipe = recipe("ReduceLROnPlateau", params).unwrap();
+        let Some(Metric::Plateau(plateau)) = recipe.metric else { panic!("{recipe:?}") };
+        let (lr, mut state) = (recipe.lr.at(0).unwrap(), plateau.start());
+        [1.0, 1.0, f64::NEG_INFINITY, 0.5, 0.25].map(|metric| {
+            state = plateau.observe(state, metric);
+            lr * state.scale
+        })
+    };
+    // max(-0.5 lr, min_lr)
+    let at_once = rates(json!({"patience": 0, "factor": -0.5, "min_lr": 0.25}));
+    assert_eq!(at_once, [1.0, 0.25, 0.25, 0.25, 0.25]);
+    // A lower bound above the rate is no reduction.
+    assert_eq!(rates(json!({"patience": 0, "factor": 0.5, "min_lr": 2.0})), [1.0; 5]);
+    // Nothing is better than minus infinity.
+    let falls = rates(json!({"patience": 0, "factor": 0.5, "min_lr": -1.0}));
+    assert_eq!(falls, [1.0, 0.5, 0.5, 0.25, 0.125]);
+}
+
+#[test]
+fn groups_whose_bounds_are_alike_share_one_rule_and_all_are_in_one_state() {
+    let two = |params, second: f64| {
+        let optimizer = json!({"class": "SGD", "args": {"lr": 0.5}, "groups": [{}, {"lr": second}]});
+        Configuration { optimizer, ..configuration("ReduceLROnPlateau", params) }.recipes().unwrap()
+    };
+    let alike = two(json!({"eps": 0.0}), 0.1);
+    assert_eq!(Recipe::shared_metric(&alike), alike[0].metric);
+    assert!(alike[0].metric.is_some());
+    let apart = two(json!({"patience": 1, "min_lr": 0.1}), 0.2);
+    assert_eq!(Recipe::shared_metric(&apart), None);
+    let rules = [0, 1].map(|i| match apart[i].metric {
+        Some(Metric::Plateau(plateau)) => plateau,
+        other => panic!("{other:?}"),
+    });
+    let mut states = rules.map(|plateau| plateau.start());
+    for metric in [1.0, 1.0, 1.0, 0.5, 0.6, 0.7, 0.8, 0.4] {
+        states = [0, 1].map(|i| rules[i].observe(states[i], metric));
+        // What torch keeps once; the bounds are each group's own.
+        let kept = states.map(|state| (state.best, state.bad, state.cooldown));
+        assert_eq!(kept[0], kept[1], "{metric}");
     }
 }
