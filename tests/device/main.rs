@@ -3,27 +3,38 @@
 mod bits;
 mod closed_loop;
 mod conditions;
+mod corrections;
 mod edits;
 mod ends;
 mod faults;
+mod flags;
+mod flush;
 #[cfg(feature = "serde")]
 mod golden;
 #[cfg(feature = "serde")]
 #[path = "../golden/cases.rs"]
 mod golden_cases;
 mod long_run;
+mod loops;
+mod loss_scale;
 mod lowest_bits;
 mod metrics;
 mod nested;
+mod norm_levels;
 mod observations;
+mod planted;
 mod protocol;
 mod refusals;
 mod resume;
 mod rig;
 mod schedules;
+mod sides;
 mod telemetry;
+mod traffic;
 mod twins;
 mod values;
+mod visible;
+mod walk;
 #[path = "../../examples/digits/while_loop.rs"]
 mod while_loop;
 mod zero_wait;

@@ -81,6 +81,23 @@ fn a_shared_plateau_gives_up_once_for_all_its_groups() {
 }
 
 #[test]
+fn a_floor_can_be_reached_by_the_rule_that_groups_share() {
+    let Some(rig) = Rig::new() else { return };
+    let loss = rig.array(&[1.0], 0);
+    let pairs = [3, 4].map(|len| Pair::new(&rig, vec![1.0; len], vec![0.5; len], (0, 0)));
+    let builder = Optimizer::builder(&rig.device).metric(halving(0)).stop_below(0.3);
+    // SAFETY: the loss outlives the optimizer.
+    let builder = unsafe { builder.observe_every(1, Observed::f32(loss.address())) };
+    let groups = pairs.iter().fold(builder, |b, pair| b.group(Sgd::new(1.0), &[pair.device_tensor()]));
+    let mut opt = groups.build().unwrap();
+    opt.stop_condition().unwrap();
+    for stops in [false, false, true] {
+        opt.step(&rig.stream).unwrap();
+        assert_eq!(opt.status(&rig.stream).unwrap().stop, stops);
+    }
+}
+
+#[test]
 fn metrics_that_are_not_finite_count_as_bad_on_both_sides() {
     let Some(rig) = Rig::new() else { return };
     let higher = Improvement::relative(Better::Higher, 0.0);

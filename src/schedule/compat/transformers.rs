@@ -276,10 +276,11 @@ mod tests {
     use super::super::Configuration;
     use super::*;
 
-    fn greedy(params: Value) -> Result<Greedy> {
+    fn greedy(mut params: Value) -> Result<Greedy> {
+        params["name"] = "greedy".into();
         let configuration = Configuration {
             library: "transformers".into(),
-            api: "greedy".into(),
+            api: "transformers.get_scheduler".into(),
             params,
             optimizer: json!({"class": "AdamW", "args": {"lr": 0.25}, "groups": [{}]}),
             horizon: None,
