@@ -15,14 +15,17 @@ mod long_run;
 mod lowest_bits;
 mod metrics;
 mod nested;
+mod norm_levels;
 mod protocol;
 mod refusals;
 mod resume;
 mod rig;
 mod schedules;
+mod sides;
 mod telemetry;
 mod twins;
 mod values;
+mod walk;
 #[path = "../../examples/digits/while_loop.rs"]
 mod while_loop;
 mod zero_wait;
