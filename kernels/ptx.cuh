@@ -42,7 +42,7 @@ __device__ __forceinline__ void store_relaxed(u64* p, u64 v) { cuda_on_cpu::acce
 __device__ __forceinline__ void store_relaxed_system(u64* p, u64 v) { cuda_on_cpu::access(p, 8, cuda_on_cpu::Access::store); *p = v; }
 __device__ __forceinline__ u32 take_ticket(u32* p, u32 last) { return atomicInc(p, last); }
 template <class T>
-__device__ __forceinline__ T load_past_l1(const T* p) { return *p; }
+__device__ __forceinline__ T load_past_l1(const T* p) { cuda_on_cpu::load_past_l1(p, sizeof(T)); return *p; }
 __device__ __forceinline__ void note_load(const void* p, u32 bytes) { cuda_on_cpu::access(p, bytes, cuda_on_cpu::Access::load); }
 __device__ __forceinline__ void note_row_load(const void* p, u32 bytes) { cuda_on_cpu::access(p, bytes, cuda_on_cpu::Access::row_load); }
 __device__ __forceinline__ void note_store(const void* p, u32 bytes) { cuda_on_cpu::access(p, bytes, cuda_on_cpu::Access::store); }

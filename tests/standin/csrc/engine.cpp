@@ -73,6 +73,7 @@ unsigned char* dynamic_shared_of(size_t slot, size_t bytes) {
 bool start_block(size_t slot, u32 number) {
   Block& block = *slots[slot];
   block.number = number;
+  block.cache = slot % kCaches;
   unravel(number, launch.shape->grid, block.index);
   block.at_barrier = block.exited = 0;
   block.ready.clear();
@@ -110,6 +111,7 @@ void bring_shared(Block& block) {
 
 void resume(Block& block, u32 number) {
   bring_shared(block);
+  hide_l1(block.cache);
   launch.block = &block;
   launch.thread = &block.threads[number];
   memcpy(position.thread, launch.thread->index, sizeof position.thread);
@@ -233,6 +235,7 @@ Code run(const Kernel& kernel, const Shape& shape, void** args, std::string* rep
   memcpy(position.grid_dim, shape.grid, sizeof position.grid_dim);
   begin_order_of_launch();
   begin_access_of_launch();
+  begin_l1_of_launch();
 
   const u32 most = shape.cooperative ? launch.block_count : blocks_in_flight();
   bool enough = shape.dynamic_shared <= kMostDynamicShared;
@@ -245,6 +248,7 @@ Code run(const Kernel& kernel, const Shape& shape, void** args, std::string* rep
   if (enough) {
     FaultCatcher catcher;
     schedule();
+    hide_l1(kNoCache);
   } else {
     fail(kOutOfMemory, "no memory for stacks or shared memory");
   }
@@ -257,6 +261,7 @@ const Services* services() {
       kServicesVersion,
       &position,
       access,
+      load_past_l1,
       block_barrier,
       fence,
       block_fence,

@@ -40,13 +40,15 @@ bool reserve_arena() {
     unsigned char* begin = reserve<unsigned char>(size, PROT_NONE);
     u32* pages = reserve<u32>(size / kPage * sizeof(u32), PROT_READ | PROT_WRITE);
     Cell* shadow = reserve<Cell>(size / 4 * sizeof(Cell), PROT_READ | PROT_WRITE);
-    if (begin && pages && shadow) {
-      arena = {begin, size, kPage, pages, shadow, regions.data()};
+    Line* lines = reserve<Line>(size / sizeof(LineBytes) * sizeof(Line), PROT_READ | PROT_WRITE);
+    if (begin && pages && shadow && lines) {
+      arena = {begin, size, kPage, pages, shadow, lines, regions.data()};
       return true;
     }
     if (begin) munmap(begin, size);
     if (pages) munmap(pages, size / kPage * sizeof(u32));
     if (shadow) munmap(shadow, size / 4 * sizeof(Cell));
+    if (lines) munmap(lines, size / sizeof(LineBytes) * sizeof(Line));
   }
   return false;
 }
