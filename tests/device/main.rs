@@ -11,6 +11,7 @@ mod golden;
 #[cfg(feature = "serde")]
 #[path = "../golden/cases.rs"]
 mod golden_cases;
+mod large;
 mod long_run;
 mod lowest_bits;
 mod metrics;

@@ -39,7 +39,10 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "a vector is loaded from a place in 32 bits",
         "kernels/streams.cuh",
-        ["(const Vector<Element>*)((const Element*)address + at)", "(const Vector<Element>*)((const Element*)address + (u32)at)"],
+        [
+            "(const Vector<Element>*)((const Element*)address + at)",
+            "(const Vector<Element>*)((const Element*)address + (u32)at)",
+        ],
         LARGE,
     ),
     mutant(
@@ -115,7 +118,10 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "an adder begins one place late",
         "kernels/norm.cuh",
-        ["for (u32 i = threadIdx.x; i < node.count; i += ADDERS)", "for (u32 i = (threadIdx.x + 1) % ADDERS; i < node.count; i += ADDERS)"],
+        [
+            "for (u32 i = threadIdx.x; i < node.count; i += ADDERS)",
+            "for (u32 i = (threadIdx.x + 1) % ADDERS; i < node.count; i += ADDERS)",
+        ],
         NORM,
     ),
     mutant(
@@ -142,12 +148,7 @@ pub const MUTANTS: &[Mutant] = &[
         ["take_ticket(step.tickets + 1 + node, arrivals - 1)", "take_ticket(step.tickets + 1 + node, arrivals)"],
         WALK,
     ),
-    mutant(
-        "the 1-norm adds signed gradients",
-        "kernels/norm.cuh",
-        ["return sum + fabs(x);", "return sum + x;"],
-        NORM,
-    ),
+    mutant("the 1-norm adds signed gradients", "kernels/norm.cuh", ["return sum + fabs(x);", "return sum + x;"], NORM),
     mutant(
         "the maximum forgets a NaN",
         "kernels/norm.cuh",
@@ -182,7 +183,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "gradients are not zeroed after an update",
-        "kernels/update.cuh",
+        "kernels/variant.cuh",
         ["(O::ZERO ? GRAD : 0);", "0;"],
         &["walk::skips"],
     ),
@@ -209,7 +210,10 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "no barrier before the ticket of an update",
         "kernels/update.cu",
-        ["  __syncthreads();  // thread 0 speaks for the whole block: all its threads have read t and this step's records\n", ""],
+        [
+            "  __syncthreads();  // thread 0 speaks for the whole block: all its threads have read t and this step's records\n",
+            "",
+        ],
         WALK,
     ),
     mutant(
@@ -254,7 +258,10 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "no barrier between values and records",
         "kernels/evaluate.cuh",
-        ["  __syncthreads();  // cohorts read the values of all warps, and the metrics' scales that other threads carried\n", ""],
+        [
+            "  __syncthreads();  // cohorts read the values of all warps, and the metrics' scales that other threads carried\n",
+            "",
+        ],
         WALK,
     ),
     mutant(
@@ -278,14 +285,20 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "the step observes one update early",
         "kernels/metric.cuh",
-        ["if (t % load_row(&step.settings->observe_every) != 0) return;", "if ((t + 1) % load_row(&step.settings->observe_every) != 0) return;"],
+        [
+            "if (t % load_row(&step.settings->observe_every) != 0) return;",
+            "if ((t + 1) % load_row(&step.settings->observe_every) != 0) return;",
+        ],
         &["metrics::"],
     ),
     // The CPU backend.
     mutant(
         "host: neighbours share an adder",
         "src/host/gradients.rs",
-        ["adders[i % ADDERS] = add_sums(norm, adders[i % ADDERS], place.sum);", "adders[i / 2 % ADDERS] = add_sums(norm, adders[i / 2 % ADDERS], place.sum);"],
+        [
+            "adders[i % ADDERS] = add_sums(norm, adders[i % ADDERS], place.sum);",
+            "adders[i / 2 % ADDERS] = add_sums(norm, adders[i / 2 % ADDERS], place.sum);",
+        ],
         NORM,
     ),
     mutant(

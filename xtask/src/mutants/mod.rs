@@ -52,7 +52,8 @@ fn mutated(root: &Path, mutant: &Mutant) -> Result<String, String> {
 fn try_all<'m>(workshop: &Workshop<'_>, mutants: &[&'m Mutant]) -> Result<HashMap<&'m str, Outcome>, String> {
     // Those of the host first: they wait for builds, one at a time.
     let (host, kernels): (Vec<&Mutant>, Vec<&Mutant>) = mutants.iter().partition(|mutant| mutant.is_of_host());
-    let waiting = Mutex::new((host.into_iter().rev().collect::<Vec<_>>(), kernels.into_iter().rev().collect::<Vec<_>>()));
+    let waiting =
+        Mutex::new((host.into_iter().rev().collect::<Vec<_>>(), kernels.into_iter().rev().collect::<Vec<_>>()));
     let outcomes = Mutex::new(HashMap::new());
     let jobs = std::thread::available_parallelism().map_or(1, usize::from);
     let work = |prefers_host: bool| -> Result<(), String> {

@@ -57,7 +57,19 @@ impl<'r> Workshop<'r> {
     pub fn new(root: &'r Path, network: Network, folder: PathBuf) -> Result<Self, String> {
         let intact = build(&mut cargo(root, network))?;
         let tree = folder.join("tree");
-        for part in ["build.rs", "Cargo.toml", "Cargo.lock", "README.md", "src", "kernels", "tests", "examples", "benches", "xtask"] {
+        fs::create_dir_all(&tree).map_err(|problem| format!("{}: {problem}", tree.display()))?;
+        for part in [
+            "build.rs",
+            "Cargo.toml",
+            "Cargo.lock",
+            "README.md",
+            "src",
+            "kernels",
+            "tests",
+            "examples",
+            "benches",
+            "xtask",
+        ] {
             renew(&root.join(part), &tree.join(part)).map_err(|problem| format!("copying {part}: {problem}"))?;
         }
         Ok(Self { root, network, folder, intact, tree: Mutex::new(tree), sound: Mutex::default() })
@@ -115,7 +127,11 @@ impl<'r> Workshop<'r> {
         for variable in ["INSTEP_NVRTC", "INSTEP_REQUIRE", "FAULT_FROM", "FAULT_TO"] {
             command.env_remove(variable);
         }
-        command.envs([("INSTEP_TEST_DEVICE", "standin"), ("INSTEP_TEST_FIRST_FAILURE", "1"), ("CUDA_ON_CPU_SEED", "1")]);
+        command.envs([
+            ("INSTEP_TEST_DEVICE", "standin"),
+            ("INSTEP_TEST_FIRST_FAILURE", "1"),
+            ("CUDA_ON_CPU_SEED", "1"),
+        ]);
         // Of each mutant its own: a cache goes by the text that the library hands out, not by the one that is compiled.
         command.env("INSTEP_CACHE_DIR", folder.join("cache")).env("CUDA_ON_CPU_TEXTS", folder.join("texts"));
         command.output().map_err(|problem| format!("{}: {problem}", program.display()))
@@ -147,7 +163,8 @@ fn first_failure(output: &Output) -> Result<Option<String>, String> {
         return Err(format!("does not compile ({sign}):\n{text}"));
     }
     let marked = text.lines().find_map(|line| line.split_once(MARK)).map(|(_, test)| test);
-    let running = text.lines().rev().find_map(|line| line.strip_prefix("test ")?.split_once(" ... ")).map(|(test, _)| test);
+    let running =
+        text.lines().rev().find_map(|line| line.strip_prefix("test ")?.split_once(" ... ")).map(|(test, _)| test);
     marked.or(running).map(|test| Some(test.trim().to_owned())).ok_or_else(|| format!("ended without a test:\n{text}"))
 }
 
