@@ -15,6 +15,7 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use trial::{Outcome, Workshop};
 
 /// Tries the mutants whose names hold one of `words`, or all. The exit code says whether one survived.
@@ -54,20 +55,24 @@ fn try_all<'m>(workshop: &Workshop<'_>, mutants: &[&'m Mutant]) -> Result<HashMa
     let (host, kernels): (Vec<&Mutant>, Vec<&Mutant>) = mutants.iter().partition(|mutant| mutant.is_of_host());
     let waiting =
         Mutex::new((host.into_iter().rev().collect::<Vec<_>>(), kernels.into_iter().rev().collect::<Vec<_>>()));
-    let outcomes = Mutex::new(HashMap::new());
+    let (outcomes, stopped) = (Mutex::new(HashMap::new()), AtomicBool::new(false));
     let jobs = std::thread::available_parallelism().map_or(1, usize::from);
     let work = |prefers_host: bool| -> Result<(), String> {
-        loop {
+        while !stopped.load(Ordering::Relaxed) {
             let next = {
                 let mut waiting = waiting.lock().map_err(|_| "another worker died")?;
                 let (host, kernels) = &mut *waiting;
                 if prefers_host { host.pop().or_else(|| kernels.pop()) } else { kernels.pop().or_else(|| host.pop()) }
             };
             let Some(mutant) = next else { return Ok(()) };
-            let outcome = workshop.try_one(mutant)?;
+            let outcome = workshop.try_one(mutant).inspect_err(|why| {
+                eprintln!("error: {why}");
+                stopped.store(true, Ordering::Relaxed);
+            })?;
             println!("{}: {outcome}", mutant.name);
             outcomes.lock().map_err(|_| "another worker died")?.insert(mutant.name, outcome);
         }
+        Ok(())
     };
     std::thread::scope(|scope| {
         let work = &work;

@@ -162,7 +162,8 @@ fn first_failure(output: &Output) -> Result<Option<String>, String> {
     if let Some(sign) = NOT_COMPILED.iter().find(|sign| text.contains(**sign)) {
         return Err(format!("does not compile ({sign}):\n{text}"));
     }
-    let marked = text.lines().find_map(|line| line.split_once(MARK)).map(|(_, test)| test);
+    // The last mark: a test that starts a process shows that one's output too.
+    let marked = text.lines().rev().find_map(|line| line.split_once(MARK)).map(|(_, test)| test);
     let running =
         text.lines().rev().find_map(|line| line.strip_prefix("test ")?.split_once(" ... ")).map(|(test, _)| test);
     marked.or(running).map(|test| Some(test.trim().to_owned())).ok_or_else(|| format!("ended without a test:\n{text}"))
