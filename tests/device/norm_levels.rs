@@ -32,7 +32,7 @@ fn plain(norm: Norm, gradients: impl Iterator<Item = f32>) -> f64 {
 }
 
 fn assert_norm(rig: &Rig, norm: Norm, what: &str, lengths: &[Vec<usize>]) {
-    let mut sides = Sides::new(rig, Random::units, &groups(lengths), |b, _| b.clip(Clip::torch_norm(1.0).by(norm)));
+    let mut sides = Sides::new(rig, Random::spread, &groups(lengths), |b, _| b.clip(Clip::torch_norm(1.0).by(norm)));
     let expected = plain(norm, sides.gradients());
     sides.step();
     sides.assert_equal(&format!("{norm:?}, {what}"));

@@ -20,6 +20,12 @@ impl Random {
         (0..len).map(|_| self.unit()).collect()
     }
 
+    /// Of either sign and of magnitudes from 2^-16 to 1. Each sum of them or of their squares in f64 is rounded, which those of
+    /// [`Random::units`] are not, so that their order shows.
+    pub fn spread(&mut self, len: usize) -> Vec<f32> {
+        (0..len).map(|_| self.unit() * 0.5f32.powi((self.next() % 17) as i32)).collect()
+    }
+
     /// Mostly ordinary values, with subnormals, huge ones, zeros, infinities and NaNs among them.
     pub fn wild(&mut self, len: usize) -> Vec<f32> {
         let special = [0.0, -0.0, 1e-41, -3e-39, 1e38, f32::MAX, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 1e-20];

@@ -79,7 +79,7 @@ const CASES: &[Case] = &[
 fn skips_accumulation_and_zeroing_give_the_hosts_bits_whatever_the_shapes() {
     let Some(rig) = Rig::new() else { return };
     for (name, options, calls) in CASES {
-        let mut sides = Sides::new(&rig, Random::units, &groups(), options);
+        let mut sides = Sides::new(&rig, Random::spread, &groups(), options);
         for (call, (found, bad)) in calls.iter().enumerate() {
             sides.set_found(*found);
             sides.renew(*bad);
@@ -109,7 +109,7 @@ fn no_bit_depends_on_tiles_packs_waves_reserves_or_the_order_of_blocks() {
             for (wave, reserve) in [(1, 0), (3, 5), (528, 5)] {
                 let tuning = Tuning { vectors, packed, wave: Some(wave), reserve };
                 let options = |b: OptimizerBuilder, _| b.clip(Clip::torch_norm(1.0)).tuning(tuning);
-                let mut sides = Sides::new(&rig, Random::units, &groups, options);
+                let mut sides = Sides::new(&rig, Random::spread, &groups, options);
                 for step in 0..2 {
                     seed += 1;
                     if let Some(standin) = rig.standin {

@@ -63,6 +63,19 @@ template <bool FAULTY> __device__ __forceinline__ void tick_body(u64* clock, uns
 extern "C" __global__ void tick(u64* clock, unsigned* ticket, u64* seen) { tick_body<false>(clock, ticket, seen); }
 extern "C" __global__ void tick_early(u64* clock, unsigned* ticket, u64* seen) { tick_body<true>(clock, ticket, seen); }
 
+// The clock again, read by relaxed loads. Blocks from `working` on leave without a ticket; FAULTY ones use what they read.
+template <bool FAULTY>
+__device__ __forceinline__ void tick_some_body(u64* clock, unsigned* ticket, u64* seen, u64 working) {
+    if (threadIdx.x != 0) return;
+    cuda_on_cpu::access(clock, 8, cuda_on_cpu::Access::relaxed_load);
+    const u64 now = *clock;
+    if (FAULTY || blockIdx.x < working) __stcg(&seen[blockIdx.x], now);
+    if (blockIdx.x >= working) return;
+    if (atomicInc(ticket, working - 1) == working - 1) __stcg(clock, now + 1);
+}
+extern "C" __global__ void tick_some(u64* c, unsigned* t, u64* s, u64 working) { tick_some_body<false>(c, t, s, working); }
+extern "C" __global__ void tick_some_used(u64* c, unsigned* t, u64* s, u64 working) { tick_some_body<true>(c, t, s, working); }
+
 // Two blocks write the same word.
 extern "C" __global__ void write_both(float* out) { if (threadIdx.x == 0) __stcg(out, 1.0f); }
 extern "C" __global__ void write_one(float* out) { if (threadIdx.x == 0) __stcg(&out[blockIdx.x], 1.0f); }
@@ -176,6 +189,27 @@ fn two_blocks_must_not_write_one_word() {
     bench.run("write_both", 2, 32, &[out]);
     let report = bench.rig.expect_fault(CUDA_ERROR_LAUNCH_FAILED);
     assert!(report.contains("write_both"), "{report}");
+}
+
+#[test]
+fn a_relaxed_load_may_race_only_where_nobody_knows_what_it_saw() {
+    for (kernel, faulty) in [("tick_some", false), ("tick_some_used", true)] {
+        for seed in 0..8 {
+            let bench = Bench::new();
+            bench.rig.standin.seed(seed);
+            let (clock, ticket) = (bench.rig.alloc(&[41u64]), bench.rig.alloc(&[0u32]));
+            let seen = bench.rig.alloc(&[0u64; 8]);
+            bench.run(kernel, 8, 32, &[clock, ticket, seen, 5]);
+            if faulty {
+                let report = bench.rig.expect_fault(CUDA_ERROR_LAUNCH_FAILED);
+                assert!(report.contains("race"), "seed {seed}: {report}");
+            } else {
+                bench.rig.expect_clean();
+                assert_eq!(bench.rig.read::<u64>(seen, 8), [41, 41, 41, 41, 41, 0, 0, 0], "seed {seed}");
+                assert_eq!(bench.rig.read::<u64>(clock, 1), [42], "seed {seed}");
+            }
+        }
+    }
 }
 
 #[test]
