@@ -4,6 +4,7 @@
 // A boundary can be set to the clock, which the device alone knows: the lengths of the pieces before it are cut so that it
 // lies at the step in force. Reads 8 B of clock and writes 8 B per constant; see evaluate.cuh for the rest.
 #pragma once
+#include "end.cuh"
 #include "evaluate.cuh"
 
 // Writes that depend on the clock or on each other, by one thread, in their order.
@@ -29,6 +30,18 @@ __device__ __forceinline__ void resolve(const Edit& edit) {
   }
 }
 
+// Lowers all sticky flags, and forgets what raised them: skips in a row, and what launches that overlapped left behind.
+__device__ __forceinline__ void lower_flags(const Step& step) {
+  Control* control = step.control;
+  store_row(&control->stop, 0u);
+  store_row(&control->raised, 0u);
+  store_row(&control->skipped_in_a_row, 0u);
+  store_row(&control->overlapped, 0u);
+  store_row(&control->exhausted, 0u);
+  store_relaxed(step.ticket, 0);
+  tell_host(step);
+}
+
 template <u32 THREADS>
 __device__ __forceinline__ void write_constants(const Edit& edit) {
   for (u32 i = threadIdx.x; i < edit.count; i += THREADS) {
@@ -40,6 +53,8 @@ __device__ __forceinline__ void write_constants(const Edit& edit) {
     resolve(edit);
     if (edit.flags & Edit::take_accumulate) store_row(&edit.step.settings->accumulate, edit.accumulate);
     if (edit.flags & Edit::take_increment) store_relaxed(&edit.step.control->increment, edit.increment);
+    if (edit.flags & Edit::take_stop_at) store_row(&edit.step.settings->stop_at, edit.stop_at);
+    if (edit.flags & Edit::lower_flags) lower_flags(edit.step);
   }
   __syncthreads();  // all threads evaluate with what thread 0 resolved
 }

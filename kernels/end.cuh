@@ -39,11 +39,29 @@ __device__ __forceinline__ u64 look_for_end(const Step& step, u64 t) {
   return end;
 }
 
+// The flags are sticky: they stay up until an edit lowers them. The host learns of them without asking the driver.
+__device__ __forceinline__ void raise_stop(const Step& step) {
+  store_row(&step.control->stop, 1u);
+  if (step.host_flags != nullptr) store_word(step.host_flags, 1);
+}
+__device__ __forceinline__ void raise_skips(const Step& step) {
+  store_row(&step.control->raised, 1u);
+  if (step.host_flags != nullptr) store_word(step.host_flags + 1, 1);
+}
+
+
+// All flags as they are, by one thread.
+__device__ __forceinline__ void tell_host(const Step& step) {
+  if (step.host_flags == nullptr) return;
+  store_word(step.host_flags, load_row(&step.control->stop));
+  store_word(step.host_flags + 1, load_row(&step.control->raised));
+}
+
 // Between two updates: the half in force was evaluated anew. `before`: what held for it.
 template <class F>
 __device__ __forceinline__ void stop_if_end(const Step& step, u64 t, u64 before) {
   if constexpr (F::STOPS) {
     const bool ends = is_end(before, look_for_end(step, t));
-    if (threadIdx.x == 0 && ends) store_row(&step.control->stop, 1u);
+    if (threadIdx.x == 0 && ends) raise_stop(step);
   }
 }

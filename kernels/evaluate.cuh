@@ -20,7 +20,12 @@ struct alignas(16) Scratch {
   unsigned char staged[STAGED_BYTES];
   double values[STAGED_VALUES];
   Facts facts;  // for the commit
-  u32 last_ticket;
+  u32 call, blocks;  // which call this launch is, and how many blocks take a ticket: wait here, not in registers
+
+  __device__ __forceinline__ void begin(u64 calls, u32 tiles) {
+    call = (u32)calls;
+    blocks = tiles + 1;
+  }
 };
 
 // Copies the tables and the facts into `scratch`; the facts by another warp than the first tables. A barrier must follow.

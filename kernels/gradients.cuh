@@ -73,9 +73,37 @@ struct Facts {
 
 __device__ __forceinline__ float handed_in(const float* p, float without) { return p == nullptr ? without : load_row(p); }
 
+// What the commit of this launch, or the judge of the norm, may store to while other blocks read: relaxed, so that no two
+// accesses race.
+__device__ __forceinline__ float load_relaxed(const float* p) { return __uint_as_float(load_relaxed((const u32*)p)); }
+__device__ __forceinline__ double load_relaxed(const double* p) { return bits_to_double(load_relaxed((const u64*)p)); }
+
+__device__ __forceinline__ Control load_control(const Control* control) {
+  Control c = {};
+  c.t = load_relaxed(&control->t);
+  c.skipped = load_relaxed(&control->skipped);
+  c.progress = load_relaxed(&control->progress);
+  c.increment = load_relaxed(&control->increment);
+  c.calls = load_relaxed(&control->calls);
+  c.micro_step = load_relaxed(&control->micro_step);
+  c.growth_tracker = load_relaxed(&control->growth_tracker);
+  c.loss_scale = load_relaxed(&control->loss_scale);
+  c.skipped_in_a_row = load_relaxed(&control->skipped_in_a_row);
+  c.raised = load_relaxed(&control->raised);
+  c.stop = load_relaxed(&control->stop);
+  c.factor = load_relaxed(&control->factor);
+  c.clip_factor = load_relaxed(&control->clip_factor);
+  c.norm = load_relaxed(&control->norm);
+  c.found = load_relaxed(&control->found);
+  c.norm_call = load_relaxed(&control->norm_call);
+  c.hysteresis = load_relaxed(&control->hysteresis);
+  c.overlapped = load_relaxed(&control->overlapped);
+  return c;
+}
+
 // All of it: for the commit and what is noted of a call.
 __device__ __forceinline__ Facts all_facts(const Step& step) {
-  return {load_row(step.control), load_row(step.settings), handed_in(step.found_inf, 0.0f),
+  return {load_control(step.control), load_row(step.settings), handed_in(step.found_inf, 0.0f),
           handed_in(step.inv_scale, 1.0f), handed_in(step.norm_square, 0.0f)};
 }
 
@@ -87,9 +115,18 @@ __device__ __forceinline__ Facts facts_of_calls(const Step& step) {
     const Control* control = step.control;
     const Settings* settings = step.settings;
     f.settings.accumulate = load_row(&settings->accumulate);
-    f.control.micro_step = load_row(&control->micro_step);
+    f.control.micro_step = load_relaxed(&control->micro_step);
   }
   return f;
+}
+
+// Whether the factor of this launch has to be computed: what the engine hands in changes with each call, and a flush is made
+// of other calls than the commit before it could know.
+template <class O>
+__device__ __forceinline__ bool computes_factor(const Step& step) {
+  if constexpr (O::FACTOR == Factor::computed) return true;
+  if constexpr (O::FACTOR == Factor::stored && O::NORM == Norm::none && O::ACCUMULATE) return step.flush != 0;
+  return false;
 }
 
 // What decides about a walk: the rest stays 0.
@@ -99,14 +136,14 @@ __device__ __forceinline__ Facts facts_of_walk(const Step& step) {
   const Control* control = step.control;
   const Settings* settings = step.settings;
   f.found_inf = handed_in(step.found_inf, 0.0f);
-  if constexpr (!O::ACCUMULATE && O::FACTOR == Factor::computed) f.control.micro_step = load_row(&control->micro_step);
-  if constexpr (O::SKIP && O::NORM != Norm::none) f.control.found = load_row(&control->found);
+  if constexpr (O::SKIP && O::NORM != Norm::none) f.control.found = load_relaxed(&control->found);
   if constexpr (O::SKIP || O::FACTOR == Factor::computed) f.norm_square = handed_in(step.norm_square, 0.0f);
-  if constexpr (O::FACTOR == Factor::stored) f.control.factor = load_row(&control->factor);
-  if constexpr (O::FACTOR == Factor::computed) {
+  if constexpr (O::FACTOR == Factor::stored) f.control.factor = load_relaxed(&control->factor);
+  if (computes_factor<O>(step)) {
     f.settings.mean = load_row(&settings->mean);
     f.settings.max_norm = load_row(&settings->max_norm);
-    f.control.loss_scale = load_row(&control->loss_scale);
+    f.control.micro_step = load_relaxed(&control->micro_step);
+    f.control.loss_scale = load_relaxed(&control->loss_scale);
     f.inv_scale = handed_in(step.inv_scale, 1.0f);
   }
   if constexpr (O::CLIP == Clip::value) f.settings.limit = load_row(&settings->limit);
@@ -117,13 +154,15 @@ __device__ __forceinline__ double unscale(const Step& step, const Facts& f) {
   return step.inv_scale != nullptr ? (double)f.inv_scale : 1.0 / (double)f.control.loss_scale;
 }
 
-// How many calls the update of this call is made of, if it makes one.
-__device__ __forceinline__ u32 calls(const Facts& f) { return f.control.micro_step + 1; }
+// How many calls the update of this call is made of, if it makes one: a flush is no call of its own.
+__device__ __forceinline__ u32 calls(const Step& step, const Facts& f) {
+  return f.control.micro_step + (step.flush ? 0 : 1);
+}
 
 // What the engine hands in makes of this step, where nothing is known of all gradients: the same in every thread.
 template <class O>
 __device__ __forceinline__ Verdict computed(const Step& step, const Facts& f) {
-  Verdict v = judge<O>(f.settings, sqrt((double)f.norm_square), unscale(step, f), calls(f));
+  Verdict v = judge<O>(f.settings, sqrt((double)f.norm_square), unscale(step, f), calls(step, f));
   if (step.norm_square == nullptr) v.norm = 0.0;  // also where the scale is not finite
   return v;
 }
@@ -132,7 +171,7 @@ template <class O>
 __device__ __forceinline__ GradientScalars gradient_scalars(const Step& step, const Facts& f) {
   GradientScalars s = {1.0f, f.settings.limit};
   if constexpr (O::FACTOR == Factor::stored) s.factor = f.control.factor;
-  if constexpr (O::FACTOR == Factor::computed) s.factor = computed<O>(step, f).factor;
+  if (computes_factor<O>(step)) s.factor = computed<O>(step, f).factor;
   return s;
 }
 
@@ -158,9 +197,9 @@ __device__ __forceinline__ bool raises(const Step& step, const Facts& f) {
   return now || f.control.raised != 0;
 }
 
-// Whether this call is one of those before an update that only let gradients accumulate.
+// Whether this call is one of those before an update that only let gradients accumulate, or a flush of nothing.
 template <class O>
-__device__ __forceinline__ bool accumulates(const Facts& f) {
+__device__ __forceinline__ bool accumulates(const Step& step, const Facts& f) {
   if constexpr (!O::ACCUMULATE) return false;
-  return calls(f) < f.settings.accumulate;
+  return step.flush ? f.control.micro_step == 0 : calls(step, f) < f.settings.accumulate;
 }

@@ -108,7 +108,7 @@ __device__ __forceinline__ bool arrives_last(const Step& step, NormScratch& scra
   __syncthreads();  // thread 0 takes the ticket for all sums of this block
   if (threadIdx.x == 0) {
     __threadfence();  // this block's sums come before its ticket
-    scratch.last = take_ticket(step.tickets + 1 + node, arrivals - 1) == arrivals - 1;
+    scratch.last = take_ticket((u32*)(step.ticket + 1) + node, arrivals - 1) == arrivals - 1;
     __threadfence();  // all sums of the node come after its last ticket
   }
   __syncthreads();  // all threads learn whether this block is the last
@@ -121,11 +121,12 @@ __device__ __forceinline__ void judge_all(const Step& step, const Facts& facts, 
   Control* control = step.control;
   double scaled = O::NORM == Norm::two ? sqrt(all.sum) : all.sum;
   if (step.norm_square != nullptr) scaled = sqrt((double)facts.norm_square);
-  const Verdict verdict = judge<O>(facts.settings, scaled, unscale(step, facts), calls(facts));
+  const Verdict verdict = judge<O>(facts.settings, scaled, unscale(step, facts), calls(step, facts));
   store_row(&control->norm, verdict.norm);
   store_row(&control->clip_factor, (float)verdict.clip);
   store_row(&control->factor, verdict.factor);
   store_row(&control->found, all.found);
+  store_row(&control->norm_call, (u32)facts.control.calls);
 }
 
 // The block whose sums the root adds next will judge: one thread loads what it needs, beside those sums.

@@ -16,14 +16,18 @@ extern "C" __device__ void cudaGraphSetConditional(u64 handle, u32 value);
 // A load that another block's relaxed store may race with: never cached in L1, never split.
 __device__ __forceinline__ u64 load_relaxed(const u64* p) { u64 v; asm volatile("ld.relaxed.gpu.global.u64 %0, [%1];" : "=l"(v) : "l"(p) : "memory"); return v; }
 
+__device__ __forceinline__ u32 load_relaxed(const u32* p) { u32 v; asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(v) : "l"(p) : "memory"); return v; }
+
 __device__ __forceinline__ void store_relaxed(u64* p, u64 v) { asm volatile("st.relaxed.gpu.global.u64 [%0], %1;" ::"l"(p), "l"(v) : "memory"); }
 
 // A store that other devices and the host see whole, in this device's memory or in theirs.
 __device__ __forceinline__ void store_relaxed_system(u64* p, u64 v) { asm volatile("st.relaxed.sys.global.u64 [%0], %1;" ::"l"(p), "l"(v) : "memory"); }
 
-// Counts up to `last`, then wraps to 0; returns the value before. Relaxed: what a thread loaded before the barrier in front
-// of its block's ticket was used by then, so no later store of another block can reach it; stores need fences of their own.
+// Counts up to `last`, then wraps to 0; returns the value before. Stores before it need fences of their own.
 __device__ __forceinline__ u32 take_ticket(u32* p, u32 last) { u32 v; asm volatile("atom.relaxed.gpu.global.inc.u32 %0, [%1], %2;" : "=r"(v) : "l"(p), "r"(last) : "memory"); return v; }
+
+// Adds, modulo 2^64; returns the value before.
+__device__ __forceinline__ u64 add_relaxed(u64* p, u64 x) { u64 v; asm volatile("atom.relaxed.gpu.global.add.u64 %0, [%1], %2;" : "=l"(v) : "l"(p), "l"(x) : "memory"); return v; }
 
 // A load that L1 does not answer: for what another block of this launch wrote.
 template <class T>
@@ -38,9 +42,11 @@ __device__ __forceinline__ void note_store(const void*, u32) {}
 
 #define ASSUME_GLOBAL(p) cuda_on_cpu::assume_global(p)
 __device__ __forceinline__ u64 load_relaxed(const u64* p) { cuda_on_cpu::access(p, 8, cuda_on_cpu::Access::relaxed_load); return *p; }
+__device__ __forceinline__ u32 load_relaxed(const u32* p) { cuda_on_cpu::access(p, 4, cuda_on_cpu::Access::relaxed_load); return *p; }
 __device__ __forceinline__ void store_relaxed(u64* p, u64 v) { cuda_on_cpu::access(p, 8, cuda_on_cpu::Access::store); *p = v; }
 __device__ __forceinline__ void store_relaxed_system(u64* p, u64 v) { cuda_on_cpu::access(p, 8, cuda_on_cpu::Access::store); *p = v; }
 __device__ __forceinline__ u32 take_ticket(u32* p, u32 last) { return atomicInc(p, last); }
+__device__ __forceinline__ u64 add_relaxed(u64* p, u64 x) { return atomicAdd(p, x); }
 template <class T>
 __device__ __forceinline__ T load_past_l1(const T* p) { cuda_on_cpu::load_past_l1(p, sizeof(T)); return *p; }
 __device__ __forceinline__ void note_load(const void* p, u32 bytes) { cuda_on_cpu::access(p, bytes, cuda_on_cpu::Access::load); }

@@ -14,6 +14,7 @@ struct alignas(16) Control {
   u64 skipped;    // updates that gradients which are not finite kept from being applied
   u64 progress;   // what the engine counts: samples, tokens
   u64 increment;  // by how much an applied update advances it
+  u64 calls;      // all launches of an update that have ended: applied, skipped, or accumulating alone
   u32 micro_step;        // calls since the last update, with gradient accumulation
   u32 growth_tracker;    // applied updates since the loss scale last changed or was to
   float loss_scale;      // what the backward pass multiplies the loss by
@@ -27,7 +28,12 @@ struct alignas(16) Control {
   double norm;        // of the unscaled gradients
   u64 end[2];         // in halves: bits of `End`
   u32 found;          // some gradient is not finite
-  u32 reserved[9];
+  u32 norm_call;      // the lower half of `calls` when the norm was taken
+
+  u32 hysteresis;     // how many skipped updates the loss scale stands until it backs off
+  u32 overlapped;     // sticky: launches of this optimizer ran at the same time, see commit.cuh
+  u32 exhausted;      // sticky: a loop came to its bound, see condition.cu
+  u32 reserved[3];
 };
 static_assert(sizeof(Control) == 128, "src/plan/layout.rs: Control");
 
@@ -49,9 +55,14 @@ struct alignas(16) Settings {
   float loss_scale;    // the first one
   MetricType metric_type;
   u32 stop_on_plateau;
-  u32 reserved[3];
+  u32 hysteresis;              // skipped updates that make the loss scale back off, at least 1
+  u32 consecutive_hysteresis;  // any applied update renews it; else the scale's growth does
+  u32 stop_at_min_scale;
+  const void* loss;            // of the engine's, for the record of a call; or null
+  MetricType loss_type;
+  u32 reserved;
 };
-static_assert(sizeof(Settings) == 112, "src/settings.rs: Settings");
+static_assert(sizeof(Settings) == 128, "src/settings.rs: Settings");
 
 // A metric rule in numbers: plateau or greedy. metric.cuh has what they mean.
 struct MetricRule {
@@ -69,7 +80,7 @@ struct MetricState {
 };
 static_assert(sizeof(MetricState) == 72, "src/plan/layout.rs: MetricStateRow");
 
-// Where records of calls go: telemetry.cuh. u32[value_count] follow: where each value stands in a half of the records.
+// Where records of calls go: telemetry.cuh. u32[value_count] follow: where each value stands, see `Source`.
 struct Telemetry {
   u64* ring;  // [capacity] records
   u32 capacity;
@@ -79,7 +90,9 @@ static_assert(sizeof(Telemetry) == 16, "src/plan/layout.rs: TelemetryRow");
 
 // The argument of set_condition: what is read, and the CUgraphConditionalHandle that is set.
 struct Condition {
-  const Control* control;
+  Control* control;
   u64 handle;
+  u64* launches;  // of this condition since a loop last ended, or null
+  u64 at_most;    // how many a loop may take
 };
-static_assert(sizeof(Condition) == 16, "src/plan/layout.rs: Condition");
+static_assert(sizeof(Condition) == 32, "src/plan/layout.rs: Condition");

@@ -110,7 +110,7 @@ struct Step {
   const void* tensors;  // rows of tensor_bytes
   double* values;  // two halves of [scalar_capacity]
   void* records;   // two halves of [cohort_capacity] rows of record_bytes
-  u32* tickets;    // blocks of the running launch that are done: of the update, then of each node; they wrap to 0
+  u64* ticket;     // of the running update: see commit.cuh. u32[nodes] follow: blocks that brought their sums to each node
   const NormTile* norm_tiles;
   const Node* nodes;
   Partial* sums;
@@ -122,11 +122,14 @@ struct Step {
   const float* inv_scale;    // instead of 1 / loss_scale
   const float* norm_square;  // the square of the norm of the scaled gradients
   const Telemetry* telemetry;  // used where it is compiled in
+  u64* host_flags;  // in the host's memory, u64[2]: `stop` and `raised`; or null
   u32 staged_bytes;  // from `counts` on; 0 if that is more than fits
   u32 cohort_bytes, tensor_bytes, record_bytes;
   u32 scalar_capacity, cohort_capacity, metric_capacity, window_capacity;
+  u32 flush;  // this launch makes an update of the calls before it alone
+  u32 reserved;
 };
-static_assert(sizeof(Step) == 208, "src/plan/layout.rs: Step");
+static_assert(sizeof(Step) == 224, "src/plan/layout.rs: Step");
 
 // The row at `index` of a table whose rows are `bytes` apart.
 template <class Row>
@@ -149,20 +152,21 @@ struct Write {
 };
 static_assert(sizeof(Write) == 16, "src/plan/layout.rs: Write");
 
-constexpr u32 MAX_WRITES = 241;  // with all else they fill the 4 KiB that the argument of a kernel may have
+constexpr u32 MAX_WRITES = 240;  // with all else they fill the 4 KiB that the argument of a kernel may have
 
 // The argument of an edit.
 struct Edit {
-  enum Flags : u32 { take_increment = 1, evaluate_anew = 2, take_accumulate = 4 };
+  enum Flags : u32 { take_increment = 1, evaluate_anew = 2, take_accumulate = 4, take_stop_at = 8, lower_flags = 16 };
   Step step;
   u64 increment;   // by how much an applied update advances the progress clock from now on
+  u64 stop_at;     // the number of updates that raises the stop flag from now on, or 0
   u32 accumulate;  // calls per update from now on
   u32 count;
   u32 flags;
   u32 reserved;
   Write writes[MAX_WRITES];
 };
-static_assert(sizeof(Edit) == 4088, "src/plan/layout.rs: EditRow");
+static_assert(sizeof(Edit) == 4096, "src/plan/layout.rs: EditRow");
 
 // The argument of an observation: the address of a metric, or its bits as an f64 if that is null.
 struct Observation {

@@ -31,7 +31,7 @@ __device__ __forceinline__ void look_ahead(const Step& step, Scratch& scratch, u
   stage<THREADS>(step, scratch);
   __syncthreads();  // all threads read what each staged
   const Facts& facts = scratch.facts;
-  if (accumulates<Gradients>(facts)) return;
+  if (accumulates<Gradients>(step, facts)) return;
   carry_metrics<THREADS>(step, scratch, t);
   if constexpr (Features::OBSERVES) observe_in_step<THREADS>(step, t + 1);
   evaluate<THREADS>(step, scratch, t + 1, facts.control.progress + facts.control.increment);
@@ -42,7 +42,7 @@ __device__ __forceinline__ void look_ahead(const Step& step, Scratch& scratch, u
 // What every other block does: one tile, unless the gradients only accumulate or the update is skipped.
 __device__ __forceinline__ void update_or_skip(const Step& step, const Tile& tile, u64 t) {
   const Facts facts = facts_of_walk<Gradients>(step);
-  if (accumulates<Gradients>(facts)) return;
+  if (accumulates<Gradients>(step, facts)) return;
   if (!skips<Gradients>(step, facts)) {
     update_tile(step, t, tile, gradient_scalars<Gradients>(step, facts));
   } else if constexpr (Gradients::ZERO) {
@@ -54,28 +54,34 @@ __device__ __forceinline__ void update_or_skip(const Step& step, const Tile& til
 // Block 0 looks ahead; each other block takes a tile, in the order of the grid.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR) update(const Step step) {
   __shared__ Scratch scratch;
-  const u64 t = load_relaxed(&step.control->t);
+  const u64 t = load_relaxed(&step.control->t), call = load_relaxed(&step.control->calls);
   const u32 tiles = load_row(&step.counts->tiles);
   if (blockIdx.x == 0) {
-    if (threadIdx.x == 0) scratch.last_ticket = tiles;
+    if (threadIdx.x == 0) scratch.begin(call, tiles);
     look_ahead(step, scratch, t);
   } else {
     const Tile tile = load_row(step.tiles + (blockIdx.x - 1));
     // Both are asked, or the row would be loaded after the count: this branch waits for both.
     if (static_cast<bool>((blockIdx.x > tiles) | (tile.tensor == NO_TENSOR))) return;
-    if (threadIdx.x == 0) scratch.last_ticket = tiles;  // waits there, not in a register
+    if (threadIdx.x == 0) scratch.begin(call, tiles);
     update_or_skip(step, tile, t);
   }
 
   __syncthreads();  // thread 0 speaks for the whole block: all its threads have read t and this step's records
   if (threadIdx.x == 0) {
     if (Features::STOPS && blockIdx.x == 0) __threadfence();  // what this block found of the end comes before its ticket
-    const u32 last = scratch.last_ticket;
-    if (take_ticket(step.tickets, last) == last) {
+    // Block 0, the last one of a tiny step, has the facts, and asks for this one anew beside its ticket. In all blocks that
+    // would cost 1 % of a large step, H100.
+    u64 now = blockIdx.x == 0 ? load_relaxed(&step.control->calls) : 0;
+    bool mixed;
+    if (arrives_last(step.ticket, scratch.call, scratch.blocks, mixed)) {
       if (Features::STOPS) __threadfence();  // and is seen after the last ticket
-      // Block 0, the last one of a tiny step, has them. In all blocks they would cost 1 % of a large step, H100.
-      if (blockIdx.x != 0) scratch.facts = all_facts(step);
+      if (blockIdx.x != 0) {
+        scratch.facts = all_facts(step);
+        now = scratch.facts.control.calls;
+      }
       commit<Gradients, Features>(step, scratch.facts);
+      if (mixed || (u32)now != scratch.call) store_row(&step.control->overlapped, 1u);
     }
   }
 }
@@ -84,7 +90,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR)
   __shared__ NormScratch scratch;
   if constexpr (Gradients::NORM != Norm::none) {
     // Nothing that its last block writes: a block without work says to nobody that it has read.
-    if (!accumulates<Gradients>(facts_of_calls<Gradients>(step))) sum_gradients<Gradients>(step, scratch);
+    if (!accumulates<Gradients>(step, facts_of_calls<Gradients>(step))) sum_gradients<Gradients>(step, scratch);
   }
 }
 
@@ -100,6 +106,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) prime(const Step step) {
   const u64 t = load_relaxed(&step.control->t);
   evaluate_anew(step, scratch, t);
   stop_if_end<Features>(step, t, End::below);  // what held before is unknown: no rate falls by this
+  if (threadIdx.x == 0) tell_host(step);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS) observe(const Observation observation) {

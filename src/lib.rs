@@ -33,8 +33,8 @@ pub use error::{Error, Result};
 pub use gradient::{Accumulate, Clip, LossScale, NonFinite, Norm};
 pub use optim::{Adam, AdamRule, AdamW, Coupled, DecayForm, Decoupled, Momentum, Rule, Sgd};
 pub use optimizer::{
-    DeviceView, Edit, KnobValue, Observed, Optimizer, OptimizerBuilder, Status, StopCondition, TelemetryReader,
-    TensorView,
+    DeviceView, Edit, KnobValue, LoopBody, MetricStatus, Observed, Optimizer, OptimizerBuilder, Status, StopCondition,
+    TelemetryReader, TensorView,
 };
 #[doc(hidden)]
 pub use plan::Tuning;

@@ -30,5 +30,12 @@ pub(crate) struct Settings {
     pub loss_scale: f32,
     pub metric_type: u32,
     pub stop_on_plateau: u32,
-    pub reserved: [u32; 3],
+    /// Skipped updates that make the loss scale back off, at least 1.
+    pub hysteresis: u32,
+    pub consecutive_hysteresis: u32,
+    pub stop_at_min_scale: u32,
+    /// The address of the engine's loss, for the record of a call; or 0.
+    pub loss: u64,
+    pub loss_type: u32,
+    pub reserved: u32,
 }

@@ -67,20 +67,40 @@ impl Gradients {
         Verdict { norm, clip, factor: (clip * unscale * share) as f32 }
     }
 
-    /// The next loss scale and growth tracker: the twin of `commit_loss_scale` in `kernels/commit.cuh`.
-    pub fn next_loss_scale(self, settings: &Settings, scale: f32, tracker: u32, found: bool) -> (f32, u32) {
-        let scale = f64::from(scale);
+    /// The next loss scale: the twin of `commit_loss_scale` in `kernels/commit.cuh`.
+    pub fn next_loss_scale(self, settings: &Settings, before: ScaleState, found: bool) -> ScaleState {
+        let ScaleState { scale, tracker, hysteresis, .. } = before;
+        let exact = f64::from(scale);
         let tracker = tracker.wrapping_add(1);
         if found {
-            let less = scale * settings.backoff;
-            ((if less < settings.min_scale { settings.min_scale } else { less }) as f32, 0)
-        } else if tracker >= settings.growth_interval {
-            let more = scale * settings.growth;
-            ((if more > settings.max_scale { settings.max_scale } else { more }) as f32, 0)
-        } else {
-            (scale as f32, tracker)
+            if hysteresis > 1 {
+                return ScaleState { scale, tracker: 0, hysteresis: hysteresis - 1, ends: false };
+            }
+            let ends = settings.stop_at_min_scale != 0 && exact <= settings.min_scale;
+            let less = exact * settings.backoff;
+            let less = if less < settings.min_scale { settings.min_scale } else { less };
+            return ScaleState { scale: less as f32, tracker: 0, hysteresis, ends };
         }
+        let hysteresis = if settings.consecutive_hysteresis != 0 { settings.hysteresis } else { hysteresis };
+        if tracker < settings.growth_interval {
+            return ScaleState { scale, tracker, hysteresis, ends: false };
+        }
+        let more = exact * settings.growth;
+        let more = if more > settings.max_scale { settings.max_scale } else { more };
+        ScaleState { scale: more as f32, tracker: 0, hysteresis: settings.hysteresis, ends: false }
     }
+}
+
+/// What a dynamic loss scale has come to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct ScaleState {
+    pub scale: f32,
+    /// Applied updates since it last changed or was to.
+    pub tracker: u32,
+    /// Skipped updates that it stands until it backs off.
+    pub hysteresis: u32,
+    /// It would have backed off from its least value, and that ends the run.
+    pub ends: bool,
 }
 
 /// What follows from the norm of the scaled gradients.

@@ -11,7 +11,10 @@ use crate::settings::Settings;
 pub(crate) struct GradientOptions {
     pub clip: Option<Clip>,
     pub loss_scale: Option<LossScale>,
-    pub non_finite: NonFinite,
+    /// None: as the other options have it.
+    pub non_finite: Option<NonFinite>,
+    /// A norm that is to be known, whether it clips or not.
+    pub norm: Option<Norm>,
     pub accumulate: Option<Accumulate>,
     pub zero: bool,
     /// What the engine hands in.
@@ -50,11 +53,22 @@ impl GradientOptions {
             ));
         }
         let dynamic = self.loss_scale.and_then(|scale| scale.dynamic);
-        let d = dynamic.unwrap_or(Dynamic { growth: 1.0, backoff: 1.0, interval: 1, min: 1.0, max: 1.0 });
+        let d = dynamic.unwrap_or(NOT_DYNAMIC);
         if dynamic.is_some() {
             check_dynamic(d, scale)?;
         }
-        let raise_after = match self.non_finite {
+        if dynamic.is_some() && self.non_finite == Some(NonFinite::Propagate) {
+            let rule = "contradicts a dynamic loss scale, which looks for gradients that are not finite and skips those updates";
+            return Err(Error::argument("non_finite", "Propagate", rule));
+        }
+        if let (Some(clip), Some(norm)) = (by_norm, self.norm)
+            && clip.norm() != norm
+        {
+            let rule = format!("must be {:?}, by which gradients are clipped: one norm is computed", clip.norm());
+            return Err(Error::argument("norm", format!("{norm:?}"), rule));
+        }
+        let non_finite = self.non_finite.unwrap_or_default();
+        let raise_after = match non_finite {
             NonFinite::SkipAndRaise(0) => {
                 return Err(Error::argument("non_finite.raise_after", 0, "must be at least 1"));
             }
@@ -64,9 +78,9 @@ impl GradientOptions {
         let accumulate = self.accumulate.unwrap_or(Accumulate::sum(1));
         check_calls(accumulate.calls)?;
 
-        let skip = self.non_finite != NonFinite::Propagate || dynamic.is_some();
-        let looks = (by_norm.is_some() && !self.norm_square) || (skip && !self.found_inf);
-        let norm = looks.then(|| by_norm.map_or(Norm::Max, Clip::norm));
+        let skip = non_finite != NonFinite::Propagate || dynamic.is_some();
+        let looks = (by_norm.is_some() && !self.norm_square) || (skip && !self.found_inf) || self.norm.is_some();
+        let norm = looks.then(|| by_norm.map(Clip::norm).or(self.norm).unwrap_or(Norm::Max));
         let scaled = self.loss_scale.is_some() || by_norm.is_some() || accumulate.mean || self.inv_scale;
         let factor = match scaled {
             false => Factor::None,
@@ -94,11 +108,26 @@ impl GradientOptions {
             accumulate: accumulate.calls,
             mean: u32::from(accumulate.mean),
             loss_scale: scale as f32,
+            hysteresis: d.hysteresis,
+            consecutive_hysteresis: u32::from(d.consecutive_hysteresis),
+            stop_at_min_scale: u32::from(d.stop_at_min),
             ..Settings::zeroed()
         };
         Ok((gradients, settings))
     }
 }
+
+/// What a scale that never moves goes by.
+const NOT_DYNAMIC: Dynamic = Dynamic {
+    growth: 1.0,
+    backoff: 1.0,
+    interval: 1,
+    min: 1.0,
+    max: 1.0,
+    hysteresis: 1,
+    consecutive_hysteresis: false,
+    stop_at_min: false,
+};
 
 /// Checks how many calls an update takes.
 pub(crate) fn check_calls(calls: u32) -> Result<()> {
@@ -128,6 +157,9 @@ fn check_dynamic(d: Dynamic, init: f64) -> Result<()> {
     }
     if d.interval == 0 {
         return error("interval", 0.0, "must be at least 1");
+    }
+    if d.hysteresis == 0 {
+        return error("hysteresis", 0.0, "must be at least 1");
     }
     invertible("loss_scale.min", d.min)?;
     if !(d.max >= d.min && d.max <= f64::from(f32::MAX)) {

@@ -7,7 +7,7 @@
 mod decide;
 mod lower;
 
-pub(crate) use decide::{Factor, Gradients, Verdict};
+pub(crate) use decide::{Factor, Gradients, ScaleState, Verdict};
 pub(crate) use lower::{GradientOptions, check_calls};
 
 /// Which norm of all gradients together.
@@ -79,6 +79,9 @@ struct Dynamic {
     interval: u32,
     min: f64,
     max: f64,
+    hysteresis: u32,
+    consecutive_hysteresis: bool,
+    stop_at_min: bool,
 }
 
 /// The largest power of two in f32: scales stay powers of two, so that unscaling is exact.
@@ -93,8 +96,16 @@ impl LossScale {
     /// A scale that halves when a gradient is not finite, which skips the update, and doubles after 2,000 updates without.
     /// It starts at 65,536. Peer: `torch.amp.GradScaler`.
     pub fn dynamic() -> LossScale {
-        let dynamic =
-            Dynamic { growth: 2.0, backoff: 0.5, interval: 2_000, min: f64::from(f32::MIN_POSITIVE), max: MAX_SCALE };
+        let dynamic = Dynamic {
+            growth: 2.0,
+            backoff: 0.5,
+            interval: 2_000,
+            min: f64::from(f32::MIN_POSITIVE),
+            max: MAX_SCALE,
+            hysteresis: 1,
+            consecutive_hysteresis: false,
+            stop_at_min: false,
+        };
         LossScale { init: 65_536.0, dynamic: Some(dynamic) }
     }
 
@@ -132,6 +143,28 @@ impl LossScale {
     #[must_use]
     pub fn limits(self, min: f64, max: f64) -> LossScale {
         self.with(|dynamic| (dynamic.min, dynamic.max) = (min, max))
+    }
+
+    /// Sets how many skipped updates make the scale back off, 1 by default: those before are skipped and leave it as it is.
+    /// They need not follow each other; what was used up comes back when the scale grows. Nothing to a fixed scale.
+    /// Peer: `hysteresis` of DeepSpeed.
+    #[must_use]
+    pub fn hysteresis(self, skipped: u32) -> LossScale {
+        self.with(|dynamic| dynamic.hysteresis = skipped)
+    }
+
+    /// Lets every applied update bring the hysteresis back, so that only skipped updates in a row use it up. Nothing to a
+    /// fixed scale. Peer: `consecutive_hysteresis` of DeepSpeed.
+    #[must_use]
+    pub fn consecutive_hysteresis(self) -> LossScale {
+        self.with(|dynamic| dynamic.consecutive_hysteresis = true)
+    }
+
+    /// Raises the stop flag ([`DeviceView::stop`](crate::DeviceView::stop)) when the scale would back off and is at its least
+    /// value already: gradients overflow whatever the scale. Nothing to a fixed scale. Peer: DeepSpeed, which ends the run.
+    #[must_use]
+    pub fn stop_at_min(self) -> LossScale {
+        self.with(|dynamic| dynamic.stop_at_min = true)
     }
 }
 

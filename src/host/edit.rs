@@ -46,6 +46,14 @@ impl Engine {
         if row.flags & EditRow::INCREMENT != 0 {
             self.control.increment = row.increment;
         }
+        if row.flags & EditRow::STOP_AT != 0 {
+            self.plan.settings.stop_at = row.stop_at;
+        }
+        if row.flags & EditRow::LOWER_FLAGS != 0 {
+            let control = &mut *self.control;
+            (control.stop, control.raised, control.skipped_in_a_row) = (0, 0, 0);
+            (control.overlapped, control.exhausted) = (0, 0);
+        }
         if row.flags & EditRow::EVALUATE != 0 {
             let before = self.end_in_force();
             self.evaluate(clocks);

@@ -9,10 +9,10 @@ use super::memory::Piece;
 use super::metrics::BELOW;
 use super::{gradients, memory};
 use crate::error::{Error, Result};
-use crate::gradient::Factor;
+use crate::gradient::{Factor, ScaleState};
 use crate::plan::layout::{Control, MetricStateRow};
 use crate::plan::state::half;
-use crate::plan::{HandedIn, Plan, metrics};
+use crate::plan::{HandedIn, Plan, Scalar, metrics};
 use crate::program::Clocks;
 use crate::settings::Settings;
 use crate::telemetry::{Header, Layout, Runs};
@@ -21,6 +21,13 @@ use crate::telemetry::{Header, Layout, Runs};
 #[repr(C, align(128))]
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 pub(super) struct Window([f32; 32]);
+
+/// Whether a call is made of those before it alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flush {
+    No,
+    Yes,
+}
 
 pub(crate) struct Engine {
     pub(super) plan: Plan,
@@ -66,22 +73,36 @@ impl Engine {
         Ok(engine)
     }
 
-    /// One update of every tensor.
+    /// One update of every tensor, or one of the calls before it.
     pub fn step(&mut self) -> Result<()> {
+        self.call(Flush::No)
+    }
+
+    /// An update of the calls before this, if there are any.
+    pub fn flush(&mut self) -> Result<()> {
+        self.call(Flush::Yes)
+    }
+
+    fn call(&mut self, flush: Flush) -> Result<()> {
         let (plan, t) = (&self.plan, self.control.t);
         // On all threads before anything is written: a step is refused as a whole.
         refuse_flushed_subnormals()?;
         rayon::broadcast(|_| refuse_flushed_subnormals()).into_iter().collect::<Result<()>>()?;
-        if plan.gradients.accumulate && self.control.micro_step + 1 < plan.settings.accumulate {
-            self.control.micro_step += 1;
-            self.commit_factor();
+        let calls = self.control.micro_step + u32::from(flush == Flush::No);
+        let accumulates = match flush {
+            Flush::No => plan.gradients.accumulate && calls < plan.settings.accumulate,
+            Flush::Yes => calls == 0,
+        };
+        if accumulates {
+            self.control.calls += 1;
+            self.commit_calls(calls);
             return Ok(());
         }
-        gradients::look(plan, &mut self.control, self.handed_in);
+        gradients::look(plan, &mut self.control, self.handed_in, calls);
         let found = gradients::found(plan, &self.control, self.handed_in);
         let skip = found && (plan.gradients.skip || self.handed_in.found_inf.is_some());
         if !skip {
-            let scalars = gradients::scalars(plan, &self.control, self.handed_in);
+            let scalars = gradients::scalars(plan, &self.control, self.handed_in, calls, flush == Flush::Yes);
             memory::update(plan, &self.pieces, half(&self.records, t), scalars);
         }
         if plan.gradients.zero {
@@ -91,29 +112,31 @@ impl Engine {
         self.carry_metrics(t);
         self.observe_in_step(t + 1);
         self.evaluate(Clocks { t: t + 1, progress });
-        self.note_call(skip);
+        self.note_call(skip, calls);
         if self.plan.features.stops {
             self.look_for_end(t + 1);
         }
-        self.commit(found, skip, progress);
+        self.commit(found, skip, progress, calls);
         Ok(())
     }
 
     /// `kernels/commit.cuh`.
-    fn commit(&mut self, found: bool, skip: bool, progress: u64) {
+    fn commit(&mut self, found: bool, skip: bool, progress: u64, calls: u32) {
         let (plan, control) = (&self.plan, &mut *self.control);
         let (options, settings) = (plan.gradients, &plan.settings);
+        control.calls += 1;
         if options.factor == Factor::Computed {
-            let verdict = gradients::computed(plan, control, self.handed_in);
+            let verdict = gradients::computed(plan, control, self.handed_in, calls);
             (control.norm, control.clip_factor) = (verdict.norm, verdict.clip as f32);
         }
-        control.micro_step = 0;
         if options.dynamic {
-            let (scale, tracker) = (control.loss_scale, control.growth_tracker);
-            let (scale, tracker) = options.next_loss_scale(settings, scale, tracker, found);
-            (control.loss_scale, control.growth_tracker) = (scale, tracker);
+            let Control { loss_scale: scale, growth_tracker: tracker, hysteresis, .. } = *control;
+            let next = options.next_loss_scale(settings, ScaleState { scale, tracker, hysteresis, ends: false }, found);
+            (control.loss_scale, control.growth_tracker, control.hysteresis) =
+                (next.scale, next.tracker, next.hysteresis);
+            control.stop |= u32::from(next.ends);
         }
-        self.commit_factor();
+        self.commit_calls(0);
         let (settings, control) = (&self.plan.settings, &mut *self.control);
         if skip {
             control.raised = u32::from(raises(settings, control, skip));
@@ -132,31 +155,36 @@ impl Engine {
         }
     }
 
-    /// Without a norm launch the factor of the next call is known now.
-    fn commit_factor(&mut self) {
+    /// The calls since the last update. Without a norm launch the factor of the next call is known now.
+    fn commit_calls(&mut self, micro_step: u32) {
         let (options, settings, control) = (self.plan.gradients, &self.plan.settings, &mut *self.control);
+        control.micro_step = micro_step;
         if options.factor == Factor::Stored && options.norm.is_none() && (options.dynamic || options.accumulate) {
             let unscale = 1.0 / f64::from(control.loss_scale);
-            control.factor = options.judge(settings, 0.0, unscale, control.micro_step + 1).factor;
+            control.factor = options.judge(settings, 0.0, unscale, micro_step + 1).factor;
         }
     }
 
     /// The record of this call: `note_call` of `kernels/telemetry.cuh`.
-    fn note_call(&self, skip: bool) {
+    fn note_call(&self, skip: bool, calls: u32) {
         let (plan, control) = (&self.plan, &*self.control);
         let Some(layout) = &plan.telemetry else { return };
         let (norm, clip_factor) = match (plan.gradients.norm, plan.gradients.factor) {
             (Some(_), _) => (control.norm, control.clip_factor),
             (None, Factor::Computed) => {
-                let verdict = gradients::computed(plan, control, self.handed_in);
+                let verdict = gradients::computed(plan, control, self.handed_in, calls);
                 (verdict.norm, verdict.clip as f32)
             }
             (None, _) => (0.0, 1.0),
         };
         let Control { t, skipped, loss_scale, .. } = *control;
         let raised = raises(&plan.settings, control, skip);
-        let header = Header { t, skipped, applied: !skip, raised, loss_scale, clip_factor, norm };
-        layout.write(&self.ring, &header, half(&self.records, t));
+        let loss =
+            self.handed_in.loss.map_or(0.0, |(Scalar(address), dtype)| memory::read_element(address, dtype) as f32);
+        let overlapped = control.overlapped != 0;
+        let header = Header { t, skipped, applied: !skip, raised, overlapped, loss_scale, clip_factor, norm, loss };
+        let states = bytemuck::cast_slice(half(&self.metric_states, t));
+        layout.write(&self.ring, &header, half(&self.records, t), states);
     }
 
     /// Of the calls in the ring of telemetry.
@@ -206,6 +234,11 @@ impl Engine {
     /// Both halves, one after the other.
     pub fn records(&self) -> &[f32] {
         &self.records
+    }
+
+    /// Both halves, one after the other.
+    pub fn metric_states(&self) -> &[MetricStateRow] {
+        &self.metric_states
     }
 }
 

@@ -13,7 +13,7 @@ const ADDERS: usize = 256;
 const SPAN: usize = NORM_BLOCK as usize / WARPS as usize;
 
 /// The norm launch: writes the scratch part of `control`. Nothing if this optimizer has none.
-pub(super) fn look(plan: &Plan, control: &mut Control, handed_in: HandedIn) {
+pub(super) fn look(plan: &Plan, control: &mut Control, handed_in: HandedIn, calls: u32) {
     let Some(norm) = plan.gradients.norm else { return };
     let mut groups = Vec::with_capacity(plan.groups.len());
     let mut blocks = memory::map_norm_blocks(plan, |grad| norm_of_block(norm, grad)).into_iter();
@@ -31,9 +31,10 @@ pub(super) fn look(plan: &Plan, control: &mut Control, handed_in: HandedIn) {
     if let Some(square) = handed_in.norm_square {
         scaled = f64::from(memory::read(square)).sqrt();
     }
-    let verdict = plan.gradients.judge(&plan.settings, scaled, unscale(control, handed_in), control.micro_step + 1);
+    let verdict = plan.gradients.judge(&plan.settings, scaled, unscale(control, handed_in), calls);
     (control.norm, control.clip_factor) = (verdict.norm, verdict.clip as f32);
     (control.factor, control.found) = (verdict.factor, u32::from(all.found));
+    control.norm_call = control.calls as u32;
 }
 
 /// Whether a gradient of this step is not finite, as the engine says or as [`look`] saw.
@@ -45,19 +46,20 @@ pub(super) fn found(plan: &Plan, control: &Control, handed_in: HandedIn) -> bool
 }
 
 /// What the engine hands in makes of this step, where nothing is known of all gradients: what the commit notes.
-pub(super) fn computed(plan: &Plan, control: &Control, handed_in: HandedIn) -> Verdict {
+pub(super) fn computed(plan: &Plan, control: &Control, handed_in: HandedIn, calls: u32) -> Verdict {
     let norm = handed_in.norm_square.map_or(0.0, |square| f64::from(memory::read(square)).sqrt());
-    let verdict = plan.gradients.judge(&plan.settings, norm, unscale(control, handed_in), control.micro_step + 1);
+    let verdict = plan.gradients.judge(&plan.settings, norm, unscale(control, handed_in), calls);
     // 0 without a norm, also where the scale is not finite.
     Verdict { norm: if handed_in.norm_square.is_some() { verdict.norm } else { 0.0 }, ..verdict }
 }
 
-/// What is done to each gradient of this step.
-pub(super) fn scalars(plan: &Plan, control: &Control, handed_in: HandedIn) -> GradientScalars {
+/// What is done to each gradient of this step, which is made of `calls` calls. `flush`: the commit before could not know them.
+pub(super) fn scalars(plan: &Plan, control: &Control, handed_in: HandedIn, calls: u32, flush: bool) -> GradientScalars {
+    let unknown = flush && plan.gradients.norm.is_none();
     let factor = match plan.gradients.factor {
         Factor::None => None,
-        Factor::Stored => Some(control.factor),
-        Factor::Computed => Some(computed(plan, control, handed_in).factor),
+        Factor::Stored if !unknown => Some(control.factor),
+        Factor::Stored | Factor::Computed => Some(computed(plan, control, handed_in, calls).factor),
     };
     let limit = (plan.gradients.clip == Some(ClipForm::Value)).then_some(plan.settings.limit);
     GradientScalars { factor, limit }

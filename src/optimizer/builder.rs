@@ -4,7 +4,7 @@ use super::{Engine, Observed, Optimizer, cuda};
 use crate::backend::{Backend, Device};
 use crate::error::{Error, Result};
 use crate::features::FeatureOptions;
-use crate::gradient::{Accumulate, Clip, GradientOptions, LossScale, NonFinite};
+use crate::gradient::{Accumulate, Clip, GradientOptions, LossScale, NonFinite, Norm};
 use crate::host;
 use crate::kernels::Unit;
 use crate::optim::{Description, Rule};
@@ -21,6 +21,7 @@ pub struct OptimizerBuilder {
     options: GradientOptions,
     features: FeatureOptions,
     observed: Option<Observed>,
+    loss: Option<Observed>,
     increment: u64,
     tuning: Tuning,
 }
@@ -34,6 +35,7 @@ impl OptimizerBuilder {
             options: GradientOptions::default(),
             features: FeatureOptions::default(),
             observed: None,
+            loss: None,
             increment: 1,
             tuning: Tuning::default(),
         }
@@ -59,6 +61,14 @@ impl OptimizerBuilder {
         self
     }
 
+    /// Computes this norm of all unscaled gradients at every update, whether it clips or not: [`Status::norm`](crate::Status::norm),
+    /// [`DeviceView::norm`](crate::DeviceView::norm), telemetry. It takes one launch more per step, where clipping or looking
+    /// for values that are not finite does not take it already.
+    pub fn norm(mut self, norm: Norm) -> Self {
+        self.options.norm = Some(norm);
+        self
+    }
+
     /// Divides gradients by a loss scale, whose value is device state. A dynamic one skips updates with gradients that are
     /// not finite, and takes one launch more per step to find them (none if the engine hands in `found_inf`).
     pub fn loss_scale(mut self, scale: LossScale) -> Self {
@@ -67,9 +77,9 @@ impl OptimizerBuilder {
     }
 
     /// Says what to do when a gradient is not finite. To skip takes one launch more per step (none if the engine hands in
-    /// `found_inf`).
+    /// `found_inf`). A dynamic loss scale skips, so that it cannot be asked to let such gradients propagate.
     pub fn non_finite(mut self, policy: NonFinite) -> Self {
-        self.options.non_finite = policy;
+        self.options.non_finite = Some(policy);
         self
     }
 
@@ -129,6 +139,18 @@ impl OptimizerBuilder {
         self
     }
 
+    /// Shows a loss of the engine's in the record of every call: [`TelemetryRecord::loss`](crate::TelemetryRecord::loss). It is read
+    /// when the call runs, with no launch of its own.
+    ///
+    /// # Safety
+    ///
+    /// As for the gradients in [`Tensor::new`].
+    #[expect(unsafe_code, reason = "states a contract; holds no unsafe operation")]
+    pub unsafe fn record_loss(mut self, loss: Observed) -> Self {
+        self.loss = Some(loss);
+        self
+    }
+
     /// Gives the address of an f32 that the engine writes before each step: anything but 0, a NaN too, keeps the update
     /// from being applied. Parameters, optimizer state, the clock and the schedules then stay as they were, and the update
     /// is counted as skipped. Peer: `found_inf` of `torch.amp.GradScaler`.
@@ -181,11 +203,22 @@ impl OptimizerBuilder {
     /// with [`Error::NoNvrtc`] or [`Error::Compile`] where the kernels cannot be compiled; with [`Error::Driver`].
     pub fn build(self) -> Result<Optimizer> {
         let (device, mut handed_in) = (self.device.clone(), self.handed_in);
-        handed_in.metric = self.observed.map(Observed::of_every_step).transpose()?;
+        let of_every_step = |observed: Option<Observed>, argument: &str| {
+            observed.map(|observed| observed.of_every_step(argument)).transpose()
+        };
+        handed_in.metric = of_every_step(self.observed, "observe_every.metric")?;
+        handed_in.loss = of_every_step(self.loss, "record_loss.loss")?;
+        if handed_in.loss.is_some() && self.features.telemetry.is_none() {
+            let rule = "no record shows it: call telemetry(..) on the builder";
+            return Err(Error::argument("record_loss.loss", "given", rule));
+        }
         let mut plan = self.plan(Purpose::Run)?;
         check_handed_in(handed_in, &plan)?;
         if let Some((Scalar(address), dtype)) = handed_in.metric {
             (plan.settings.metric, plan.settings.metric_type) = (address, dtype.number());
+        }
+        if let Some((Scalar(address), dtype)) = handed_in.loss {
+            (plan.settings.loss, plan.settings.loss_type) = (address, dtype.number());
         }
         Ok(Optimizer(match &device.0 {
             Backend::Host => Engine::Host(host::Engine::new(plan, handed_in)?),
@@ -200,7 +233,7 @@ impl OptimizerBuilder {
     }
 
     fn plan(self, purpose: Purpose) -> Result<Plan> {
-        let HandedIn { found_inf, inv_scale, norm_square, metric: _ } = self.handed_in;
+        let HandedIn { found_inf, inv_scale, norm_square, .. } = self.handed_in;
         let options = GradientOptions {
             found_inf: found_inf.is_some(),
             inv_scale: inv_scale.is_some(),
@@ -212,14 +245,15 @@ impl OptimizerBuilder {
             Ok((rule, tensors))
         });
         let groups = groups.collect::<Result<Vec<_>>>()?;
-        let plan = Plan::new(&groups, self.increment, &options, &self.features, purpose)?;
-        Ok(Plan { tuning: self.tuning.check()?, ..plan })
+        let mut plan = Plan::new(&groups, self.increment, &options, &self.features, purpose)?;
+        plan.tuning = self.tuning.check()?;
+        Ok(plan)
     }
 }
 
 /// What the engine hands in lies at addresses that the update does not write.
 fn check_handed_in(handed_in: HandedIn, plan: &Plan) -> Result<()> {
-    let HandedIn { found_inf, inv_scale, norm_square, metric } = handed_in;
+    let HandedIn { found_inf, inv_scale, norm_square, metric, loss } = handed_in;
     let of_f32 = [("found_inf", found_inf), ("inv_scale", inv_scale), ("norm_square", norm_square)];
     for (argument, scalar) in of_f32 {
         let Some(Scalar(address)) = scalar else { continue };
@@ -230,7 +264,8 @@ fn check_handed_in(handed_in: HandedIn, plan: &Plan) -> Result<()> {
     }
     let of_f32 = of_f32.map(|(argument, scalar)| (argument, scalar, Dtype::F32));
     let metric = metric.map(|(scalar, dtype)| ("observe_every.metric", Some(scalar), dtype));
-    for (argument, scalar, dtype) in of_f32.into_iter().chain(metric) {
+    let loss = loss.map(|(scalar, dtype)| ("record_loss.loss", Some(scalar), dtype));
+    for (argument, scalar, dtype) in of_f32.into_iter().chain(metric).chain(loss) {
         let Some(Scalar(address)) = scalar else { continue };
         let touches = |begin: u64, len: u64| address < begin + 4 * len && begin < address + dtype.bytes();
         let written =

@@ -1,14 +1,14 @@
 //! The stop flag as the condition of a WHILE node of a CUDA graph. The kernel is `kernels/condition.cu`.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use super::cuda::Resident;
 use crate::backend::Stream;
-use crate::device::{self, Context, Module, Source};
+use crate::device::{self, Context, Memory, Module, Setup, Source};
 use crate::error::{Error, Result};
 use crate::kernels::{self, CONDITION};
-use crate::plan::Plan;
 use crate::plan::layout::Condition;
+use crate::plan::{Fall, Plan};
 
 /// Threads of the launch; `kernels/condition.cu` has the same number.
 const THREADS: u32 = 1;
@@ -45,11 +45,48 @@ const THREADS: u32 = 1;
 pub struct StopCondition {
     resident: Arc<Resident>,
     control: u64,
+    /// The address of the count of launches, and how many a loop may take; 0 without a bound.
+    launches: u64,
+    at_most: u64,
+}
+
+/// What is known of the body of a loop that a [`StopCondition`] is to end.
+#[derive(Debug, Clone, Copy, Default)]
+#[must_use = "give it to `Optimizer::stop_condition_of`"]
+pub struct LoopBody {
+    observes: bool,
+    at_most: Option<u64>,
+}
+
+impl LoopBody {
+    /// A body that holds steps and observes no metric, in a loop without a bound.
+    pub fn new() -> LoopBody {
+        LoopBody::default()
+    }
+
+    /// Says that the body observes a metric ([`Optimizer::observe`](crate::Optimizer::observe), captured), so that plateaus
+    /// and the rates that they lower can end the loop. Steps that observe by themselves need no word.
+    pub fn observes(mut self) -> LoopBody {
+        self.observes = true;
+        self
+    }
+
+    /// Ends the loop at the `launches`-th launch of [`StopCondition::set`] at the latest, at least 1, whatever the optimizer
+    /// does: [`Status::exhausted`](crate::Status::exhausted) then shows. The count begins anew at each end of a loop.
+    pub fn at_most(mut self, launches: u64) -> LoopBody {
+        self.at_most = Some(launches);
+        self
+    }
 }
 
 impl StopCondition {
     /// Loads the kernel, unless it is loaded already. `control` is the address of the control block in `resident`.
-    pub(super) fn new(context: &Arc<Context>, resident: &Arc<Resident>, control: u64) -> Result<StopCondition> {
+    pub(super) fn new(
+        context: &Arc<Context>,
+        resident: &Arc<Resident>,
+        control: u64,
+        body: &LoopBody,
+    ) -> Result<StopCondition> {
         if resident.condition.get().is_none() {
             let headers: Vec<_> = kernels::headers().collect();
             let source = Source { name: CONDITION, text: kernels::text(CONDITION), headers: &headers };
@@ -58,7 +95,19 @@ impl StopCondition {
             // Another thread may have been faster; its function is as good.
             let _ = resident.condition.set(function);
         }
-        Ok(StopCondition { resident: resident.clone(), control })
+        let launches = match body.at_most {
+            None => 0,
+            Some(_) => {
+                let setup = Setup::new(context)?;
+                let count = Memory::new(context, size_of::<u64>())?;
+                setup.fill(&count, 0, count.len(), 0)?;
+                setup.finish()?;
+                let address = count.address();
+                resident.launches.lock().unwrap_or_else(PoisonError::into_inner).push(count);
+                address
+            }
+        };
+        Ok(StopCondition { resident: resident.clone(), control, launches, at_most: body.at_most.unwrap_or(0) })
     }
 
     /// Enqueues one launch of one thread on `stream`, which sets the value of `handle`: 1 to go on, 0 once the end has come.
@@ -85,25 +134,68 @@ impl StopCondition {
             return Err(Error::argument("handle", handle, rule));
         }
         let function = self.resident.condition.get().expect("`new` loaded it");
-        function.launch(stream, 1, THREADS, &Condition { control: self.control, handle })
+        let StopCondition { control, launches, at_most, .. } = *self;
+        function.launch(stream, 1, THREADS, &Condition { control, handle, launches, at_most })
     }
 }
 
 /// A loop on a flag that nothing raises would never end, nor one that skips every update. `found_inf`: whether one is handed in.
-pub(super) fn expect_end(plan: &Plan, found_inf: bool) -> Result<()> {
-    let (value, rule) = if plan.settings.stop_at == 0 && !plan.features.stops {
-        (
+pub(super) fn expect_end(plan: &Plan, found_inf: bool, body: &LoopBody) -> Result<()> {
+    let refused = |value: &str, rule: &str| Err(Error::argument("stop_condition", value, rule));
+    if body.at_most == Some(0) {
+        return Err(Error::argument("stop_condition.at_most", 0, "must be at least 1"));
+    }
+    if body.at_most.is_some() {
+        return Ok(());
+    }
+    let (settings, features) = (&plan.settings, plan.features);
+    if settings.stop_at == 0 && !features.stops {
+        return refused(
             "of an optimizer without an end",
             "call stop_at, stop_below or stop_on_plateau on the builder: no loop would end",
-        )
-    } else if (plan.gradients.skip || found_inf) && plan.settings.raise_after == 0 {
-        let rule =
-            "call non_finite(NonFinite::SkipAndRaise(..)) on the builder: no loop would end whose gradients stay NaN";
-        ("of an optimizer that skips updates without limit", rule)
-    } else {
+        );
+    }
+    let gives_up = settings.raise_after != 0 || settings.stop_at_min_scale != 0;
+    if (plan.gradients.skip || found_inf) && !gives_up {
+        return refused(
+            "of an optimizer that skips updates without limit",
+            "call non_finite(NonFinite::SkipAndRaise(..)) on the builder: no loop would end whose gradients stay NaN",
+        );
+    }
+    if settings.stop_at != 0 {
         return Ok(());
-    };
-    Err(Error::argument("stop_condition", value, rule))
+    }
+    let observes = body.observes || features.observes;
+    let plateaus = settings.stop_on_plateau != 0;
+    if plateaus && observes {
+        return Ok(());
+    }
+    let unobserved = "no step observes and no word says that the body does: call observe_every(..) on the builder, or \
+                      LoopBody::observes()";
+    if settings.stop_below == 0.0 {
+        return refused("by a plateau that nobody shows a metric", unobserved);
+    }
+    match plan.fall(settings.stop_below, observes) {
+        Fall::Possible => Ok(()),
+        Fall::Above { group, least } => {
+            let rule = format!(
+                "the rate of groups[{group}] is {least} at least, by its schedule, and never falls below {}: no loop would end",
+                settings.stop_below
+            );
+            Err(Error::argument("stop_condition", "by a floor that the rate stays above", rule))
+        }
+        Fall::Unobserved { group } => {
+            let rule = format!("only its metric rule lowers the rate of groups[{group}] so far, and {unobserved}");
+            Err(Error::argument("stop_condition", "by a rate that nobody shows a metric", rule))
+        }
+        Fall::Below { most } => {
+            let rule = format!(
+                "the rates are {most} at most, by their schedules, always below {}: they never fall there",
+                settings.stop_below
+            );
+            Err(Error::argument("stop_condition", "by a floor that the rate never reaches", rule))
+        }
+    }
 }
 
 /// The error of an optimizer on the host.

@@ -1,12 +1,13 @@
 //! One optimizer on a CUDA device: its tables and state in device memory, its kernels, and the launch of a step.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, OnceLock};
 
-use bytemuck::Zeroable;
+use bytemuck::{Pod, Zeroable};
 
-use super::condition::{self, StopCondition};
+use super::condition::{self, LoopBody, StopCondition};
 use super::observe::{Observed, no_metric};
-use super::tables::Tables;
+use super::tables::{Seen, Tables};
 use super::telemetry::Ring;
 use super::view::{DeviceView, Status};
 use crate::device::{self, Context, Function, Memory, Module, Pinned, Setup, Source, Stream};
@@ -30,7 +31,7 @@ pub(super) struct Engine {
     prime: Function<Step>,
     step: Step,
     grid: u32,
-    tickets: usize,
+    seen: Seen,
     /// Constants are those of the build.
     plan: Plan,
     runs: Arc<Runs>,
@@ -44,10 +45,17 @@ pub(super) struct Resident {
     _memory: [Memory; 2],
     /// Where records of calls go, if they go anywhere. After the memory: kernels write it.
     ring: Option<Ring>,
+    /// The stop flag and that of too many skips, for the host. After the memory, as the ring.
+    flags: Pinned,
     _update: Arc<Module>,
     /// Loaded when it is first asked for.
     pub condition: OnceLock<Function<Condition>>,
+    /// Counts of launches of conditions with a bound, one each.
+    pub launches: Mutex<Vec<Memory>>,
 }
+
+/// Words of [`Resident::flags`]; `kernels/tables.cuh` says which.
+const FLAGS: usize = 2;
 
 impl Engine {
     pub fn new(context: &Arc<Context>, mut plan: Plan, handed_in: HandedIn) -> Result<Engine> {
@@ -65,7 +73,7 @@ impl Engine {
         let ring = plan.telemetry.as_ref().map(|layout| ring(&setup, context, layout)).transpose()?;
 
         let wave = context.multiprocessors() * update.blocks_per_multiprocessor(THREADS)?;
-        let Tables { bytes, mut step, grid, norm_grid, tickets } =
+        let Tables { bytes, mut step, grid, norm_grid, seen } =
             Tables::of(&plan, wave, ring.as_ref().map_or(0, Ring::address));
         let memory = Memory::new(context, bytes.len())?;
         for address in [
@@ -80,7 +88,7 @@ impl Engine {
             &mut step.tensors,
             &mut step.values,
             &mut step.records,
-            &mut step.tickets,
+            &mut step.ticket,
             &mut step.norm_tiles,
             &mut step.nodes,
             &mut step.sums,
@@ -95,25 +103,49 @@ impl Engine {
         step.found_inf = address(handed_in.found_inf);
         step.inv_scale = address(handed_in.inv_scale);
         step.norm_square = address(handed_in.norm_square);
+        let flags = Pinned::new(context, FLAGS)?;
+        step.host_flags = flags.address();
         setup.upload(&memory, 0, &bytes)?;
         prime.launch(setup.stream(), 1, THREADS, &step)?;
         let norm = norm_grid.map(|grid| Ok((module.function::<Step>("gradient_norm")?, grid))).transpose()?;
         setup.finish()?;
-        let resident = Resident { _memory: [state, memory], ring, _update: module, condition: OnceLock::new() };
+        let resident = Resident {
+            _memory: [state, memory],
+            ring,
+            flags,
+            _update: module,
+            condition: OnceLock::new(),
+            launches: Mutex::default(),
+        };
         let (context, resident) = (context.clone(), Arc::new(resident));
         let runs = Arc::default();
-        Ok(Engine { resident, context, update, norm, edit, observe, prime, step, grid, tickets, plan, runs })
+        Ok(Engine { resident, context, update, norm, edit, observe, prime, step, grid, seen, plan, runs })
     }
 
     /// Enqueues one update.
     pub fn step(&self, stream: &Stream) -> Result<()> {
+        self.launch(stream, &self.step)
+    }
+
+    /// Enqueues an update of the calls before it, if there are any.
+    pub fn flush(&self, stream: &Stream) -> Result<()> {
+        self.launch(stream, &Step { flush: 1, ..self.step })
+    }
+
+    fn launch(&self, stream: &Stream, step: &Step) -> Result<()> {
         // Made current once for both launches.
         stream.expect_context(&self.context)?;
         let current = self.context.current()?;
         if let Some((norm, grid)) = &self.norm {
-            norm.launch_in(&current, stream, *grid, THREADS, &self.step)?;
+            norm.launch_in(&current, stream, *grid, THREADS, step)?;
         }
-        self.update.launch_in(&current, stream, self.grid, THREADS, &self.step)
+        self.update.launch_in(&current, stream, self.grid, THREADS, step)
+    }
+
+    /// The stop flag and that of too many skips, as the device has told them.
+    pub fn flags(&self) -> [bool; FLAGS] {
+        let words = self.resident.flags.words();
+        [0, 1].map(|word| words[word].load(Ordering::Relaxed) != 0)
     }
 
     /// Feeds a metric to the state machines: one launch of one block.
@@ -145,42 +177,40 @@ impl Engine {
     }
 
     /// The stop flag as a condition. Compiles and loads its kernel at the first call.
-    pub fn stop_condition(&self) -> Result<StopCondition> {
-        condition::expect_end(&self.plan, self.step.found_inf != 0)?;
-        StopCondition::new(&self.context, &self.resident, self.step.control)
+    pub fn stop_condition(&self, body: &LoopBody) -> Result<StopCondition> {
+        condition::expect_end(&self.plan, self.step.found_inf != 0, body)?;
+        StopCondition::new(&self.context, &self.resident, self.step.control, body)
     }
 
     /// Waits for `stream`, then reads counters and scalars.
     pub fn status(&self, stream: &Stream) -> Result<Status> {
-        let mut control = Control::zeroed();
-        let mut records = vec![0.0f32; 2 * self.plan.cohorts.len() * self.plan.widths().record];
-        device::read(&self.context, stream, self.step.control, bytemuck::bytes_of_mut(&mut control))?;
-        device::read(&self.context, stream, self.step.records, bytemuck::cast_slice_mut(&mut records))?;
-        Ok(Status::new(&self.plan, &control, &records))
+        let mut seen = vec![0u8; self.seen.end];
+        device::read(&self.context, stream, self.step.control, &mut seen)?;
+        let control: Control = bytemuck::pod_read_unaligned(&seen[..size_of::<Control>()]);
+        let records: Vec<f32> = rows(&seen[self.seen.records..self.seen.metric_states]);
+        Ok(Status::new(&self.plan, &control, &records, &rows(&seen[self.seen.metric_states..])))
     }
 
     /// Waits for `stream`, then reads the state back, all of it with one wait.
     pub fn state(&self, stream: &Stream) -> Result<Vec<u8>> {
         let (plan, step) = (&self.plan, &self.step);
         let mut settings = Settings::zeroed();
-        // The tickets follow the control block.
-        let mut control = vec![0u8; size_of::<Control>() + self.tickets * size_of::<u32>()];
+        // Tickets, records and the states of metric rules follow the control block.
+        let mut seen = vec![0u8; self.seen.end];
         let mut constants = vec![0u64; plan.constants.len()];
-        let mut metric_states = vec![MetricStateRow::zeroed(); 2 * step.metric_capacity as usize];
         let mut windows = vec![0.0f64; 2 * step.window_capacity as usize];
         let mut memory = vec![0u8; plan.state_bytes as usize];
         let mut copies = [
-            (step.control, &mut control[..]),
+            (step.control, &mut seen[..]),
             (step.settings, bytemuck::bytes_of_mut(&mut settings)),
             (step.constants, bytemuck::cast_slice_mut(&mut constants)),
-            (step.metric_states, bytemuck::cast_slice_mut(&mut metric_states)),
             (step.windows, bytemuck::cast_slice_mut(&mut windows)),
             (plan.state_base, &mut memory),
         ];
         device::read_all(&self.context, stream, &mut copies)?;
-        let (control, tickets) = control.split_at(size_of::<Control>());
-        let control: Control = bytemuck::pod_read_unaligned(control);
-        expect_at_rest(tickets)?;
+        let control: Control = bytemuck::pod_read_unaligned(&seen[..size_of::<Control>()]);
+        expect_at_rest(&seen[self.seen.tickets..self.seen.records])?;
+        let metric_states: Vec<MetricStateRow> = rows(&seen[self.seen.metric_states..]);
         let metric_states = state::half(&metric_states, control.t).to_vec();
         let windows = state::half(&windows, control.t).to_vec();
         let tables = state::Tables { control, settings, constants, metric_states, windows };
@@ -216,7 +246,7 @@ impl Engine {
     }
 
     pub fn device_view(&self) -> DeviceView {
-        DeviceView::new(&self.plan, self.step.control, self.step.records)
+        DeviceView::new(&self.plan, self.step.control, self.step.records, self.step.metric_states)
     }
 
     /// Of the calls in the ring of telemetry.
@@ -245,6 +275,11 @@ fn ring(setup: &Setup, context: &Arc<Context>, layout: &Layout) -> Result<Ring> 
     let memory = Memory::new(context, layout.words() * size_of::<u64>())?;
     setup.fill(&memory, 0, memory.len(), 0)?;
     Ok(Ring::Device(Arc::new(memory)))
+}
+
+/// What `bytes` hold, whatever their alignment.
+fn rows<T: Pod>(bytes: &[u8]) -> Vec<T> {
+    bytes.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned).collect()
 }
 
 /// Between two launches all tickets are 0.

@@ -81,13 +81,28 @@ impl<'a> Edit<'a> {
         self
     }
 
+    /// Moves the end: the stop flag is raised when `steps` updates have been applied, at least 1
+    /// ([`OptimizerBuilder::stop_at`](crate::OptimizerBuilder::stop_at)). Where more were applied already, the next one raises it.
+    pub fn stop_at(mut self, steps: u64) -> Self {
+        self.request.stop_at = Some(steps);
+        self
+    }
+
+    /// Lowers all sticky flags: [`Status::stop`](crate::Status::stop), [`raised`](crate::Status::raised) with the skips in a row
+    /// that led to it, [`overlapped`](crate::Status::overlapped) and [`exhausted`](crate::Status::exhausted). A loop on
+    /// [`Optimizer::stop_condition`] can then be launched again; an end that still holds raises its flag again.
+    pub fn lower_flags(mut self) -> Self {
+        self.request.lower_flags = true;
+        self
+    }
+
     /// Checks the whole edit, then enqueues it on `stream`, ordered with the steps as those are among themselves: the next
-    /// update after it uses the new values, those before it the old ones. It takes one small kernel for each 241 constants
+    /// update after it uses the new values, those before it the old ones. It takes one small kernel for each 240 constants
     /// that change, no copy, no wait and no recompilation, and captured steps need no new capture.
     ///
     /// Fails with [`Error::Argument`](crate::Error::Argument), and then nothing is changed: for a knob that is not there, that
     /// is of the other kind or given twice; for values with which a schedule or hyperparameter breaks a rule; for a
-    /// [`now`](Edit::now) that cannot be resolved; for 0 calls, or calls of an optimizer that does not accumulate; for a stream
+    /// [`now`](Edit::now) that cannot be resolved; for 0 calls, or calls of an optimizer that does not accumulate; for an end after 0 updates; for a stream
     /// of another device or context, or one that is being captured, because every replay of the graph would make the edit again.
     pub fn apply(self, stream: &Stream) -> Result<()> {
         match &mut self.optimizer.0 {

@@ -11,11 +11,11 @@ mod telemetry;
 mod view;
 
 pub use builder::OptimizerBuilder;
-pub use condition::StopCondition;
+pub use condition::{LoopBody, StopCondition};
 pub use edit::{Edit, KnobValue};
 pub use observe::Observed;
 pub use telemetry::TelemetryReader;
-pub use view::{DeviceView, Status, TensorView};
+pub use view::{DeviceView, MetricStatus, Status, TensorView};
 
 use crate::backend::{Device, Queue, Stream};
 use crate::error::{Error, Result};
@@ -74,6 +74,45 @@ impl Optimizer {
         }
     }
 
+    /// Enqueues an update of the calls that have accumulated since the last one, though they are fewer than an update takes: for
+    /// the end of an epoch. It looks at the gradients as they are and is no call of its own, so a mean is over the calls that
+    /// were made; without any it changes nothing. As many launches and driver calls as [`Optimizer::step`], no wait; it may be
+    /// captured.
+    ///
+    /// Fails with [`Error::Argument`] as [`Optimizer::step`] does, and for an optimizer that was built without
+    /// [`OptimizerBuilder::accumulate`].
+    pub fn flush(&mut self, stream: &Stream) -> Result<()> {
+        if !self.plan().gradients.accumulate {
+            let rule = "the optimizer was built without: call accumulate(..) on its builder";
+            return Err(Error::argument("flush", "of accumulated gradients", rule));
+        }
+        match &mut self.0 {
+            Engine::Cuda(engine) => engine.flush(stream.cuda()?),
+            Engine::Host(engine) => {
+                expect_host(stream)?;
+                engine.flush()
+            }
+        }
+    }
+
+    /// Whether the stop flag was up when the device last told: no driver call and no wait, so steps that still run may raise it
+    /// a moment later. On a stream that was waited for, it is what [`Status::stop`] says.
+    pub fn stopped(&self) -> bool {
+        match &self.0 {
+            Engine::Cuda(engine) => engine.flags()[0],
+            Engine::Host(engine) => engine.control().stop != 0,
+        }
+    }
+
+    /// Whether too many updates in a row had been skipped ([`NonFinite::SkipAndRaise`](crate::NonFinite::SkipAndRaise)) when the
+    /// device last told: as [`Optimizer::stopped`].
+    pub fn raised(&self) -> bool {
+        match &self.0 {
+            Engine::Cuda(engine) => engine.flags()[1],
+            Engine::Host(engine) => engine.control().raised != 0,
+        }
+    }
+
     /// Feeds a metric (a loss, an accuracy) to the metric rules of all groups, which may change the rate of the next update:
     /// one tiny launch, which may be captured if the metric is in device memory. A NaN counts as a bad metric.
     ///
@@ -118,7 +157,7 @@ impl Optimizer {
             Engine::Cuda(engine) => engine.status(stream.cuda()?),
             Engine::Host(engine) => {
                 expect_host(stream)?;
-                Ok(Status::new(engine.plan(), engine.control(), engine.records()))
+                Ok(Status::new(engine.plan(), engine.control(), engine.records(), engine.metric_states()))
             }
         }
     }
@@ -129,7 +168,8 @@ impl Optimizer {
             Engine::Cuda(engine) => engine.device_view(),
             Engine::Host(engine) => {
                 let control = std::ptr::from_ref(engine.control()) as u64;
-                DeviceView::new(engine.plan(), control, engine.records().as_ptr() as u64)
+                let states = engine.metric_states().as_ptr() as u64;
+                DeviceView::new(engine.plan(), control, engine.records().as_ptr() as u64, states)
             }
         }
     }
@@ -138,14 +178,22 @@ impl Optimizer {
     /// [`StopCondition`]. Compiles and loads a kernel of its own at the first call, through the cache, and may wait: to be
     /// called before a capture begins.
     ///
-    /// Fails with [`Error::Argument`] on the host, which has no CUDA graphs, and without an end
-    /// ([`OptimizerBuilder::stop_at`], [`OptimizerBuilder::stop_below`], [`OptimizerBuilder::stop_on_plateau`]) or where updates
-    /// may be skipped (a dynamic loss scale skips too) without [`NonFinite::SkipAndRaise`](crate::NonFinite::SkipAndRaise):
-    /// a loop might then never end. With [`Error::NoNvrtc`], [`Error::Compile`] or [`Error::Driver`] where the kernel cannot be
-    /// compiled or loaded: the driver is older than CUDA 12.3, say.
+    /// Fails with [`Error::Argument`] on the host, which has no CUDA graphs, and where a loop could not end: without an end
+    /// ([`OptimizerBuilder::stop_at`], [`OptimizerBuilder::stop_below`], [`OptimizerBuilder::stop_on_plateau`]); where updates may be
+    /// skipped (a dynamic loss scale skips too) without [`NonFinite::SkipAndRaise`](crate::NonFinite::SkipAndRaise) or
+    /// [`LossScale::stop_at_min`](crate::LossScale::stop_at_min); where the only end is a floor that, by the bounds of the
+    /// schedules, some rate never falls below or all are always below; and where it waits for a metric that no step observes:
+    /// [`Optimizer::stop_condition_of`] takes the word that the body does. With [`Error::NoNvrtc`], [`Error::Compile`] or
+    /// [`Error::Driver`] where the kernel cannot be compiled or loaded: the driver is older than CUDA 12.3, say.
     pub fn stop_condition(&self) -> Result<StopCondition> {
+        self.stop_condition_of(LoopBody::new())
+    }
+
+    /// [`Optimizer::stop_condition`] for a loop of whose body more is known: that it observes, or how many launches it may take,
+    /// which ends any loop.
+    pub fn stop_condition_of(&self, body: LoopBody) -> Result<StopCondition> {
         match &self.0 {
-            Engine::Cuda(engine) => engine.stop_condition(),
+            Engine::Cuda(engine) => engine.stop_condition(&body),
             Engine::Host(_) => Err(condition::no_graphs()),
         }
     }

@@ -41,12 +41,12 @@ impl Observed {
         Ok(self)
     }
 
-    /// The element that a step observes by itself, its address checked.
-    pub(super) fn of_every_step(self) -> Result<(Scalar, Dtype)> {
-        match self.check().map_err(|e| e.renamed("metric.address", "observe_every.metric"))? {
+    /// The element that a step reads by itself, its address checked.
+    pub(super) fn of_every_step(self, argument: &str) -> Result<(Scalar, Dtype)> {
+        match self.check().map_err(|e| e.renamed("metric.address", argument))? {
             Observed::Value(value) => {
                 let rule = "it would be the same at every step; give the address of a device's";
-                Err(Error::argument("observe_every.metric", value, rule))
+                Err(Error::argument(argument, value, rule))
             }
             Observed::Device { address, dtype } => Ok((Scalar(address), dtype)),
         }

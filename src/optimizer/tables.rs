@@ -19,8 +19,18 @@ pub(super) struct Tables {
     /// Blocks of the update and of the norm launch, if there is one.
     pub grid: u32,
     pub norm_grid: Option<u32>,
-    /// How many tickets there are.
+    /// Bytes from the control block on that a report needs: tickets, records and the metric rules' states follow it.
+    pub seen: Seen,
+}
+
+/// Where what a report needs begins after the control block, in bytes. One copy brings all of it, so that no replay fits in
+/// between.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
     pub tickets: usize,
+    pub records: usize,
+    pub metric_states: usize,
+    pub end: usize,
 }
 
 impl Tables {
@@ -43,15 +53,25 @@ impl Tables {
         };
         let mut bytes = Bytes::default();
         let control = bytes.put(&[Control::new(plan.increment, plan.gradients, &plan.settings)], LINE);
-        // Right after it: both are read back together.
-        let tickets = bytes.put(&vec![0u32; 1 + nodes], size_of::<u32>());
+        // Right after it: all of this is read back together. The ticket of the update is a u64.
+        let ticket = bytes.put(&vec![0u32; 2 + nodes], size_of::<u64>());
+        let records = bytes.put(&vec![f32::NAN; 2 * plan.cohorts.len() * widths.record], LINE);
+        let metric_states = bytes.put(&metrics::start(&plan.metrics).repeat(2), size_of::<u64>());
+        let seen = Seen {
+            tickets: ticket as usize,
+            records: records as usize,
+            metric_states: metric_states as usize,
+            end: bytes.0.len(),
+        };
         let settings = bytes.put(&[plan.settings], LINE);
         let first = bytes.put(&[counts], LINE);
         let mut step = Step {
             control,
             settings,
             counts: first,
-            tickets,
+            ticket,
+            records,
+            metric_states,
             bundles: bytes.put(&plan.bundles, STAGED),
             scalars: bytes.put(&plan.scalars, STAGED),
             cohorts: bytes.put(&cohorts(plan), STAGED),
@@ -67,7 +87,6 @@ impl Tables {
         step.tiles = bytes.put(&tiles.rows, LINE);
         bytes.extend_by(reserve as usize * size_of::<TileRow>());
         step.values = bytes.put(&vec![f64::NAN; 2 * plan.scalars.len()], LINE);
-        step.records = bytes.put(&vec![f32::NAN; 2 * plan.cohorts.len() * widths.record], LINE);
         if let Some(norm) = &norm {
             step.norm_tiles = bytes.put(&norm.rows, LINE);
             bytes.extend_by((1 + reserve as usize) * size_of::<NormTileRow>());
@@ -75,7 +94,6 @@ impl Tables {
             step.sums = bytes.put(&vec![PartialRow::zeroed(); norm.slots as usize], LINE);
         }
         step.metrics = bytes.put(&metrics::rows(&plan.metrics), LINE);
-        step.metric_states = bytes.put(&metrics::start(&plan.metrics).repeat(2), LINE);
         step.windows = bytes.put(&vec![0.0f64; 2 * windows], LINE);
         step.telemetry = plan.telemetry.as_ref().map_or(0, |layout| bytes.put_telemetry(layout, ring));
         step.cohort_bytes = widths.cohort_bytes() as u32;
@@ -87,7 +105,7 @@ impl Tables {
         step.window_capacity = windows as u32;
         // A grid is never empty: one block evaluates, and one judges a norm of nothing.
         let norm_grid = norm.map(|_| norm_tiles.max(1) + reserve);
-        Tables { bytes: bytes.0, step, grid: 1 + counts.tiles + reserve, norm_grid, tickets: 1 + nodes }
+        Tables { bytes: bytes.0, step, grid: 1 + counts.tiles + reserve, norm_grid, seen }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::mem::offset_of;
 
-use crate::plan::layout::Control;
-use crate::plan::{Plan, TensorRow};
+use crate::plan::layout::{Control, MetricStateRow};
+use crate::plan::{Plan, TensorRow, state};
 
 /// Read-only addresses of an optimizer's state in its device's memory (on the host: in the host's). They stay the same for
 /// the optimizer's life. A kernel that reads them is ordered with the steps by its stream.
@@ -28,16 +28,29 @@ pub struct DeviceView {
     pub raised: u64,
     /// `stop`: u32, whether an end that was set has come.
     pub stop: u64,
+    /// `overlapped`: u32, whether launches of this optimizer were seen to overlap.
+    pub overlapped: u64,
+    /// `calls`: u64, the number of all calls that have ended: applied, skipped, or accumulating alone.
+    pub calls: u64,
+    /// `micro_step`: u32, the number of calls since the last update, with gradient accumulation.
+    pub micro_step: u64,
     scalars: Vec<[u64; 2]>,
+    metric_scales: Vec<Option<[u64; 2]>>,
 }
 
 impl DeviceView {
-    /// `control` and `records` are addresses; a group is shown by its first cohort.
-    pub(super) fn new(plan: &Plan, control: u64, records: u64) -> DeviceView {
+    /// `control`, `records` and `states`, of metric rules, are addresses; a group is shown by its first cohort.
+    pub(super) fn new(plan: &Plan, control: u64, records: u64, states: u64) -> DeviceView {
         let record = |index: usize| records + (index * plan.widths().record_bytes()) as u64;
         let scalars = (0..plan.groups.len()).map(|group| {
             let cohort = plan.first_cohort(group);
             [record(cohort), record(plan.cohorts.len() + cohort)]
+        });
+        let scale =
+            |index: usize| states + (index * size_of::<MetricStateRow>() + offset_of!(MetricStateRow, scale)) as u64;
+        let metric_scales = plan.groups.iter().map(|group| {
+            let state = group.metric.checked_sub(1)? as usize;
+            Some([scale(state), scale(plan.metrics.len() + state)])
         });
         let at = |offset: usize| control + offset as u64;
         DeviceView {
@@ -50,7 +63,11 @@ impl DeviceView {
             found: at(offset_of!(Control, found)),
             raised: at(offset_of!(Control, raised)),
             stop: at(offset_of!(Control, stop)),
+            overlapped: at(offset_of!(Control, overlapped)),
+            calls: at(offset_of!(Control, calls)),
+            micro_step: at(offset_of!(Control, micro_step)),
             scalars: scalars.collect(),
+            metric_scales: metric_scales.collect(),
         }
     }
 
@@ -60,6 +77,12 @@ impl DeviceView {
     /// such group.
     pub fn scalars(&self, group: usize) -> Option<[u64; 2]> {
         self.scalars.get(group).copied()
+    }
+
+    /// The addresses of what group `group`'s metric rule multiplies its rate by, an f64, for even and for odd steps, as
+    /// [`DeviceView::scalars`] has them. None if there is no such group, or if it has no metric rule.
+    pub fn metric_scale(&self, group: usize) -> Option<[u64; 2]> {
+        self.metric_scales.get(group).copied().flatten()
     }
 }
 
@@ -83,18 +106,55 @@ pub struct Status {
     /// Whether an end has come: [`stop_at`](crate::OptimizerBuilder::stop_at),
     /// [`stop_below`](crate::OptimizerBuilder::stop_below), [`stop_on_plateau`](crate::OptimizerBuilder::stop_on_plateau).
     pub stop: bool,
+    /// Whether launches of this optimizer ran at the same time, on two streams say: results are not to be trusted from then on.
+    /// Steps of one optimizer are ordered by the caller: [`Tensor::new`](crate::Tensor::new).
+    pub overlapped: bool,
+    /// Whether a loop came to its bound, [`LoopBody::at_most`](crate::LoopBody::at_most), before its end.
+    pub exhausted: bool,
+    /// The number of all calls that have ended: applied, skipped, or accumulating alone.
+    pub calls: u64,
+    /// The number of calls since the last update, with gradient accumulation.
+    pub micro_step: u32,
+    /// The number of skipped updates in a row until now.
+    pub skipped_in_a_row: u32,
+    /// Applied updates since the loss scale last changed or was to.
+    pub growth_tracker: u32,
+    /// Skipped updates until the loss scale backs off: [`LossScale::hysteresis`](crate::LossScale::hysteresis).
+    pub hysteresis: u32,
     groups: Vec<Vec<(&'static str, f32)>>,
+    metrics: Vec<Option<MetricStatus>>,
+}
+
+/// What a group's metric rule has come to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MetricStatus {
+    /// What it multiplies the rate by.
+    pub scale: f64,
+    /// The best metric so far; infinite before the first one.
+    pub best: f64,
+    /// Observations in a row that were not better.
+    pub bad: u64,
+    /// Observations that count neither way, after a change, until it looks again.
+    pub cooldown: u64,
+    /// How often it wanted to lower its scale and could not.
+    pub at_min: u64,
 }
 
 impl Status {
-    /// From the control block and both halves of the records.
-    pub(super) fn new(plan: &Plan, control: &Control, records: &[f32]) -> Status {
+    /// From the control block and both halves of the records and of the metric rules' states.
+    pub(super) fn new(plan: &Plan, control: &Control, records: &[f32], states: &[MetricStateRow]) -> Status {
         let half = &records[(control.t & 1) as usize * records.len() / 2..];
         let width = plan.widths().record;
         let groups = plan.groups.iter().enumerate().map(|(index, group)| {
             let names = plan.variants[group.variant as usize].hyperparameters();
             let values = &half[plan.first_cohort(index) * width..];
             names.iter().copied().zip(values.iter().copied()).collect()
+        });
+        let states = state::half(states, control.t);
+        let metrics = plan.groups.iter().map(|group| {
+            let MetricStateRow { scale, best, bad, cooldown, at_min, .. } =
+                states[group.metric.checked_sub(1)? as usize];
+            Some(MetricStatus { scale, best, bad, cooldown, at_min })
         });
         Status {
             t: control.t,
@@ -105,13 +165,26 @@ impl Status {
             clip_factor: control.clip_factor,
             raised: control.raised != 0,
             stop: control.stop != 0,
+            overlapped: control.overlapped != 0,
+            exhausted: control.exhausted != 0,
+            calls: control.calls,
+            micro_step: control.micro_step,
+            skipped_in_a_row: control.skipped_in_a_row,
+            growth_tracker: control.growth_tracker,
+            hysteresis: control.hysteresis,
             groups: groups.collect(),
+            metrics: metrics.collect(),
         }
     }
 
     /// Names and values of group `group`'s hyperparameters for update `t`, as the kernel uses them.
     pub fn scalars(&self, group: usize) -> Option<&[(&'static str, f32)]> {
         self.groups.get(group).map(Vec::as_slice)
+    }
+
+    /// What group `group`'s metric rule has come to for update `t`. None if there is no such group, or if it has none.
+    pub fn metric(&self, group: usize) -> Option<MetricStatus> {
+        self.metrics.get(group).copied().flatten()
     }
 
     /// One of [`Status::scalars`], by name, e.g. `lr` or `weight_decay`.

@@ -24,6 +24,9 @@ pub(crate) struct Request {
     pub increment: Option<u64>,
     /// Calls per update.
     pub accumulate: Option<u32>,
+    /// The number of updates that raises the stop flag.
+    pub stop_at: Option<u64>,
+    pub lower_flags: bool,
 }
 
 /// The knobs, and the schedules in which they occur.
@@ -53,6 +56,8 @@ pub(crate) struct Prepared {
     units: Vec<Vec<Write>>,
     increment: Option<u64>,
     accumulate: Option<u32>,
+    stop_at: Option<u64>,
+    lower_flags: bool,
     /// What is known once it is written.
     after: Editable,
 }
@@ -85,6 +90,9 @@ impl Plan {
                 return Err(Error::argument("accumulate.calls", calls, rule));
             }
         }
+        if request.stop_at == Some(0) {
+            return Err(Error::argument("stop_at", 0, "must be at least 1"));
+        }
         self.editable.prepare(request)
     }
 
@@ -92,6 +100,7 @@ impl Plan {
     pub fn edited(&mut self, prepared: Prepared) {
         self.editable = prepared.after;
         self.settings.accumulate = prepared.accumulate.unwrap_or(self.settings.accumulate);
+        self.settings.stop_at = prepared.stop_at.unwrap_or(self.settings.stop_at);
     }
 }
 
@@ -166,7 +175,8 @@ impl Editable {
             }
             units.extend(resolved);
         }
-        Ok(Prepared { units, increment: request.increment, accumulate: request.accumulate, after })
+        let Request { increment, accumulate, stop_at, lower_flags, .. } = *request;
+        Ok(Prepared { units, increment, accumulate, stop_at, lower_flags, after })
     }
 
     /// Lowers anew where a value of `request` occurs, and returns what differs.
@@ -241,7 +251,8 @@ impl Prepared {
     pub fn launches(&self, step: Step) -> Vec<EditRow> {
         let empty = || EditRow { step, ..EditRow::zeroed() };
         let mut launches = Vec::new();
-        if self.increment.is_some() || self.accumulate.is_some() || !self.units.is_empty() {
+        let settings = self.increment.is_some() || self.accumulate.is_some() || self.stop_at.is_some();
+        if settings || self.lower_flags || !self.units.is_empty() {
             launches.push(empty());
         }
         for unit in &self.units {
@@ -259,6 +270,12 @@ impl Prepared {
             }
             if let Some(accumulate) = self.accumulate {
                 (last.accumulate, last.flags) = (accumulate, last.flags | EditRow::ACCUMULATE);
+            }
+            if let Some(stop_at) = self.stop_at {
+                (last.stop_at, last.flags) = (stop_at, last.flags | EditRow::STOP_AT);
+            }
+            if self.lower_flags {
+                last.flags |= EditRow::LOWER_FLAGS;
             }
         }
         launches

@@ -27,6 +27,7 @@ pub(crate) struct Control {
     pub skipped: u64,
     pub progress: u64,
     pub increment: u64,
+    pub calls: u64,
     pub micro_step: u32,
     pub growth_tracker: u32,
     pub loss_scale: f32,
@@ -38,7 +39,11 @@ pub(crate) struct Control {
     pub norm: f64,
     pub end: [u64; 2],
     pub found: u32,
-    pub reserved: [u32; 9],
+    pub norm_call: u32,
+    pub hysteresis: u32,
+    pub overlapped: u32,
+    pub exhausted: u32,
+    pub reserved: [u32; 3],
 }
 const _: () = assert!(size_of::<Control>() == 128);
 
@@ -51,12 +56,13 @@ impl Control {
             loss_scale: settings.loss_scale,
             factor: verdict.factor,
             clip_factor: 1.0,
+            hysteresis: settings.hysteresis,
             ..Control::zeroed()
         }
     }
 }
 
-const _: () = assert!(size_of::<Settings>() == 112);
+const _: () = assert!(size_of::<Settings>() == 128);
 
 /// How much of each table is in use.
 #[repr(C, align(16))]
@@ -258,7 +264,7 @@ pub(crate) struct Step {
     pub tensors: u64,
     pub values: u64,
     pub records: u64,
-    pub tickets: u64,
+    pub ticket: u64,
     pub norm_tiles: u64,
     pub nodes: u64,
     pub sums: u64,
@@ -269,6 +275,7 @@ pub(crate) struct Step {
     pub inv_scale: u64,
     pub norm_square: u64,
     pub telemetry: u64,
+    pub host_flags: u64,
     pub staged_bytes: u32,
     pub cohort_bytes: u32,
     pub tensor_bytes: u32,
@@ -277,8 +284,11 @@ pub(crate) struct Step {
     pub cohort_capacity: u32,
     pub metric_capacity: u32,
     pub window_capacity: u32,
+    /// Not 0: this launch makes an update of the calls before it alone.
+    pub flush: u32,
+    pub reserved: u32,
 }
-const _: () = assert!(size_of::<Step>() == 208);
+const _: () = assert!(size_of::<Step>() == 224);
 
 /// What an edit writes at one place of the table of constants.
 #[repr(C)]
@@ -304,7 +314,7 @@ impl Write {
 }
 
 /// The most writes of one launch: with all else they fill the 4 KiB that the argument of a kernel may have.
-pub(crate) const MAX_WRITES: usize = 241;
+pub(crate) const MAX_WRITES: usize = 240;
 
 /// The argument of an edit.
 #[repr(C)]
@@ -313,6 +323,8 @@ pub(crate) struct EditRow {
     pub step: Step,
     /// By how much an applied update advances the progress clock from now on.
     pub increment: u64,
+    /// The number of updates that raises the stop flag from now on, or 0.
+    pub stop_at: u64,
     /// Calls per update from now on.
     pub accumulate: u32,
     pub count: u32,
@@ -320,7 +332,7 @@ pub(crate) struct EditRow {
     pub reserved: u32,
     pub writes: [Write; MAX_WRITES],
 }
-const _: () = assert!(size_of::<EditRow>() == 4088);
+const _: () = assert!(size_of::<EditRow>() == 4096);
 
 impl EditRow {
     /// Take `increment`.
@@ -329,6 +341,10 @@ impl EditRow {
     pub const EVALUATE: u32 = 2;
     /// Take `accumulate`.
     pub const ACCUMULATE: u32 = 4;
+    /// Take `stop_at`.
+    pub const STOP_AT: u32 = 8;
+    /// Lower all sticky flags.
+    pub const LOWER_FLAGS: u32 = 16;
 }
 
 /// The argument that tells a conditional node of a graph whether to go on.
@@ -339,5 +355,9 @@ pub(crate) struct Condition {
     pub control: u64,
     /// A `CUgraphConditionalHandle`.
     pub handle: u64,
+    /// The address of the count of launches since a loop last ended, or 0.
+    pub launches: u64,
+    /// How many a loop may take.
+    pub at_most: u64,
 }
-const _: () = assert!(size_of::<Condition>() == 16);
+const _: () = assert!(size_of::<Condition>() == 32);

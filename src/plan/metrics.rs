@@ -1,7 +1,10 @@
 //! Metric rules and what they remember, as tables.
 
+use std::mem::offset_of;
+
 use super::layout::{MetricRow, MetricStateRow};
 use crate::schedule::{Better, GreedyState, Metric, MetricState, PlateauState};
+use crate::telemetry::Word;
 
 /// One row a rule; the windows of the running means lie one after the other.
 pub(crate) fn rows(metrics: &[Metric]) -> Vec<MetricRow> {
@@ -19,6 +22,16 @@ pub(crate) fn rows(metrics: &[Metric]) -> Vec<MetricRow> {
 /// The states before the first observation.
 pub(crate) fn start(metrics: &[Metric]) -> Vec<MetricStateRow> {
     metrics.iter().map(|metric| metric.start().into()).collect()
+}
+
+/// What the records of telemetry show of the state in row `state`.
+pub(crate) fn shown(state: usize) -> [(&'static str, Word); 3] {
+    let place = |offset: usize| (state * size_of::<MetricStateRow>() + offset) / 8;
+    [
+        ("metric_scale", Word::Value(place(offset_of!(MetricStateRow, scale)))),
+        ("metric_best", Word::Value(place(offset_of!(MetricStateRow, best)))),
+        ("metric_bad", Word::Count(place(offset_of!(MetricStateRow, bad)))),
+    ]
 }
 
 /// How many f64 all windows together need.

@@ -9,6 +9,7 @@ mod block;
 mod check;
 mod edit;
 pub(crate) mod emit;
+mod ends;
 mod fit;
 mod formula;
 pub(crate) mod layout;
@@ -22,6 +23,7 @@ mod tiles;
 mod tuning;
 
 pub(crate) use edit::{Editable, Request};
+pub(crate) use ends::Fall;
 pub(crate) use formula::Formula;
 pub use tensor::{Buffer, Dtype, Tensor};
 pub(crate) use tensor::{HandedIn, Scalar};
@@ -31,6 +33,7 @@ use crate::error::Result;
 use crate::features::{FeatureOptions, Features};
 use crate::gradient::{GradientOptions, Gradients};
 use crate::optim::{Description, Variant};
+use crate::program::{Bounds, Program};
 use crate::schedule::Metric;
 use crate::settings::Settings;
 use crate::telemetry::{Layout, Telemetry};
@@ -107,6 +110,8 @@ pub(crate) struct Plan {
     pub programs: Vec<Formula>,
     pub variants: Vec<Variant>,
     pub names: Vec<String>,
+    /// The bounds of each group's rate, when it was built.
+    rates: Vec<ends::RateBounds>,
     /// The metric rules, one for each group that has one.
     pub metrics: Vec<Metric>,
     /// What is done to gradients: what is compiled in, and its settings.
@@ -151,6 +156,7 @@ impl Plan {
             programs: Vec::new(),
             variants: Vec::new(),
             names,
+            rates: rate_bounds(groups, &lowered),
             metrics,
             gradients,
             features,
@@ -232,7 +238,9 @@ impl Plan {
         let names: Vec<_> = self.groups.iter().map(names).collect();
         let record = self.widths().record;
         let records: Vec<usize> = (0..self.groups.len()).map(|group| record * self.first_cohort(group)).collect();
-        telemetry.lay_out(&names, &records)
+        let state = |group: &Group| group.metric.checked_sub(1).map(|state| metrics::shown(state as usize).to_vec());
+        let metrics: Vec<_> = self.groups.iter().map(|group| state(group).unwrap_or_default()).collect();
+        telemetry.lay_out(&names, &records, &metrics)
     }
 
     /// The cohort that a group is shown by.
@@ -240,4 +248,15 @@ impl Plan {
         // Cohorts are laid out group by group, and no group is without one.
         self.cohorts.partition_point(|cohort| (cohort.group as usize) < group)
     }
+}
+
+/// The bounds of each group's rate, its first hyperparameter. `lowered`: the hyperparameters of all groups.
+fn rate_bounds(groups: &[(Description, Vec<Tensor>)], lowered: &[Program]) -> Vec<ends::RateBounds> {
+    let mut first = 0;
+    let bounds = groups.iter().map(|(rule, _)| {
+        let Bounds { min, max } = lowered[first].bounds;
+        first += rule.hyperparameters.len();
+        ends::RateBounds { min, max, least_scale: rule.metric.as_ref().map_or(1.0, Metric::least_scale) }
+    });
+    bounds.collect()
 }

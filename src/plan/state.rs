@@ -115,7 +115,7 @@ pub(crate) fn encode(plan: &Plan, tables: &Tables, memory: &[u8]) -> Result<Vec<
         })
     };
     // An address is no state.
-    rows(SETTINGS, &|section| section.rows(&[Settings { metric: 0, ..tables.settings }]))?;
+    rows(SETTINGS, &|section| section.rows(&[Settings { metric: 0, loss: 0, ..tables.settings }]))?;
     rows(CONSTANTS, &|section| section.rows(&tables.constants))?;
     rows(CONTROL, &|section| section.rows(&[tables.control]))?;
     rows(METRIC_STATES, &|section| section.rows(&tables.metric_states))?;
@@ -195,6 +195,8 @@ fn resumed_settings(plan: &Plan, theirs: &Settings) -> Result<Settings> {
         ("raise_after", theirs.raise_after.into(), ours.raise_after.into()),
         ("mean", theirs.mean.into(), ours.mean.into()),
         ("loss_scale", theirs.loss_scale.into(), ours.loss_scale.into()),
+        ("hysteresis", theirs.hysteresis.into(), ours.hysteresis.into()),
+        ("consecutive_hysteresis", theirs.consecutive_hysteresis.into(), ours.consecutive_hysteresis.into()),
     ];
     for (name, theirs, ours) in facts {
         if theirs.to_bits() != ours.to_bits() {
@@ -251,7 +253,7 @@ fn expect_constants(plan: &Plan, editable: &Editable, theirs: &[u64]) -> Result<
 /// Counters that the next call can raise.
 fn expect_countable(control: &Control) -> Result<()> {
     let calls = control.t.checked_add(control.skipped).and_then(|calls| calls.checked_add(1));
-    if calls.is_none() || control.micro_step == u32::MAX {
+    if calls.is_none() || control.calls == u64::MAX || control.micro_step == u32::MAX {
         let counters = format!("{}, {} and {}", control.t, control.skipped, control.micro_step);
         return Err(Error::argument("state.control.t, .skipped and .micro_step", counters, "must be numbers of calls"));
     }

@@ -68,6 +68,8 @@ pub(crate) struct HandedIn {
     pub norm_square: Option<Scalar>,
     /// What the step observes by itself, of any type.
     pub metric: Option<(Scalar, Dtype)>,
+    /// What the record of a call shows, of any type.
+    pub loss: Option<(Scalar, Dtype)>,
 }
 
 /// A parameter and its gradient, as an engine registers them.

@@ -37,6 +37,14 @@ impl Metric {
         }
     }
 
+    /// The least factor that it can come to.
+    pub(crate) fn least_scale(&self) -> f64 {
+        match self {
+            Metric::Plateau(plateau) => plateau.min_scale,
+            Metric::Greedy(greedy) => greedy.min_scale,
+        }
+    }
+
     /// How many f64 the window of a running mean needs.
     pub(crate) fn window_len(&self) -> usize {
         match self {

@@ -6,8 +6,8 @@ use csv::Writer;
 
 use super::{TelemetryColumn, TelemetryRecord};
 
-/// Writes records as CSV, one line each after a line of names: `t`, `skipped`, `applied`, `raised`, `loss_scale`,
-/// `clip_factor`, `norm`, then `0.lr` and so on, the number of a group and the name of a hyperparameter. Numbers are the shortest that read back
+/// Writes records as CSV, one line each after a line of names: `t`, `skipped`, `applied`, `raised`, `overlapped`,
+/// `loss_scale`, `clip_factor`, `norm`, `loss`, then `0.lr` and so on, the number of a group and the name of a hyperparameter. Numbers are the shortest that read back
 /// as the same bits.
 ///
 /// ```
@@ -24,8 +24,8 @@ use super::{TelemetryColumn, TelemetryRecord};
 /// csv.write(&telemetry.poll()?)?;
 /// let text = String::from_utf8(csv.finish()?)?;
 /// let mut lines = text.lines();
-/// assert_eq!(lines.next(), Some("t,skipped,applied,raised,loss_scale,clip_factor,norm,0.lr,0.weight_decay,0.momentum,0.dampening"));
-/// assert_eq!(lines.next(), Some("0,0,true,false,1.0,1.0,0.0,0.5,0.0,0.0,0.0"));
+/// assert_eq!(lines.next(), Some("t,skipped,applied,raised,overlapped,loss_scale,clip_factor,norm,loss,0.lr,0.weight_decay,0.momentum,0.dampening"));
+/// assert_eq!(lines.next(), Some("0,0,true,false,false,1.0,1.0,0.0,0.0,0.5,0.0,0.0,0.0"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -35,7 +35,8 @@ impl<W: Write> TelemetryCsv<W> {
     /// Begins with the line of names. `columns`: [`TelemetryReader::columns`](crate::TelemetryReader::columns).
     pub fn new(writer: W, columns: &[TelemetryColumn]) -> std::io::Result<TelemetryCsv<W>> {
         let mut csv = Writer::from_writer(writer);
-        let names = ["t", "skipped", "applied", "raised", "loss_scale", "clip_factor", "norm"].map(str::to_owned);
+        let names = ["t", "skipped", "applied", "raised", "overlapped", "loss_scale", "clip_factor", "norm", "loss"];
+        let names = names.map(str::to_owned);
         let columns = columns.iter().map(|TelemetryColumn { group, name }| format!("{group}.{name}"));
         csv.write_record(names.into_iter().chain(columns))?;
         Ok(TelemetryCsv(csv))
@@ -44,15 +45,19 @@ impl<W: Write> TelemetryCsv<W> {
     /// Writes one line for each record. It may stay in a buffer until [`TelemetryCsv::flush`].
     pub fn write(&mut self, records: &[TelemetryRecord]) -> std::io::Result<()> {
         for record in records {
-            let TelemetryRecord { t, skipped, applied, raised, loss_scale, clip_factor, norm, .. } = record;
+            let TelemetryRecord {
+                t, skipped, applied, raised, overlapped, loss_scale, clip_factor, norm, loss, ..
+            } = record;
             let head = [
                 t.to_string(),
                 skipped.to_string(),
                 applied.to_string(),
                 raised.to_string(),
+                overlapped.to_string(),
                 format!("{loss_scale:?}"),
                 format!("{clip_factor:?}"),
                 format!("{norm:?}"),
+                format!("{loss:?}"),
             ];
             self.0.write_record(head.into_iter().chain(record.values.iter().map(|value| format!("{value:?}"))))?;
         }

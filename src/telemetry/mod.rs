@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 #[cfg(feature = "csv")]
 pub use csv::TelemetryCsv;
-pub(crate) use ring::{Header, Layout, Progress, Runs};
+pub(crate) use ring::{Header, Layout, Progress, Runs, Word};
 
 use crate::error::{Error, Result};
 
@@ -31,7 +31,7 @@ pub struct Telemetry {
 impl Telemetry {
     /// The last `records` calls, at most 16,777,216, with the hyperparameters of all groups.
     ///
-    /// A record takes 72 bytes and 8 for each hyperparameter. A poll of a ring in device memory copies all of it, beside the
+    /// A record takes 80 bytes and 8 for each hyperparameter, and 24 for each group with a metric rule. A poll of a ring in device memory copies all of it, beside the
     /// steps; as long as a run between two polls, and some more, is long enough.
     pub fn ring(records: u32) -> Telemetry {
         Telemetry { records, groups: None, mapped: false }
@@ -53,8 +53,13 @@ impl Telemetry {
     }
 
     /// Checks it for an optimizer whose groups have these hyperparameters. `records`: where each group's record begins in a
-    /// half of them, counted in f32.
-    pub(crate) fn lay_out(&self, groups: &[&'static [&'static str]], records: &[usize]) -> Result<Layout> {
+    /// half of them, counted in f32; `metrics`: what its metric rule has come to, if it has one.
+    pub(crate) fn lay_out(
+        &self,
+        groups: &[&'static [&'static str]],
+        records: &[usize],
+        metrics: &[Vec<(&'static str, Word)>],
+    ) -> Result<Layout> {
         if self.records == 0 || self.records > MAX_RECORDS {
             let rule = format!("must be from 1 to {MAX_RECORDS}");
             return Err(Error::argument("telemetry.records", self.records, rule));
@@ -74,6 +79,7 @@ impl Telemetry {
                 return Err(Error::argument(argument, group, "a group is recorded once"));
             }
             layout.add(*group, names, records[*group]);
+            layout.add_metric(*group, &metrics[*group]);
         }
         Ok(layout)
     }
@@ -84,7 +90,8 @@ impl Telemetry {
 pub struct TelemetryColumn {
     /// The group.
     pub group: usize,
-    /// The hyperparameter, e.g. `lr`.
+    /// The hyperparameter, e.g. `lr`; or, of a group with a metric rule, what that had come to: `metric_scale`, `metric_best`,
+    /// `metric_bad` (observations in a row that were not better).
     pub name: &'static str,
 }
 
@@ -99,12 +106,16 @@ pub struct TelemetryRecord {
     pub applied: bool,
     /// Whether the flag of [`NonFinite::SkipAndRaise`](crate::NonFinite::SkipAndRaise) is up after this call.
     pub raised: bool,
+    /// Whether launches of this optimizer were seen to overlap before this call: [`Status::overlapped`](crate::Status::overlapped).
+    pub overlapped: bool,
     /// What the loss was multiplied by in the backward pass; 1 without a loss scale of the optimizer's own.
     pub loss_scale: f32,
     /// What clipping multiplied the gradients by.
     pub clip_factor: f32,
     /// The norm of the unscaled gradients, where one is computed; else 0.
     pub norm: f64,
+    /// The engine's loss at this call, [`OptimizerBuilder::record_loss`](crate::OptimizerBuilder::record_loss); else 0.
+    pub loss: f32,
     columns: Arc<[TelemetryColumn]>,
     values: Vec<f32>,
 }
@@ -134,9 +145,10 @@ impl TelemetryRecord {
 
 impl fmt::Debug for TelemetryRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let TelemetryRecord { t, skipped, applied, raised, loss_scale, clip_factor, norm, .. } = self;
+        let TelemetryRecord { t, skipped, applied, raised, overlapped, loss_scale, clip_factor, norm, loss, .. } = self;
         let mut shown = f.debug_struct("TelemetryRecord");
         shown.field("t", t).field("skipped", skipped).field("applied", applied).field("raised", raised);
+        shown.field("overlapped", overlapped).field("loss", loss);
         shown.field("loss_scale", loss_scale).field("clip_factor", clip_factor).field("norm", norm);
         for (TelemetryColumn { group, name }, value) in self.columns.iter().zip(&self.values) {
             shown.field(&format!("{group}.{name}"), value);

@@ -6,7 +6,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::{TelemetryColumn, TelemetryRecord};
 
 /// Words before the values. `kernels/telemetry.cuh` has the same number.
-const HEADER: usize = 9;
+const HEADER: usize = 10;
+
+/// In a source: an f64 of a metric rule's state, or a count.
+const METRIC_VALUE: u32 = 1 << 31;
+const METRIC_COUNT: u32 = 3 << 30;
+const PLACE: u32 = METRIC_VALUE / 2 - 1;
+
+/// Something that a metric rule's state holds, at a place in a half of the states, counted in 8 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Word {
+    Value(usize),
+    Count(usize),
+}
 
 /// How the records of one optimizer lie in its ring.
 #[derive(Debug, Clone)]
@@ -15,7 +27,8 @@ pub(crate) struct Layout {
     /// On a device: whether the ring lies in pinned memory of the host.
     pub mapped: bool,
     pub columns: Arc<[TelemetryColumn]>,
-    /// Where each value stands in a half of the records of cohorts, counted in f32.
+    /// Where each value stands: in a half of the records of cohorts, counted in f32, or with one of the marks below in a half
+    /// of the metric rules' states, counted in 8 bytes. `Source` of `kernels/telemetry.cuh` is the same.
     pub sources: Vec<u32>,
 }
 
@@ -60,9 +73,11 @@ pub(crate) struct Header {
     pub skipped: u64,
     pub applied: bool,
     pub raised: bool,
+    pub overlapped: bool,
     pub loss_scale: f32,
     pub clip_factor: f32,
     pub norm: f64,
+    pub loss: f32,
 }
 
 impl Layout {
@@ -75,6 +90,16 @@ impl Layout {
         let columns = names.iter().map(|name| TelemetryColumn { group, name });
         self.columns = self.columns.iter().copied().chain(columns).collect();
         self.sources.extend((0..names.len()).map(|place| (record + place) as u32));
+    }
+
+    /// Adds what a group's metric rule has come to.
+    pub fn add_metric(&mut self, group: usize, words: &[(&'static str, Word)]) {
+        let columns = words.iter().map(|(name, _)| TelemetryColumn { group, name });
+        self.columns = self.columns.iter().copied().chain(columns).collect();
+        self.sources.extend(words.iter().map(|(_, word)| match word {
+            Word::Value(place) => METRIC_VALUE | *place as u32,
+            Word::Count(place) => METRIC_COUNT | *place as u32,
+        }));
     }
 
     pub fn words_per_record(&self) -> usize {
@@ -91,8 +116,9 @@ impl Layout {
         ((call % u64::from(self.records)) as usize * self.words_per_record(), call.wrapping_add(1) as u32)
     }
 
-    /// Writes a record: the twin of `note_call` in `kernels/telemetry.cuh`. `values`: a half of the records of cohorts.
-    pub fn write(&self, ring: &[AtomicU64], header: &Header, values: &[f32]) {
+    /// Writes a record: the twin of `note_call` in `kernels/telemetry.cuh`. `values`: a half of the records of cohorts;
+    /// `states`: one of the metric rules' states.
+    pub fn write(&self, ring: &[AtomicU64], header: &Header, values: &[f32], states: &[u64]) {
         let (place, mark) = self.place(header.t + header.skipped);
         let norm = header.norm.to_bits();
         let head = [
@@ -100,14 +126,20 @@ impl Layout {
             (header.t >> 32) as u32,
             header.skipped as u32,
             (header.skipped >> 32) as u32,
-            u32::from(header.applied) | u32::from(header.raised) << 1,
+            u32::from(header.applied) | u32::from(header.raised) << 1 | u32::from(header.overlapped) << 2,
             header.loss_scale.to_bits(),
             header.clip_factor.to_bits(),
             norm as u32,
             (norm >> 32) as u32,
+            header.loss.to_bits(),
         ];
-        const _: () = assert!(HEADER == 9);
-        let values = self.sources.iter().map(|source| values[*source as usize].to_bits());
+        const _: () = assert!(HEADER == 10);
+        let value = |source: &u32| match source & METRIC_COUNT {
+            METRIC_VALUE => f64::from_bits(states[(source & PLACE) as usize]) as f32,
+            METRIC_COUNT => states[(source & PLACE) as usize] as f32,
+            _ => values[*source as usize],
+        };
+        let values = self.sources.iter().map(|source| value(source).to_bits());
         for (word, bits) in ring[place..].iter().zip(head.into_iter().chain(values)) {
             word.store(u64::from(mark) << 32 | u64::from(bits), Ordering::Relaxed);
         }
@@ -129,9 +161,11 @@ impl Layout {
             skipped: pair(2),
             applied: half(4) & 1 != 0,
             raised: half(4) & 2 != 0,
+            overlapped: half(4) & 4 != 0,
             loss_scale: float(5),
             clip_factor: float(6),
             norm: f64::from_bits(pair(7)),
+            loss: float(9),
             columns: self.columns.clone(),
             values: (HEADER..words.len()).map(float).collect(),
         };
@@ -191,11 +225,13 @@ mod tests {
             skipped,
             applied: call.is_multiple_of(2),
             raised: call.is_multiple_of(3),
+            overlapped: call.is_multiple_of(5),
             loss_scale: call as f32,
             clip_factor: 0.5,
             norm: -(call as f64),
+            loss: call as f32 + 0.5,
         };
-        layout.write(ring, &head, &[call as f32 + 0.25, 7.0]);
+        layout.write(ring, &head, &[call as f32 + 0.25, 7.0], &[]);
     }
 
     const START: Progress = Progress { next: 0, lost: 0 };

@@ -7,6 +7,8 @@ mod corrections;
 mod edits;
 mod ends;
 mod faults;
+mod flags;
+mod flush;
 #[cfg(feature = "serde")]
 mod golden;
 #[cfg(feature = "serde")]
@@ -14,6 +16,8 @@ mod golden;
 mod golden_cases;
 mod large;
 mod long_run;
+mod loops;
+mod loss_scale;
 mod lowest_bits;
 mod metrics;
 mod nested;
@@ -29,6 +33,7 @@ mod telemetry;
 mod traffic;
 mod twins;
 mod values;
+mod visible;
 mod walk;
 #[path = "../../examples/digits/while_loop.rs"]
 mod while_loop;

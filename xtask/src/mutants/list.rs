@@ -145,7 +145,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "a node's ticket is left at its arrivals",
         "kernels/norm.cuh",
-        ["take_ticket(step.tickets + 1 + node, arrivals - 1)", "take_ticket(step.tickets + 1 + node, arrivals)"],
+        ["+ node, arrivals - 1) ==", "+ node, arrivals) =="],
         WALK,
     ),
     mutant("the 1-norm adds signed gradients", "kernels/norm.cuh", ["return sum + fabs(x);", "return sum + x;"], NORM),
@@ -172,7 +172,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "an update takes one call more",
         "kernels/gradients.cuh",
-        ["return calls(f) < f.settings.accumulate;", "return calls(f) <= f.settings.accumulate;"],
+        ["calls(step, f) < f.settings.accumulate;", "calls(step, f) <= f.settings.accumulate;"],
         &["walk::skips"],
     ),
     mutant(
@@ -216,10 +216,11 @@ pub const MUTANTS: &[Mutant] = &[
         ],
         WALK,
     ),
+    mutant("the ticket is left as it is", "kernels/commit.cuh", ["  add_relaxed(ticket, 0 - arrived);\n", ""], WALK),
     mutant(
         "the first ticket commits",
-        "kernels/update.cu",
-        ["if (take_ticket(step.tickets, last) == last) {", "if (take_ticket(step.tickets, last) == 0) {"],
+        "kernels/commit.cuh",
+        ["if (arrivals % blocks != 0) return false;", "if (arrivals % blocks != 1) return false;"],
         WALK,
     ),
     mutant(
