@@ -179,8 +179,7 @@ impl Engine {
         };
         let Control { t, skipped, loss_scale, .. } = *control;
         let raised = raises(&plan.settings, control, skip);
-        let loss =
-            self.handed_in.loss.map_or(0.0, |(Scalar(address), dtype)| memory::read_element(address, dtype) as f32);
+        let loss = self.handed_in.loss.map_or(0.0, |(Scalar(address), dtype)| memory::read_element(address, dtype) as f32);
         let overlapped = control.overlapped != 0;
         let header = Header { t, skipped, applied: !skip, raised, overlapped, loss_scale, clip_factor, norm, loss };
         let states = bytemuck::cast_slice(half(&self.metric_states, t));

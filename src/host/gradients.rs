@@ -54,7 +54,13 @@ pub(super) fn computed(plan: &Plan, control: &Control, handed_in: HandedIn, call
 }
 
 /// What is done to each gradient of this step, which is made of `calls` calls. `flush`: the commit before could not know them.
-pub(super) fn scalars(plan: &Plan, control: &Control, handed_in: HandedIn, calls: u32, flush: bool) -> GradientScalars {
+pub(super) fn scalars(
+    plan: &Plan,
+    control: &Control,
+    handed_in: HandedIn,
+    calls: u32,
+    flush: bool,
+) -> GradientScalars {
     let unknown = flush && plan.gradients.norm.is_none();
     let factor = match plan.gradients.factor {
         Factor::None => None,

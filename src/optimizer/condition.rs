@@ -7,8 +7,8 @@ use crate::backend::Stream;
 use crate::device::{self, Context, Memory, Module, Setup, Source};
 use crate::error::{Error, Result};
 use crate::kernels::{self, CONDITION};
-use crate::plan::layout::Condition;
 use crate::plan::{Fall, Plan};
+use crate::plan::layout::Condition;
 
 /// Threads of the launch; `kernels/condition.cu` has the same number.
 const THREADS: u32 = 1;

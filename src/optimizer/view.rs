@@ -46,8 +46,7 @@ impl DeviceView {
             let cohort = plan.first_cohort(group);
             [record(cohort), record(plan.cohorts.len() + cohort)]
         });
-        let scale =
-            |index: usize| states + (index * size_of::<MetricStateRow>() + offset_of!(MetricStateRow, scale)) as u64;
+        let scale = |index: usize| states + (index * size_of::<MetricStateRow>() + offset_of!(MetricStateRow, scale)) as u64;
         let metric_scales = plan.groups.iter().map(|group| {
             let state = group.metric.checked_sub(1)? as usize;
             Some([scale(state), scale(plan.metrics.len() + state)])
@@ -152,8 +151,7 @@ impl Status {
         });
         let states = state::half(states, control.t);
         let metrics = plan.groups.iter().map(|group| {
-            let MetricStateRow { scale, best, bad, cooldown, at_min, .. } =
-                states[group.metric.checked_sub(1)? as usize];
+            let MetricStateRow { scale, best, bad, cooldown, at_min, .. } = states[group.metric.checked_sub(1)? as usize];
             Some(MetricStatus { scale, best, bad, cooldown, at_min })
         });
         Status {

@@ -45,9 +45,7 @@ impl<W: Write> TelemetryCsv<W> {
     /// Writes one line for each record. It may stay in a buffer until [`TelemetryCsv::flush`].
     pub fn write(&mut self, records: &[TelemetryRecord]) -> std::io::Result<()> {
         for record in records {
-            let TelemetryRecord {
-                t, skipped, applied, raised, overlapped, loss_scale, clip_factor, norm, loss, ..
-            } = record;
+            let TelemetryRecord { t, skipped, applied, raised, overlapped, loss_scale, clip_factor, norm, loss, .. } = record;
             let head = [
                 t.to_string(),
                 skipped.to_string(),

@@ -11,8 +11,7 @@ fn leave_in_the_ticket(rig: &Rig, control: u64, arrivals: u32, call: u32) {
     rig.finish();
     rig.context.bind_to_thread().unwrap();
     // SAFETY: the ticket is 8 bytes of a live allocation, and nothing runs.
-    unsafe { cudarc::driver::result::memcpy_htod_sync(control + 128, &[arrivals, call.wrapping_mul(arrivals)]) }
-        .unwrap();
+    unsafe { cudarc::driver::result::memcpy_htod_sync(control + 128, &[arrivals, call.wrapping_mul(arrivals)]) }.unwrap();
 }
 
 #[test]
@@ -89,8 +88,9 @@ fn steps_on_two_streams_at_once_are_seen() {
 #[test]
 fn flags_are_lowered_and_the_end_is_moved_by_an_edit() {
     let Some(rig) = Rig::new() else { return };
-    let mut twins =
-        Twins::new(&rig, &[70], |b, t| b.group(Sgd::new(0.5), t).stop_at(2).non_finite(NonFinite::SkipAndRaise(2)));
+    let mut twins = Twins::new(&rig, &[70], |b, t| {
+        b.group(Sgd::new(0.5), t).stop_at(2).non_finite(NonFinite::SkipAndRaise(2))
+    });
     let stop = |twins: &Twins<'_>| {
         let status = twins.device.status(&rig.stream).unwrap();
         (status.stop, status.raised)

@@ -96,7 +96,6 @@ fn a_flush_only_enqueues_and_is_captured_and_needs_accumulation() {
         assert_eq!(opt.status(&rig.stream).unwrap().t, 1, "the capture ran nothing");
     }
     let error = builder(false).build().unwrap().flush(&rig.stream).unwrap_err();
-    let text =
-        "flush is of accumulated gradients, but the optimizer was built without: call accumulate(..) on its builder";
+    let text = "flush is of accumulated gradients, but the optimizer was built without: call accumulate(..) on its builder";
     assert!(matches!(error, Error::Argument { .. }) && error.to_string() == text, "{error}");
 }

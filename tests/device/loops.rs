@@ -1,8 +1,7 @@
 //! Loops that could not end are refused, by the bounds of the schedules; a bound on launches ends any other.
 
 use instep::{
-    AdamW, Greedy, LoopBody, LossScale, NonFinite, Observed, Optimizer, OptimizerBuilder, Plateau, Schedule, Sgd,
-    Tensor,
+    AdamW, Greedy, LoopBody, LossScale, NonFinite, Observed, Optimizer, OptimizerBuilder, Plateau, Schedule, Sgd, Tensor,
 };
 
 use crate::rig::{Pair, Rig};
@@ -34,11 +33,7 @@ fn a_loop_that_cannot_end_by_its_schedules_is_refused_and_one_that_can_is_not() 
         (|b, t| b.group(Sgd::new(1.0), t).stop_below(0.5).stop_at(7), plain, ""),
         // All groups have to fall.
         (
-            |b, t| {
-                b.group(Sgd::new(Schedule::linear(1.0, 0.0).over(9)), &t[..1])
-                    .group(Sgd::new(0.75), &t[1..])
-                    .stop_below(0.5)
-            },
+            |b, t| b.group(Sgd::new(Schedule::linear(1.0, 0.0).over(9)), &t[..1]).group(Sgd::new(0.75), &t[1..]).stop_below(0.5),
             plain,
             "stop_condition is by a floor that the rate stays above, but the rate of groups[1] is 0.75 at least, by its \
              schedule, and never falls below 0.5: no loop would end",

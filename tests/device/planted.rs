@@ -17,11 +17,7 @@ pub const PROTOCOL: &[Fault] = &[
         "if (arrivals != 1) return false;",
     ),
     ("the ticket is left non-zero", "add_relaxed(ticket, 0 - arrived);", ""),
-    (
-        "a block arrives with another call",
-        "arrives_last(step.ticket, scratch.call,",
-        "arrives_last(step.ticket, blockIdx.x,",
-    ),
+    ("a block arrives with another call", "arrives_last(step.ticket, scratch.call,", "arrives_last(step.ticket, blockIdx.x,"),
     ("calls are not counted", "store_relaxed(&control->calls, f.control.calls + 1);", ""),
     ("a norm is of another call", "store_row(&control->norm_call, (u32)facts.control.calls);", ""),
     (
@@ -42,11 +38,7 @@ pub const PROTOCOL: &[Fault] = &[
         "if (true) {\n    update_tile",
     ),
     ("a skipped update advances t", "  if (skipped) {\n    if (raised)", "  if (false) {\n    if (raised)"),
-    (
-        "a call that only accumulates updates",
-        "if (accumulates<Gradients>(step, facts)) return;\n  if (!skips",
-        "if (!skips",
-    ),
+    ("a call that only accumulates updates", "if (accumulates<Gradients>(step, facts)) return;\n  if (!skips", "if (!skips"),
     ("the commit goes by nothing", "        scratch.facts = all_facts(step);\n", ""),
     (
         "the commit of block 0 goes by nothing",
@@ -237,11 +229,7 @@ pub const NORM: &[Fault] = &[
     ("a span that is not whole is forgotten", "if (at % SPAN == 0 || at >= stop)", "if (at % SPAN == 0)"),
     ("a block takes the tile of its neighbour", "step.norm_tiles + blockIdx.x)", "step.norm_tiles + blockIdx.x / 2)"),
     ("blocks beyond the count do not leave the norm", "(blockIdx.x >= tiles) |", "(blockIdx.x > tiles) |"),
-    (
-        "the judge goes by nothing",
-        "  if (parent == ROOT && threadIdx.x == THREADS - WARP) scratch.facts = all_facts(step);",
-        "",
-    ),
+    ("the judge goes by nothing", "  if (parent == ROOT && threadIdx.x == THREADS - WARP) scratch.facts = all_facts(step);", ""),
     ("a lane forgets what is not finite", "mine.found |= __shfl_xor_sync(0xffffffffu, mine.found, apart);", ""),
     ("a level forgets what is not finite", "mine.found |= sum.found;", ""),
 ];

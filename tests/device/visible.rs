@@ -114,10 +114,7 @@ fn the_engines_loss_is_in_the_record_of_the_call() {
     // SAFETY: refused before it is read.
     let builder = unsafe { Optimizer::builder(&rig.device).record_loss(Observed::f32(loss.address())) };
     let error = builder.group(Sgd::new(0.5), &[pair.device_tensor()]).build().unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "record_loss.loss is given, but no record shows it: call telemetry(..) on the builder"
-    );
+    assert_eq!(error.to_string(), "record_loss.loss is given, but no record shows it: call telemetry(..) on the builder");
 }
 
 #[test]
