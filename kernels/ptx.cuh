@@ -48,7 +48,7 @@ __device__ __forceinline__ void store_relaxed_system(u64* p, u64 v) { cuda_on_cp
 __device__ __forceinline__ u32 take_ticket(u32* p, u32 last) { return atomicInc(p, last); }
 __device__ __forceinline__ u64 add_relaxed(u64* p, u64 x) { return atomicAdd(p, x); }
 template <class T>
-__device__ __forceinline__ T load_past_l1(const T* p) { return *p; }
+__device__ __forceinline__ T load_past_l1(const T* p) { cuda_on_cpu::load_past_l1(p, sizeof(T)); return *p; }
 __device__ __forceinline__ void note_load(const void* p, u32 bytes) { cuda_on_cpu::access(p, bytes, cuda_on_cpu::Access::load); }
 __device__ __forceinline__ void note_row_load(const void* p, u32 bytes) { cuda_on_cpu::access(p, bytes, cuda_on_cpu::Access::row_load); }
 __device__ __forceinline__ void note_store(const void* p, u32 bytes) { cuda_on_cpu::access(p, bytes, cuda_on_cpu::Access::store); }

@@ -14,6 +14,7 @@ mod golden;
 #[cfg(feature = "serde")]
 #[path = "../golden/cases.rs"]
 mod golden_cases;
+mod large;
 mod long_run;
 mod loops;
 mod loss_scale;

@@ -2,6 +2,7 @@
 //! libnvrtc that run CUDA text on the CPU; `INSTEP_TEST_DEVICE` is `gpu` or `standin`, by default the GPU if there is one.
 
 use std::io::Write;
+use std::panic::PanicHookInfo;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use cuda_on_cpu::Standin;
@@ -81,6 +82,9 @@ impl Rig {
 fn place() -> Result<Option<&'static Standin>, String> {
     let wish = std::env::var("INSTEP_TEST_DEVICE").unwrap_or_default();
     let gpu = if wish == "standin" { Err("not asked for".to_owned()) } else { gpu() };
+    if std::env::var_os("INSTEP_TEST_FIRST_FAILURE").is_some() {
+        std::panic::set_hook(Box::new(end_at_first_failure));
+    }
     let place = match (gpu, wish.as_str()) {
         (Ok(()), _) => Ok(None),
         (Err(why), "gpu") => Err(format!("no GPU: {why}")),
@@ -98,6 +102,13 @@ fn place() -> Result<Option<&'static Standin>, String> {
         }
     };
     place
+}
+
+/// For `cargo xtask mutants`, which asks which test notices something first, and whether any does.
+fn end_at_first_failure(info: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let _ = writeln!(std::io::stderr(), "\n{info}\nfirst failure: {}", thread.name().unwrap_or("?"));
+    std::process::exit(101);
 }
 
 /// Whether a driver with a device is here. Asked in a process of its own: a driver library that was opened once stays, and

@@ -88,7 +88,7 @@ fn build(root: &Path, network: Network) -> Result<Vec<(&'static str, PathBuf)>, 
 }
 
 /// The file of the target `name` in cargo's messages, one JSON object a line.
-fn executable(messages: &str, name: &str) -> Option<PathBuf> {
+pub fn executable(messages: &str, name: &str) -> Option<PathBuf> {
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let mut files = messages.filter(|message| message["target"]["name"] == name);
     files.find_map(|message| message["executable"].as_str().map(PathBuf::from))

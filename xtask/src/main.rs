@@ -1,15 +1,17 @@
 //! `cargo xtask`: the repository's chores. Here is the command line alone; every subcommand has a file of its own.
 //! Start at [`test`] for the tiers, at [`tools`] for NVIDIA's run-time compiler and disassembler, at [`bundle`] for what goes
-//! to a machine with a GPU, at [`performance`] for what comes back.
+//! to a machine with a GPU, at [`performance`] for what comes back, at [`mutants`] for what the tests would notice.
 
 mod bundle;
 mod kernels;
 mod machine;
+mod mutants;
 mod performance;
 mod test;
 mod tiers;
 mod tools;
 
+use bundle::executable;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -18,6 +20,8 @@ usage: cargo xtask <command>
 
   test [--offline] [TIER...]   run the test tiers that this machine allows; all of them unless some are named
   kernels [--offline]          print registers, local memory and access widths of every kernel, and write kernels.md
+  mutants [--offline] [NAME...]
+                               change a line of kernels/ or src/host/ at a time: each must be noticed; writes docs/mutants.md
   gpu-bundle [--out DIR]       make a folder that tests and measures on a machine with a GPU and no Rust
   performance [RESULTS.json]   make docs/performance.md and its plots from the results of a visit, docs/results/h100.json
   tools [--offline]            fetch NVRTC and nvdisasm, and print the variables by which the tests find them
@@ -42,6 +46,7 @@ fn main() -> ExitCode {
     let outcome = match words.split_first() {
         Some((command, tiers)) if command == "test" => test::run(root(), network, tiers),
         Some((command, [])) if command == "kernels" => kernels::run(root(), network),
+        Some((command, names)) if command == "mutants" => mutants::run(root(), network, names),
         Some((command, words)) if command == "gpu-bundle" => bundle::run(root(), network, words),
         Some((command, words)) if command == "performance" => performance::run(root(), words),
         Some((command, [])) if command == "tools" => tools::print(root(), network),

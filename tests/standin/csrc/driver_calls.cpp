@@ -151,6 +151,16 @@ EXPORT char* cuda_on_cpu_check_guard_zones() {
   return damage.empty() ? nullptr : give(damage);
 }
 
+EXPORT void cuda_on_cpu_sparse_memory(u64 bytes) {
+  const auto held = guard();
+  set_sparse_memory(bytes);
+}
+
+EXPORT void cuda_on_cpu_run_only(u32 first, u32 last) {
+  const auto held = guard();
+  run_only(first, last);
+}
+
 EXPORT u64 cuda_on_cpu_live_bytes() {
   const auto held = guard();
   u64 bytes = 0;

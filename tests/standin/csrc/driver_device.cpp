@@ -126,7 +126,7 @@ EXPORT int cuDeviceGetUuid_v2(void* out, int device) { return uuid(__func__, out
 EXPORT int cuDeviceTotalMem_v2(size_t* bytes, int device) {
   return on_device(__func__, device, [&]() -> int {
     if (!bytes) return kInvalidValue;
-    *bytes = kDeviceMemory;
+    *bytes = device_memory();
     return kSuccess;
   });
 }

@@ -225,8 +225,8 @@ EXPORT int cuMemHostUnregister(void* p) {
 EXPORT int cuMemGetInfo_v2(size_t* free, size_t* total) {
   return in_context(__func__, [&](Context&) -> int {
     if (!free || !total) return kInvalidValue;
-    *total = kDeviceMemory;
-    *free = kDeviceMemory - live_bytes(Space::device);
+    *total = device_memory();
+    *free = device_memory() - live_bytes(Space::device);
     return kSuccess;
   });
 }

@@ -27,6 +27,17 @@ constexpr size_t kMostDynamicShared = 256 << 10;
 
 std::vector<std::unique_ptr<Block>> slots;  // kept from launch to launch
 
+u32 only_first = 0, only_last = 0;
+
+// The block after those that were started.
+u32 take_next_block() {
+  const u32 next = launch.next_block++;
+  const u32 chosen = only_first + only_last;
+  if (chosen != 0 && launch.block_count > chosen && launch.next_block == only_first)
+    launch.next_block = launch.block_count - only_last;
+  return next;
+}
+
 size_t shared_bytes() { return launch.kernel->shared_end - launch.kernel->shared_begin; }
 
 void unravel(u32 number, const u32* size, u32* index) {
@@ -73,6 +84,7 @@ unsigned char* dynamic_shared_of(size_t slot, size_t bytes) {
 bool start_block(size_t slot, u32 number) {
   Block& block = *slots[slot];
   block.number = number;
+  block.cache = slot % kCaches;
   unravel(number, launch.shape->grid, block.index);
   block.at_barrier = block.exited = 0;
   block.ready.clear();
@@ -110,6 +122,7 @@ void bring_shared(Block& block) {
 
 void resume(Block& block, u32 number) {
   bring_shared(block);
+  hide_l1(block.cache);
   launch.block = &block;
   launch.thread = &block.threads[number];
   memcpy(position.thread, launch.thread->index, sizeof position.thread);
@@ -168,7 +181,7 @@ void schedule() {
       } else {
         size_t slot = 0;
         while (slots[slot].get() != block) slot++;
-        if (!start_block(slot, launch.next_block++)) return fail(kOutOfMemory, "no memory for stacks");
+        if (!start_block(slot, take_next_block())) return fail(kOutOfMemory, "no memory for stacks");
       }
       break;
     }
@@ -218,6 +231,11 @@ void stop(Code code, const std::string& what) {
 
 using namespace engine;
 
+void run_only(u32 first, u32 last) {
+  only_first = first;
+  only_last = last;
+}
+
 Code run(const Kernel& kernel, const Shape& shape, void** args, std::string* report) {
   static std::mutex one_at_a_time;
   std::lock_guard<std::mutex> lock(one_at_a_time);
@@ -233,18 +251,20 @@ Code run(const Kernel& kernel, const Shape& shape, void** args, std::string* rep
   memcpy(position.grid_dim, shape.grid, sizeof position.grid_dim);
   begin_order_of_launch();
   begin_access_of_launch();
+  begin_l1_of_launch();
 
   const u32 most = shape.cooperative ? launch.block_count : blocks_in_flight();
   bool enough = shape.dynamic_shared <= kMostDynamicShared;
   while (enough && launch.in_flight.size() < most && launch.next_block < launch.block_count) {
     const size_t slot = launch.in_flight.size();
     if (slot == slots.size()) slots.push_back(std::make_unique<Block>());
-    enough = start_block(slot, launch.next_block++);
+    enough = start_block(slot, take_next_block());
     launch.in_flight.push_back(slots[slot].get());
   }
   if (enough) {
     FaultCatcher catcher;
     schedule();
+    hide_l1(kNoCache);
   } else {
     fail(kOutOfMemory, "no memory for stacks or shared memory");
   }
@@ -257,6 +277,7 @@ const Services* services() {
       kServicesVersion,
       &position,
       access,
+      load_past_l1,
       block_barrier,
       fence,
       block_fence,

@@ -26,6 +26,12 @@ enum Code : int {  // the CUresult values that the engine itself can produce
 enum class Space { device, pinned };
 
 constexpr size_t kDeviceMemory = size_t(8) << 30;  // what the device has; allocations past it fail
+constexpr size_t kSparse = size_t(1) << 30;        // allocations from this size on may be sparse
+
+// Gives the device that much memory and lets large allocations of it be pages that hold 0 and take no memory until they
+// are written; for address space past what there is of memory. 0: as at first.
+void set_sparse_memory(size_t bytes);
+size_t device_memory();
 
 // Page-aligned, surrounded by inaccessible pages, filled with NaN (0xFF bytes); null when out of memory or 0 bytes.
 void* allocate(size_t bytes, Space space);
@@ -54,6 +60,9 @@ struct Shape {
 // fault that a GPU would hide (race, divergent barrier). `report` then says what, where and under which seed.
 // Launches from several host threads run one after the other.
 Code run(const Kernel& kernel, const Shape& shape, void** args, std::string* report);
+
+// Lets launches with more blocks run the first and the last ones alone: the others never start. 0 and 0: all run.
+void run_only(u32 first, u32 last);
 
 // The table that cuModuleLoadData hands to the module's `cuda_on_cpu_bind`.
 const Services* services();

@@ -1,5 +1,5 @@
-// The hook that every global load, store and atomic of a kernel passes: bounds, alignment, traffic, races, and now and
-// then a switch to another thread.
+// The hook that every global load, store and atomic of a kernel passes: bounds, alignment, caches, traffic, races, and
+// now and then a switch to another thread.
 #include <cstdio>
 
 #include "engine_state.h"
@@ -68,12 +68,13 @@ void access(const void* p, unsigned bytes, Access kind) {
     if (in_shared(p, bytes) || on_stack(p) || in_module(p, bytes)) return;
     stop(kIllegalAddress, "illegal " + describe(p, bytes, kind) + ", " + describe_address(p));
   }
+  if (launch.block_count > 1 && region->space == Space::device) pass_l1(p, bytes, kind);
   // All threads of a block read a row, and memory gives it once; lane 0 of each warp speaks for the warp.
   Block& block = *launch.block;
   const bool once = kind == Access::row_load || kind == Access::relaxed_load;
   const bool counts = !once || (launch.thread->number % kWarpSize == 0 && block.rows.insert(p).second);
   const bool waits = kind == Access::relaxed_load && !block.is_known;
-  if (once) kind = Access::load;
+  if (once || kind == Access::load_past_l1) kind = Access::load;
   if (counts && kind != Access::atomic) moved[kind == Access::store][__builtin_ctz(width)] += bytes;
   if (launch.block_count == 1) return;
   if (waits) {

@@ -1,6 +1,6 @@
 // The state of the launch that runs now, shared by the files of the engine: engine.cpp (blocks, threads, who runs
 // next), engine_warp.cpp (barriers, warp operations), engine_access.cpp (the access hook), engine_race.cpp (who may see
-// whose stores), engine_fault.cpp (signals), engine_random.cpp.
+// whose stores), engine_l1.cpp (lines that stay as they were), engine_fault.cpp (signals), engine_random.cpp.
 #pragma once
 #include <string>
 #include <unordered_map>
@@ -32,6 +32,15 @@ void begin_order_of_launch();
 void begin_order(Order& order, u32 block);
 void check_races(const void* p, unsigned bytes, Access kind);
 extern u32 first_id;  // cells with smaller numbers are of earlier launches
+
+// ---- engine_l1.cpp --------------------------------------------------------------------------------------------------
+
+void begin_l1_of_launch();
+// Lets memory show what the running block's cache does, for the access that follows at once.
+void pass_l1(const void* p, unsigned bytes, Access kind);
+void load_past_l1(const void* p, unsigned bytes);  // as a service, after the hook
+void hide_l1(u32 except);  // memory shows its own bytes again, unless it shows those of this cache
+constexpr u32 kNoCache = ~0u;
 
 // ---- engine_warp.cpp ------------------------------------------------------------------------------------------------
 
@@ -70,6 +79,7 @@ struct Thread {
 // A block in flight; reused for the next one when it ends.
 struct Block {
   u32 number, index[3];
+  u32 cache;  // its multiprocessor's
   std::vector<Thread> threads;
   std::vector<u32> ready;  // threads that can run
   u32 at_barrier, exited;

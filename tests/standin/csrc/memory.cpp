@@ -27,6 +27,7 @@ constexpr size_t kMostGuarded = 12000;
 std::vector<Region> regions(1);  // by number, sorted by base; number 0 is none
 size_t guarded_count = 0;
 size_t live[2] = {0, 0};
+size_t sparse_memory = 0;
 
 template <class T>
 T* reserve(size_t bytes, int protection) {
@@ -40,13 +41,15 @@ bool reserve_arena() {
     unsigned char* begin = reserve<unsigned char>(size, PROT_NONE);
     u32* pages = reserve<u32>(size / kPage * sizeof(u32), PROT_READ | PROT_WRITE);
     Cell* shadow = reserve<Cell>(size / 4 * sizeof(Cell), PROT_READ | PROT_WRITE);
-    if (begin && pages && shadow) {
-      arena = {begin, size, kPage, pages, shadow, regions.data()};
+    Line* lines = reserve<Line>(size / sizeof(LineBytes) * sizeof(Line), PROT_READ | PROT_WRITE);
+    if (begin && pages && shadow && lines) {
+      arena = {begin, size, kPage, pages, shadow, lines, regions.data()};
       return true;
     }
     if (begin) munmap(begin, size);
     if (pages) munmap(pages, size / kPage * sizeof(u32));
     if (shadow) munmap(shadow, size / 4 * sizeof(Cell));
+    if (lines) munmap(lines, size / sizeof(LineBytes) * sizeof(Line));
   }
   return false;
 }
@@ -68,17 +71,21 @@ void clear_shadow() {
 
 using namespace engine;
 
+void set_sparse_memory(size_t bytes) { sparse_memory = bytes; }
+
+size_t device_memory() { return sparse_memory ? sparse_memory : kDeviceMemory; }
+
 void* allocate(size_t bytes, Space space) {
-  if (bytes == 0 || bytes > kDeviceMemory || (!arena.begin && !reserve_arena())) return nullptr;
+  if (bytes == 0 || bytes > device_memory() || (!arena.begin && !reserve_arena())) return nullptr;
   const int kind = static_cast<int>(space);
-  if (space == Space::device && live[kind] + bytes > kDeviceMemory) return nullptr;
+  if (space == Space::device && live[kind] + bytes > device_memory()) return nullptr;
   const size_t mapped = (bytes + 64 + kPage - 1) / kPage * kPage;  // at least 64 bytes of pattern
   const bool guarded = guarded_count < kMostGuarded;
   if (arena.used + mapped + kPage > arena.size) return nullptr;
 
   unsigned char* base = arena.begin + arena.used;
   if (mprotect(base, mapped, PROT_READ | PROT_WRITE) != 0) return nullptr;
-  memset(base, kFresh, bytes);
+  if (!sparse_memory || bytes < kSparse) memset(base, kFresh, bytes);
   memset(base + bytes, kGuard, mapped - bytes);
 
   const u32 number = regions.size();

@@ -1,5 +1,6 @@
 // How device memory lies in the address space, for the engine's checks of each access: one arena, whose addresses are
-// never reused, with a table from page to region and a shadow of 8 bytes for every 4 (the race detector's cells).
+// never reused, with a table from page to region, a shadow of 8 bytes for every 4 (the race detector's cells) and one of 8 for every
+// line of 128 (the caches).
 #pragma once
 #include "engine.h"
 
@@ -9,6 +10,14 @@ namespace cuda_on_cpu::engine {
 struct Cell {
   u32 writer, reader;
 };
+
+// Which of the caches have read a line, and which of them hold another one than memory: engine_l1.cpp.
+struct Line {
+  u32 launch;
+  unsigned short read, stale;  // sets of caches
+};
+constexpr u32 kCaches = 16;
+using LineBytes = unsigned char[128];
 
 struct Region {
   unsigned char* base;
@@ -25,6 +34,7 @@ struct Arena {
   size_t used = 0;
   u32* region_of_page = nullptr;  // 0: none
   Cell* shadow = nullptr;         // of the word at `begin`
+  Line* lines = nullptr;          // the first one begins at `begin`
   Region* regions = nullptr;      // by number; moves when one is added
 };
 extern Arena arena;
@@ -38,6 +48,10 @@ inline Region* region_at(const void* p) {
 }
 
 inline Cell* cell_at(const void* p) { return arena.shadow + (static_cast<const unsigned char*>(p) - arena.begin) / 4; }
+
+inline Line* line_at(const void* p) {
+  return arena.lines + (static_cast<const unsigned char*>(p) - arena.begin) / sizeof(LineBytes);
+}
 
 // Forgets all cells; for when the detector's numbers run out.
 void clear_shadow();

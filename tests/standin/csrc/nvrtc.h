@@ -47,6 +47,9 @@ Result compile(Program& program, const Options& options);
 // Rewrites __global__, __launch_bounds__ and __shared__ for the host compiler and appends a record for each kernel.
 std::string rewrite_kernels(const std::string& preprocessed, std::vector<std::string>* kernels);
 
+// Takes the texts of the source and the headers from the folder that the environment names, where it has them.
+void replace_texts(const std::string& name, std::string* source, std::map<std::string, std::string>* headers);
+
 // Applies the planted faults to the source and headers; false with a log if one does not fit exactly once.
 bool apply_patches(std::string* source, std::map<std::string, std::string>* headers, std::string* log);
 

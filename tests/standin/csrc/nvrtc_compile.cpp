@@ -135,6 +135,7 @@ std::string header_problem(const std::string& name) {
 Result write_program(Program& program, const fs::path& folder, const fs::path& start) {
   std::string source = program.source;
   auto headers = program.headers;
+  replace_texts(program.name, &source, &headers);
   if (!apply_patches(&source, &headers, &program.log)) return kCompilation;
   for (const auto& [name, text] : headers) {
     const std::string problem = header_problem(name);

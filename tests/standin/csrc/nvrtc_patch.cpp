@@ -1,4 +1,8 @@
-// Planted faults: a test replaces a piece of a kernel's text and expects the engine to notice.
+// Planted faults: a test replaces a piece of a kernel's text and expects the engine to notice. Or the environment names a
+// folder, CUDA_ON_CPU_TEXTS, whose files take the place of sources and headers of the same name.
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <mutex>
 #include <utility>
 
@@ -23,6 +27,17 @@ bool replace(std::string* text, const std::string& from, const std::string& to) 
 }
 
 }  // namespace
+
+void replace_texts(const std::string& name, std::string* source, std::map<std::string, std::string>* headers) {
+  const char* folder = std::getenv("CUDA_ON_CPU_TEXTS");
+  if (!folder || !*folder) return;
+  const auto replace_by_file = [&](const std::string& file, std::string* text) {
+    std::ifstream in(std::string(folder) + "/" + file, std::ios::binary);
+    if (in) text->assign(std::istreambuf_iterator<char>(in), {});
+  };
+  replace_by_file(name, source);
+  for (auto& [header, text] : *headers) replace_by_file(header, &text);
+}
 
 bool apply_patches(std::string* source, std::map<std::string, std::string>* headers, std::string* log) {
   std::lock_guard<std::mutex> guard(lock_);

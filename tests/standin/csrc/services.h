@@ -10,7 +10,8 @@ using usize = decltype(sizeof 0);
 
 // A row load is a load whose bytes are counted once a block: of a table that all threads read. So are those of a relaxed
 // load; it may race with a store as long as its block stores nothing and does no atomic: nobody then knows what it saw.
-enum class Access : int { load, store, atomic, row_load, relaxed_load };
+// Relaxed loads and those past L1 see memory, the others what the block's L1 shows of it.
+enum class Access : int { load, store, atomic, row_load, relaxed_load, load_past_l1 };
 
 // Where the thread that runs now stands; the engine rewrites it at every switch.
 struct Position {
@@ -21,6 +22,7 @@ struct Services {
   unsigned version;  // kServicesVersion; another one refuses to bind
   const Position* position;
   void (*access)(const void* p, unsigned bytes, Access kind);  // checks bounds, alignment, races; counts; may switch
+  void (*load_past_l1)(const void* p, unsigned bytes);         // after `access`: the load that follows sees memory
   void (*barrier)(const char* file, unsigned line);            // __syncthreads, and where it stands
   void (*fence)();                                             // __threadfence, __threadfence_system
   void (*block_fence)();                                       // __threadfence_block
@@ -38,7 +40,7 @@ struct Services {
   void (*set_conditional)(u64 handle, u32 value);  // cudaGraphSetConditional
   void (*trap)(const char* why);  // ends the launch with an error
 };
-constexpr unsigned kServicesVersion = 3;
+constexpr unsigned kServicesVersion = 4;
 
 // Exported by a compiled module as `cuda_on_cpu_kernel_<name>`, one for each extern "C" kernel.
 struct Kernel {

@@ -25,6 +25,9 @@ static const Services* services;
 // Public: for a kernel's own helpers that touch global memory without __ldg and the like.
 inline void access(const void* p, unsigned bytes, Access kind) { services->access(p, bytes, kind); }
 
+// Public too: after `access` for a load, lets the plain load that follows pass L1.
+inline void load_past_l1(const void* p, unsigned bytes) { services->load_past_l1(p, bytes); }
+
 inline void assume(bool holds, const char* what) {
   if (!holds) services->trap(what);
 }

@@ -43,9 +43,9 @@ struct Same {
 };
 
 template <class T>
-inline T load(const T* p) {
+inline T load(const T* p, Access kind) {
   static_assert(has_cached_access<T>, "NVRTC has no cached load of this type");
-  access(p, sizeof(T), Access::load);
+  access(p, sizeof(T), kind);
   return *p;
 }
 
@@ -68,17 +68,17 @@ inline T atomic(T* p, Change change) {
 
 }  // namespace cuda_on_cpu
 
-#define CUDA_ON_CPU_LOAD(name)   \
-  template <class T>             \
-  inline T name(const T* p) {    \
-    return cuda_on_cpu::load(p); \
+#define CUDA_ON_CPU_LOAD(name, kind)                         \
+  template <class T>                                         \
+  inline T name(const T* p) {                                \
+    return cuda_on_cpu::load(p, cuda_on_cpu::Access::kind);  \
   }
-CUDA_ON_CPU_LOAD(__ldg)
-CUDA_ON_CPU_LOAD(__ldca)
-CUDA_ON_CPU_LOAD(__ldcg)
-CUDA_ON_CPU_LOAD(__ldcs)
-CUDA_ON_CPU_LOAD(__ldlu)
-CUDA_ON_CPU_LOAD(__ldcv)
+CUDA_ON_CPU_LOAD(__ldg, load)
+CUDA_ON_CPU_LOAD(__ldca, load)
+CUDA_ON_CPU_LOAD(__ldcg, load_past_l1)
+CUDA_ON_CPU_LOAD(__ldcs, load)
+CUDA_ON_CPU_LOAD(__ldlu, load)
+CUDA_ON_CPU_LOAD(__ldcv, load_past_l1)
 #undef CUDA_ON_CPU_LOAD
 
 #define CUDA_ON_CPU_STORE(name)                                       \

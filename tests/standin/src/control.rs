@@ -32,6 +32,8 @@ pub struct Standin {
     reset: unsafe extern "C" fn(),
     check_guard_zones: unsafe extern "C" fn() -> Text,
     live_bytes: unsafe extern "C" fn() -> u64,
+    sparse_memory: unsafe extern "C" fn(u64),
+    run_only: unsafe extern "C" fn(c_uint, c_uint),
     patch: unsafe extern "C" fn(*const c_char, *const c_char),
     clear_patches: unsafe extern "C" fn(),
     /// Kept open for good: the function pointers above point into them.
@@ -63,6 +65,8 @@ impl Standin {
             reset: function!(cuda, "cuda_on_cpu_reset"),
             check_guard_zones: function!(cuda, "cuda_on_cpu_check_guard_zones"),
             live_bytes: function!(cuda, "cuda_on_cpu_live_bytes"),
+            sparse_memory: function!(cuda, "cuda_on_cpu_sparse_memory"),
+            run_only: function!(cuda, "cuda_on_cpu_run_only"),
             patch: function!(nvrtc, "cuda_on_cpu_patch"),
             clear_patches: function!(nvrtc, "cuda_on_cpu_clear_patches"),
             _libraries: [cuda, nvrtc, cuda_alias, nvrtc_alias],
@@ -147,6 +151,20 @@ impl Standin {
     pub fn live_bytes(&self) -> u64 {
         // SAFETY: takes nothing, locks for itself.
         unsafe { (self.live_bytes)() }
+    }
+
+    /// Gives the device that many bytes, more than the machine may have: allocations of 1 GiB or more hold zeros and take no
+    /// memory until they are written. 0: as at first.
+    pub fn sparse_memory(&self, bytes: u64) {
+        // SAFETY: takes a number, locks for itself.
+        unsafe { (self.sparse_memory)(bytes) }
+    }
+
+    /// Lets every later launch of more blocks run the first and the last ones alone: the others never start, so a kernel
+    /// that counts its blocks must be told. 0 and 0: all run.
+    pub fn run_only(&self, first: u32, last: u32) {
+        // SAFETY: takes numbers, locks for itself.
+        unsafe { (self.run_only)(first, last) }
     }
 
     /// In all later compilations the text `from` is replaced by `to`; it must occur exactly once, or they fail and say so.
