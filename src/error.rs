@@ -57,8 +57,8 @@ pub enum Error {
         /// NVRTC's log, unchanged.
         log: String,
     },
-    /// A call of the CUDA driver failed.
-    #[error("{call} failed: {name} ({code})")]
+    /// A call of the CUDA driver failed. The failure of a kernel comes from whichever call is made next.
+    #[error("{call} failed: {name} ({code}){}", hint(*code))]
     Driver {
         /// The driver function, e.g. `cuLaunchKernel`.
         call: &'static str,
@@ -100,5 +100,25 @@ impl Error {
             }
             other => other,
         }
+    }
+}
+
+/// What to look for where a result code alone says little: nothing, or a clause that follows it.
+fn hint(code: u32) -> &'static str {
+    match code {
+        // ILLEGAL_ADDRESS
+        700 => {
+            "; a kernel that ran before, ours or the engine's, touched memory that is not there: an address or a length that \
+             was registered may be wrong, or memory was freed while a step still used it. The context is lost. \
+             compute-sanitizer names the kernel, and INSTEP_CHECK=1 looks for steps that are not ordered"
+        }
+        // HARDWARE_STACK_ERROR to LAUNCH_FAILED
+        714..=719 => {
+            "; a kernel that ran before, ours or the engine's, failed, and the context is lost: compute-sanitizer names the \
+             kernel"
+        }
+        // STREAM_CAPTURE_UNSUPPORTED, STREAM_CAPTURE_INVALIDATED, STREAM_CAPTURE_IMPLICIT
+        900 | 901 | 906 => "; something was called that a capture forbids, and the graph that was captured is lost",
+        _ => "",
     }
 }

@@ -1,6 +1,6 @@
 //! Collects groups and checks everything at [`OptimizerBuilder::build`].
 
-use super::{Engine, Observed, Optimizer, cuda};
+use super::{Engine, Observed, Optimizer, addresses, cuda};
 use crate::backend::{Backend, Device};
 use crate::error::{Error, Result};
 use crate::features::FeatureOptions;
@@ -177,13 +177,22 @@ impl OptimizerBuilder {
     /// Checks everything, compiles and loads the kernels, and puts tables and the first step's scalars on the device. The
     /// last call that may wait: the first [`Optimizer::step`] may be captured, on any stream of the device.
     ///
+    /// On CUDA each address is looked up in the driver: one that the device cannot reach (a pointer of the host, memory of
+    /// another device) is refused, and so is a length that goes past the end of its allocation, in bytes instead of elements,
+    /// say. What the driver does not know passes: memory of the host on a device that reaches all of it, for one. The end that
+    /// counts is that of the driver's allocation: inside of one that an engine cuts up itself, nothing more can be told.
+    ///
     /// Fails with [`Error::Argument`], which names the argument, its value and the rule, before anything is allocated;
     /// with [`Error::NoNvrtc`] or [`Error::Compile`] where the kernels cannot be compiled; with [`Error::Driver`].
     pub fn build(self) -> Result<Optimizer> {
         let (device, mut handed_in) = (self.device.clone(), self.handed_in);
         handed_in.metric = self.observed.map(Observed::of_every_step).transpose()?;
+        let registered = self.groups.iter().map(|(_, tensors)| tensors.clone()).collect();
         let mut plan = self.plan(Purpose::Run)?;
         check_handed_in(handed_in, &plan)?;
+        if let Backend::Cuda(context) = &device.0 {
+            addresses::check(context, &registered, handed_in)?;
+        }
         if let Some((Scalar(address), dtype)) = handed_in.metric {
             (plan.settings.metric, plan.settings.metric_type) = (address, dtype.number());
         }

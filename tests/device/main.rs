@@ -1,5 +1,6 @@
 //! The device tests: the whole path from schedule to launch, on a GPU or on the stand-in. See `rig`.
 
+mod addresses;
 mod bits;
 mod closed_loop;
 mod conditions;
@@ -23,6 +24,7 @@ mod schedules;
 mod telemetry;
 mod twins;
 mod values;
+mod waits;
 #[path = "../../examples/digits/while_loop.rs"]
 mod while_loop;
 mod zero_wait;

@@ -193,6 +193,7 @@ struct Allocation {
   Space space;
   bool pooled;         // of cuMemAllocAsync: cuMemFree does not wait for its users
   bool freed = false;  // cuMemFreeAsync was called, but the stream has not come to it
+  int device = 0;      // another one after cuda_on_cpu_move_to_device: nothing here reaches it
 };
 
 // Numbers, not addresses, and never given twice: a stale handle, or one of another kind, is always found out.

@@ -158,4 +158,13 @@ EXPORT u64 cuda_on_cpu_live_bytes() {
   return bytes;
 }
 
+// Says that the allocation at `address` is another device's, of which there is none here. False if none begins there.
+EXPORT bool cuda_on_cpu_move_to_device(u64 address, int device) {
+  const auto held = guard();
+  const auto found = world().allocations.find(reinterpret_cast<void*>(address));
+  if (found == world().allocations.end()) return false;
+  found->second.device = device;
+  return true;
+}
+
 }  // namespace cuda_on_cpu

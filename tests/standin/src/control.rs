@@ -34,6 +34,7 @@ pub struct Standin {
     live_bytes: unsafe extern "C" fn() -> u64,
     patch: unsafe extern "C" fn(*const c_char, *const c_char),
     clear_patches: unsafe extern "C" fn(),
+    move_to_device: unsafe extern "C" fn(u64, c_int) -> bool,
     /// Kept open for good: the function pointers above point into them.
     _libraries: [Library; 4],
 }
@@ -65,6 +66,7 @@ impl Standin {
             live_bytes: function!(cuda, "cuda_on_cpu_live_bytes"),
             patch: function!(nvrtc, "cuda_on_cpu_patch"),
             clear_patches: function!(nvrtc, "cuda_on_cpu_clear_patches"),
+            move_to_device: function!(cuda, "cuda_on_cpu_move_to_device"),
             _libraries: [cuda, nvrtc, cuda_alias, nvrtc_alias],
         })
     }
@@ -160,6 +162,13 @@ impl Standin {
     pub fn clear_patches(&self) {
         // SAFETY: takes nothing, locks for itself.
         unsafe { (self.clear_patches)() }
+    }
+
+    /// Says that the allocation at `address` is memory of device `ordinal`. There is one device here: nothing reaches the others.
+    /// False if no allocation begins there.
+    pub fn move_to_device(&self, address: u64, ordinal: i32) -> bool {
+        // SAFETY: takes numbers, locks for itself.
+        unsafe { (self.move_to_device)(address, ordinal) }
     }
 
     /// Takes over a text of the library; `None` for null.

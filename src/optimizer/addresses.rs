@@ -1,0 +1,54 @@
+//! Whether what is registered with an optimizer on CUDA is memory of its device, as far as the driver can say. The rules that
+//! need no driver are in `plan::check`.
+
+use crate::device::{Addresses, Context, Place};
+use crate::error::{Error, Result};
+use crate::plan::{Buffer, Dtype, HandedIn, Tensor};
+
+/// The tensors of each group, in the order that they were registered in.
+pub(super) type Registered = Vec<Vec<Tensor>>;
+
+/// Checks all of it, with at most one driver call for each range of memory (where the driver knows none: for each address).
+pub(super) fn check(context: &Context, registered: &Registered, handed_in: HandedIn) -> Result<()> {
+    let mut addresses = Addresses::new(context);
+    for (g, tensors) in registered.iter().enumerate() {
+        for (i, tensor) in tensors.iter().enumerate() {
+            for (what, buffer) in [("param", tensor.param), ("grad", tensor.grad)] {
+                check_buffer(&mut addresses, buffer, || format!("groups[{g}].tensors[{i}].{what}"))?;
+            }
+        }
+    }
+    let HandedIn { found_inf, inv_scale, norm_square, metric } = handed_in;
+    let of_f32 = [("found_inf", found_inf), ("inv_scale", inv_scale), ("norm_square", norm_square)];
+    let of_f32 = of_f32.map(|(argument, scalar)| (argument, scalar, Dtype::F32));
+    let metric = metric.map(|(scalar, dtype)| ("observe_every.metric", Some(scalar), dtype));
+    for (argument, scalar, dtype) in of_f32.into_iter().chain(metric) {
+        let Some(scalar) = scalar else { continue };
+        let rule = match addresses.look(scalar.0, dtype.bytes())? {
+            Place::Fits => continue,
+            Place::Unreachable(what) => what,
+            Place::Short(bytes) => format!("the memory there ends after {bytes} bytes, and an {dtype:?} takes more"),
+        };
+        return Err(Error::argument(argument, format!("{:#x}", scalar.0), rule));
+    }
+    Ok(())
+}
+
+fn check_buffer(addresses: &mut Addresses<'_>, buffer: Buffer, path: impl Fn() -> String) -> Result<()> {
+    let Buffer { address, len, dtype } = buffer;
+    if len == 0 {
+        return Ok(());
+    }
+    match addresses.look(address, len * dtype.bytes())? {
+        Place::Fits => Ok(()),
+        Place::Unreachable(what) => Err(Error::argument(format!("{}.address", path()), format!("{address:#x}"), what)),
+        Place::Short(bytes) => {
+            let fit = bytes / dtype.bytes();
+            let mut rule = format!("from {address:#x} to the end of that memory only {fit} elements fit");
+            if len % dtype.bytes() == 0 && len / dtype.bytes() <= fit {
+                rule.push_str("; a length is in elements, not in bytes");
+            }
+            Err(Error::argument(format!("{}.len", path()), len, rule))
+        }
+    }
+}
