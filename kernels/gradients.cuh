@@ -79,15 +79,27 @@ __device__ __forceinline__ Facts all_facts(const Step& step) {
           handed_in(step.inv_scale, 1.0f), handed_in(step.norm_square, 0.0f)};
 }
 
+// What decides whether this call only lets gradients accumulate: the rest stays 0.
+template <class O>
+__device__ __forceinline__ Facts facts_of_calls(const Step& step) {
+  Facts f = {};
+  if constexpr (O::ACCUMULATE) {
+    const Control* control = step.control;
+    const Settings* settings = step.settings;
+    f.settings.accumulate = load_row(&settings->accumulate);
+    f.control.micro_step = load_row(&control->micro_step);
+  }
+  return f;
+}
+
 // What decides about a walk: the rest stays 0.
 template <class O>
 __device__ __forceinline__ Facts facts_of_walk(const Step& step) {
-  Facts f = {};
+  Facts f = facts_of_calls<O>(step);
   const Control* control = step.control;
   const Settings* settings = step.settings;
   f.found_inf = handed_in(step.found_inf, 0.0f);
-  if constexpr (O::ACCUMULATE) f.settings.accumulate = load_row(&settings->accumulate);
-  if constexpr (O::ACCUMULATE || O::FACTOR == Factor::computed) f.control.micro_step = load_row(&control->micro_step);
+  if constexpr (!O::ACCUMULATE && O::FACTOR == Factor::computed) f.control.micro_step = load_row(&control->micro_step);
   if constexpr (O::SKIP && O::NORM != Norm::none) f.control.found = load_row(&control->found);
   if constexpr (O::SKIP || O::FACTOR == Factor::computed) f.norm_square = handed_in(step.norm_square, 0.0f);
   if constexpr (O::FACTOR == Factor::stored) f.control.factor = load_row(&control->factor);

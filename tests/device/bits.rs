@@ -6,9 +6,9 @@ use crate::rig::{Pair, Rig};
 use crate::values::{Random, assert_same_bits};
 
 /// One group per variant of the kernels: (name, how it is added to a builder).
-type Group = (&'static str, fn(OptimizerBuilder, &[Tensor]) -> OptimizerBuilder);
+pub type Group = (&'static str, fn(OptimizerBuilder, &[Tensor]) -> OptimizerBuilder);
 
-const GROUPS: &[Group] = &[
+pub const GROUPS: &[Group] = &[
     ("AdamW", |b, t| b.group(AdamW::new(warm(1e-2)).weight_decay(0.1), t)),
     ("AdamW without decay", |b, t| b.group(AdamW::new(warm(3e-3)).weight_decay(0.0), t)),
     ("AdamW, scheduled betas", |b, t| {

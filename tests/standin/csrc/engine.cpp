@@ -88,6 +88,8 @@ bool start_block(size_t slot, u32 number) {
   }
   reset_warps(block);
   block.rows.clear();
+  block.is_known = false;
+  block.unchecked.clear();
   begin_order(block.order, number);
   block.shared.assign(shared_bytes(), 0xFF);
   if (launch.shared_owner == &block) launch.shared_owner = nullptr;

@@ -14,7 +14,14 @@ u32 until_switch = 1;
 
 u32 draw_pace() { return 1 + random_below(2 * launch.access_pace); }
 
-const char* verb(Access kind) { return kind == Access::load || kind == Access::row_load ? "load" : kind == Access::store ? "store" : "atomic"; }
+const char* verb(Access kind) { return kind == Access::store ? "store" : kind == Access::atomic ? "atomic" : "load"; }
+
+// What is left to check of the block's relaxed loads once it makes itself known.
+void check_relaxed_loads(Block& block) {
+  block.is_known = true;
+  for (const auto& [p, bytes] : block.unchecked) check_races(p, bytes, Access::load);
+  block.unchecked.clear();
+}
 
 std::string describe(const void* p, unsigned bytes, Access kind) {
   char out[96];
@@ -62,10 +69,19 @@ void access(const void* p, unsigned bytes, Access kind) {
     stop(kIllegalAddress, "illegal " + describe(p, bytes, kind) + ", " + describe_address(p));
   }
   // All threads of a block read a row, and memory gives it once; lane 0 of each warp speaks for the warp.
-  const bool counts = kind != Access::row_load || (launch.thread->number % kWarpSize == 0 && launch.block->rows.insert(p).second);
-  if (kind == Access::row_load) kind = Access::load;
+  Block& block = *launch.block;
+  const bool once = kind == Access::row_load || kind == Access::relaxed_load;
+  const bool counts = !once || (launch.thread->number % kWarpSize == 0 && block.rows.insert(p).second);
+  const bool waits = kind == Access::relaxed_load && !block.is_known;
+  if (once) kind = Access::load;
   if (counts && kind != Access::atomic) moved[kind == Access::store][__builtin_ctz(width)] += bytes;
-  if (launch.block_count > 1) check_races(p, bytes, kind);
+  if (launch.block_count == 1) return;
+  if (waits) {
+    block.unchecked[p] = bytes;
+    return;
+  }
+  if (kind != Access::load && !block.is_known) check_relaxed_loads(block);
+  check_races(p, bytes, kind);
 }
 
 }  // namespace engine

@@ -3,6 +3,7 @@
 // whose stores), engine_fault.cpp (signals), engine_random.cpp.
 #pragma once
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -79,6 +80,8 @@ struct Block {
   unsigned char* dynamic_shared;
   Order order;
   std::unordered_set<const void*> rows;  // of tables, that it has loaded
+  bool is_known;                         // it stored or did an atomic where others may look
+  std::unordered_map<const void*, unsigned> unchecked;  // relaxed loads before that, and their bytes
 };
 
 struct Launch {

@@ -8,8 +8,9 @@ using u64 = unsigned long long;
 using u32 = unsigned int;
 using usize = decltype(sizeof 0);
 
-// A row load is a load whose bytes are counted once a block: of a table that all threads read.
-enum class Access : int { load, store, atomic, row_load };
+// A row load is a load whose bytes are counted once a block: of a table that all threads read. So are those of a relaxed
+// load; it may race with a store as long as its block stores nothing and does no atomic: nobody then knows what it saw.
+enum class Access : int { load, store, atomic, row_load, relaxed_load };
 
 // Where the thread that runs now stands; the engine rewrites it at every switch.
 struct Position {
