@@ -5,13 +5,15 @@ use crate::device::{Addresses, Context, Place};
 use crate::error::{Error, Result};
 use crate::plan::{Buffer, Dtype, HandedIn, Tensor};
 
-/// The tensors of each group, in the order that they were registered in.
-pub(super) type Registered = Vec<Vec<Tensor>>;
-
-/// Checks all of it, with at most one driver call for each range of memory (where the driver knows none: for each address).
-pub(super) fn check(context: &Context, registered: &Registered, handed_in: HandedIn) -> Result<()> {
+/// Checks the tensors of all groups and what is handed in, with at most one driver call for each range of memory (where the
+/// driver knows none: for each address). What breaks another rule is left to that rule.
+pub(super) fn check<'a>(
+    context: &Context,
+    groups: impl Iterator<Item = &'a [Tensor]>,
+    handed_in: HandedIn,
+) -> Result<()> {
     let mut addresses = Addresses::new(context);
-    for (g, tensors) in registered.iter().enumerate() {
+    for (g, tensors) in groups.enumerate() {
         for (i, tensor) in tensors.iter().enumerate() {
             for (what, buffer) in [("param", tensor.param), ("grad", tensor.grad)] {
                 check_buffer(&mut addresses, buffer, || format!("groups[{g}].tensors[{i}].{what}"))?;
@@ -23,7 +25,7 @@ pub(super) fn check(context: &Context, registered: &Registered, handed_in: Hande
     let of_f32 = of_f32.map(|(argument, scalar)| (argument, scalar, Dtype::F32));
     let metric = metric.map(|(scalar, dtype)| ("observe_every.metric", Some(scalar), dtype));
     for (argument, scalar, dtype) in of_f32.into_iter().chain(metric) {
-        let Some(scalar) = scalar else { continue };
+        let Some(scalar) = scalar.filter(|scalar| is_address(scalar.0, dtype)) else { continue };
         let rule = match addresses.look(scalar.0, dtype.bytes())? {
             Place::Fits => continue,
             Place::Unreachable(what) => what,
@@ -36,10 +38,9 @@ pub(super) fn check(context: &Context, registered: &Registered, handed_in: Hande
 
 fn check_buffer(addresses: &mut Addresses<'_>, buffer: Buffer, path: impl Fn() -> String) -> Result<()> {
     let Buffer { address, len, dtype } = buffer;
-    if len == 0 {
-        return Ok(());
-    }
-    match addresses.look(address, len * dtype.bytes())? {
+    let bytes = len.checked_mul(dtype.bytes()).filter(|bytes| *bytes > 0 && is_address(address, dtype));
+    let Some(bytes) = bytes else { return Ok(()) };
+    match addresses.look(address, bytes)? {
         Place::Fits => Ok(()),
         Place::Unreachable(what) => Err(Error::argument(format!("{}.address", path()), format!("{address:#x}"), what)),
         Place::Short(bytes) => {
@@ -51,4 +52,8 @@ fn check_buffer(addresses: &mut Addresses<'_>, buffer: Buffer, path: impl Fn() -
             Err(Error::argument(format!("{}.len", path()), len, rule))
         }
     }
+}
+
+fn is_address(address: u64, dtype: Dtype) -> bool {
+    address != 0 && address.is_multiple_of(dtype.bytes())
 }

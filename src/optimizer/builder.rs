@@ -187,12 +187,12 @@ impl OptimizerBuilder {
     pub fn build(self) -> Result<Optimizer> {
         let (device, mut handed_in) = (self.device.clone(), self.handed_in);
         handed_in.metric = self.observed.map(Observed::of_every_step).transpose()?;
-        let registered = self.groups.iter().map(|(_, tensors)| tensors.clone()).collect();
+        if let Backend::Cuda(context) = &device.0 {
+            // First: a length in bytes would be told of as an overlap.
+            addresses::check(context, self.groups.iter().map(|(_, tensors)| &tensors[..]), handed_in)?;
+        }
         let mut plan = self.plan(Purpose::Run)?;
         check_handed_in(handed_in, &plan)?;
-        if let Backend::Cuda(context) = &device.0 {
-            addresses::check(context, &registered, handed_in)?;
-        }
         if let Some((Scalar(address), dtype)) = handed_in.metric {
             (plan.settings.metric, plan.settings.metric_type) = (address, dtype.number());
         }

@@ -4,7 +4,7 @@
 use std::ffi::c_void;
 
 use cudarc::driver::{result, sys};
-use instep::{AdamW, Device, Dtype, Error, Observed, Optimizer, OptimizerBuilder, Plateau, Sgd, Tensor};
+use instep::{AdamW, Clip, Device, Dtype, Error, Observed, Optimizer, OptimizerBuilder, Plateau, Sgd, Tensor};
 
 use crate::rig::{Array, Rig};
 
@@ -89,7 +89,7 @@ fn a_pointer_of_the_host_is_refused_where_the_device_cannot_follow_it() {
     let builder = unsafe { sgd(&rig, &fine).inv_scale(at) };
     assert_eq!(refused(&rig, builder), format!("inv_scale is {at:#x}, but {rule}"));
     // SAFETY: refused.
-    let builder = unsafe { sgd(&rig, &fine).norm_square(at) };
+    let builder = unsafe { sgd(&rig, &fine).clip(Clip::torch_norm(1.0)).norm_square(at) };
     assert_eq!(refused(&rig, builder), format!("norm_square is {at:#x}, but {rule}"));
     let builder = Optimizer::builder(&rig.device).group(Sgd::new(0.5).metric(Plateau::new()), &fine);
     // SAFETY: refused.

@@ -10,7 +10,7 @@ using usize = decltype(sizeof 0);
 
 // A row load is a load whose bytes are counted once a block: of a table that all threads read. So are those of a relaxed
 // load; it may race with a store as long as its block stores nothing and does no atomic: nobody then knows what it saw.
-enum class Access : int { load, store, atomic, row_load, relaxed_load };
+enum class Access : int { load, store, atomic, row_load, relaxed_load, system_store };
 
 // Where the thread that runs now stands; the engine rewrites it at every switch.
 struct Position {
@@ -38,7 +38,7 @@ struct Services {
   void (*set_conditional)(u64 handle, u32 value);  // cudaGraphSetConditional
   void (*trap)(const char* why);  // ends the launch with an error
 };
-constexpr unsigned kServicesVersion = 3;
+constexpr unsigned kServicesVersion = 4;
 
 // Exported by a compiled module as `cuda_on_cpu_kernel_<name>`, one for each extern "C" kernel.
 struct Kernel {
