@@ -23,6 +23,8 @@ constexpr int kGroups = engine::kWordsOfPage / 64;
 constexpr int kLoad = int(Touch::load), kStore = int(Touch::store), kAtomic = int(Touch::atomic),
               kCopied = int(Touch::copied);
 
+bool streams_may_race = false;
+
 struct Entry {
   std::shared_ptr<const Order> order;
   TouchedPage touched;
@@ -82,6 +84,7 @@ std::string report(const Entry& earlier, const Order& order, const TouchedPage& 
 
 std::string end_touches(const std::shared_ptr<const Order>& order) {
   std::string found;
+  if (streams_may_race) return found;
   for (const TouchedPage& page : engine::touched_pages()) {
     auto& entries = pages()[page.page];
     size_t kept = 0;
@@ -101,5 +104,7 @@ std::string end_touches(const std::shared_ptr<const Order>& order) {
 }
 
 void forget_touches() { pages().clear(); }
+
+void let_streams_race(bool let) { streams_may_race = let; }
 
 }  // namespace cuda_on_cpu

@@ -34,6 +34,7 @@ pub struct Standin {
     live_bytes: unsafe extern "C" fn() -> u64,
     patch: unsafe extern "C" fn(*const c_char, *const c_char),
     clear_patches: unsafe extern "C" fn(),
+    let_streams_race: unsafe extern "C" fn(),
     move_to_device: unsafe extern "C" fn(u64, c_int) -> bool,
     /// Kept open for good: the function pointers above point into them.
     _libraries: [Library; 4],
@@ -66,6 +67,7 @@ impl Standin {
             live_bytes: function!(cuda, "cuda_on_cpu_live_bytes"),
             patch: function!(nvrtc, "cuda_on_cpu_patch"),
             clear_patches: function!(nvrtc, "cuda_on_cpu_clear_patches"),
+            let_streams_race: function!(cuda, "cuda_on_cpu_let_streams_race"),
             move_to_device: function!(cuda, "cuda_on_cpu_move_to_device"),
             _libraries: [cuda, nvrtc, cuda_alias, nvrtc_alias],
         })
@@ -162,6 +164,12 @@ impl Standin {
     pub fn clear_patches(&self) {
         // SAFETY: takes nothing, locks for itself.
         unsafe { (self.clear_patches)() }
+    }
+
+    /// Reports no race between streams until the next reset: for tests that read off the order that was drawn.
+    pub fn let_streams_race(&self) {
+        // SAFETY: takes nothing, locks for itself.
+        unsafe { (self.let_streams_race)() }
     }
 
     /// Says that the allocation at `address` is memory of device `ordinal`. There is one device here: nothing reaches the others.
