@@ -22,7 +22,8 @@ pub(super) const CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR: c_int = 75;
 pub(super) const CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR: c_int = 76;
 pub(super) const CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS: c_int = 88;
 pub(super) const CU_FUNC_ATTRIBUTE_NUM_REGS: c_int = 4;
-/// A special handle, not an enum.
+// Special handles, no enums; 0 is the legacy stream too.
+pub(super) const CU_STREAM_LEGACY: usize = 1;
 pub(super) const CU_STREAM_PER_THREAD: usize = 2;
 pub(super) const CU_STREAM_NON_BLOCKING: c_uint = 1;
 pub(super) const CU_STREAM_CAPTURE_MODE_RELAXED: c_int = 2;
@@ -60,6 +61,8 @@ functions! {
     cuStreamCreate(stream: *mut RawStream, flags: c_uint);
     cuStreamDestroy_v2(stream: RawStream);
     cuStreamSynchronize(stream: RawStream);
+    cuStreamQuery(stream: RawStream);
+    cuStreamGetFlags(stream: RawStream, flags: *mut c_uint);
     cuStreamGetCtx(stream: RawStream, context: *mut RawContext);
     cuStreamIsCapturing(stream: RawStream, status: *mut c_int);
     cuMemAlloc_v2(address: *mut u64, bytes: usize);

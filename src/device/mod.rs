@@ -41,6 +41,7 @@ mod setup;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 pub(crate) use address::{Addresses, Place};
 pub use compile::Source;
@@ -52,3 +53,4 @@ pub(crate) use module::{Function, Module};
 pub(crate) use pinned::{Pinned, Readback};
 pub(crate) use setup::Setup;
 pub use stream::Stream;
+pub(crate) use turns::Turns;

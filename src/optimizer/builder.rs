@@ -23,6 +23,7 @@ pub struct OptimizerBuilder {
     observed: Option<Observed>,
     increment: u64,
     tuning: Tuning,
+    check_order: bool,
 }
 
 impl OptimizerBuilder {
@@ -36,6 +37,7 @@ impl OptimizerBuilder {
             observed: None,
             increment: 1,
             tuning: Tuning::default(),
+            check_order: is_set("INSTEP_CHECK"),
         }
     }
 
@@ -167,6 +169,20 @@ impl OptimizerBuilder {
         self
     }
 
+    /// Looks before each call that enqueues ([`Optimizer::step`], [`Optimizer::observe`], an edit) for unfinished work that it is
+    /// not ordered after, and refuses the call with an [`Error::Argument`] where it finds some. For debugging, on CUDA; the
+    /// variable `INSTEP_CHECK=1` does the same for every optimizer that is built.
+    ///
+    /// Driver calls that only ask are made, so still nothing waits. What they can tell: if the call's stream is idle, it waits
+    /// for nothing; if then the call before it, on another stream, is unfinished, or there is work on a default stream (where
+    /// gradients may come from) that the call's stream does not wait for by itself, nothing orders the two. Not seen is
+    /// work on an engine's other streams, on any stream while the call's own is busy, in a capture and in replays of graphs.
+    /// Work on a default stream that has nothing to do with the gradients is refused too: such an engine cannot use this.
+    pub fn check_order(mut self) -> Self {
+        self.check_order = true;
+        self
+    }
+
     /// Cuts the work in another way than the default, which was measured: for tests and benches.
     #[doc(hidden)]
     pub fn tuning(mut self, tuning: Tuning) -> Self {
@@ -185,7 +201,7 @@ impl OptimizerBuilder {
     /// Fails with [`Error::Argument`], which names the argument, its value and the rule, before anything is allocated;
     /// with [`Error::NoNvrtc`] or [`Error::Compile`] where the kernels cannot be compiled; with [`Error::Driver`].
     pub fn build(self) -> Result<Optimizer> {
-        let (device, mut handed_in) = (self.device.clone(), self.handed_in);
+        let (device, mut handed_in, check_order) = (self.device.clone(), self.handed_in, self.check_order);
         handed_in.metric = self.observed.map(Observed::of_every_step).transpose()?;
         if let Backend::Cuda(context) = &device.0 {
             // First: a length in bytes would be told of as an overlap.
@@ -198,7 +214,7 @@ impl OptimizerBuilder {
         }
         Ok(Optimizer(match &device.0 {
             Backend::Host => Engine::Host(host::Engine::new(plan, handed_in)?),
-            Backend::Cuda(context) => Engine::Cuda(cuda::Engine::new(context, plan, handed_in)?),
+            Backend::Cuda(context) => Engine::Cuda(cuda::Engine::new(context, plan, handed_in)?.checked(check_order)?),
         }))
     }
 
@@ -250,4 +266,9 @@ fn check_handed_in(handed_in: HandedIn, plan: &Plan) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether a variable of the environment is there and says neither nothing nor 0.
+fn is_set(variable: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|value| !value.is_empty() && value != "0")
 }

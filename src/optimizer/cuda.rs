@@ -9,7 +9,7 @@ use super::observe::{Observed, no_metric};
 use super::tables::Tables;
 use super::telemetry::Ring;
 use super::view::{DeviceView, Status};
-use crate::device::{self, Context, Function, Memory, Module, Pinned, Setup, Source, Stream};
+use crate::device::{self, Context, Function, Memory, Module, Pinned, Setup, Source, Stream, Turns};
 use crate::error::{Error, Result};
 use crate::kernels::{UNIT, Unit};
 use crate::plan::layout::{Condition, Control, EditRow, MetricStateRow, Observation, Step, THREADS};
@@ -34,6 +34,8 @@ pub(super) struct Engine {
     /// Constants are those of the build.
     plan: Plan,
     runs: Arc<Runs>,
+    /// In check mode.
+    turns: Option<Turns>,
 }
 
 /// What enqueued and captured launches need on the device, shared with whoever enqueues some besides the engine.
@@ -103,11 +105,43 @@ impl Engine {
         let resident = Resident { _memory: [state, memory], ring, _update: module, condition: OnceLock::new() };
         let (context, resident) = (context.clone(), Arc::new(resident));
         let runs = Arc::default();
-        Ok(Engine { resident, context, update, norm, edit, observe, prime, step, grid, tickets, plan, runs })
+        Ok(Engine {
+            resident,
+            context,
+            update,
+            norm,
+            edit,
+            observe,
+            prime,
+            step,
+            grid,
+            tickets,
+            plan,
+            runs,
+            turns: None,
+        })
+    }
+
+    /// The same in check mode, if it is asked for.
+    pub fn checked(mut self, check: bool) -> Result<Engine> {
+        self.turns = check.then(|| Turns::new(&self.context)).transpose()?;
+        Ok(self)
+    }
+
+    /// Enqueues `work`; in check mode only where nothing is seen that it should be ordered after and is not.
+    fn enqueue(&self, stream: &Stream, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        match &self.turns {
+            Some(turns) => turns.enqueue(stream, work),
+            None => work(),
+        }
     }
 
     /// Enqueues one update.
     pub fn step(&self, stream: &Stream) -> Result<()> {
+        self.enqueue(stream, || self.launch(stream))
+    }
+
+    fn launch(&self, stream: &Stream) -> Result<()> {
         // Made current once for both launches.
         stream.expect_context(&self.context)?;
         let current = self.context.current()?;
@@ -127,7 +161,8 @@ impl Engine {
             let rule = "a host's value would be frozen into the graph; give the address of a device's";
             return Err(Error::argument("metric", "a value", rule));
         }
-        self.observe.launch(stream, 1, THREADS, &metric.check()?.observation(self.step))
+        let observation = metric.check()?.observation(self.step);
+        self.enqueue(stream, || self.observe.launch(stream, 1, THREADS, &observation))
     }
 
     /// Checks an edit, then enqueues it.
@@ -138,9 +173,9 @@ impl Engine {
             let rule = "every replay of the graph would make the edit again; make it on a stream that runs";
             return Err(Error::argument("stream", "capturing a graph", rule));
         }
-        for row in prepared.launches(self.step) {
-            self.edit.launch(stream, 1, THREADS, &row)?;
-        }
+        self.enqueue(stream, || {
+            prepared.launches(self.step).into_iter().try_for_each(|row| self.edit.launch(stream, 1, THREADS, &row))
+        })?;
         self.plan.edited(prepared);
         Ok(())
     }

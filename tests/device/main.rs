@@ -27,6 +27,7 @@ mod schedules;
 mod sides;
 mod telemetry;
 mod traffic;
+mod turns;
 mod twins;
 mod values;
 mod waits;
