@@ -122,3 +122,40 @@ fn hint(code: u32) -> &'static str {
         _ => "",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(code: u32, name: &'static str) -> String {
+        Error::Driver { call: "cuStreamSynchronize", code, name }.to_string()
+    }
+
+    #[test]
+    fn a_failed_kernel_and_a_lost_capture_come_with_a_hint() {
+        assert_eq!(
+            text(700, "CUDA_ERROR_ILLEGAL_ADDRESS"),
+            "cuStreamSynchronize failed: CUDA_ERROR_ILLEGAL_ADDRESS (700); a kernel that ran before, ours or the engine's, \
+             touched memory that is not there: an address or a length that was registered may be wrong, or memory was freed \
+             while a step still used it. The context is lost. compute-sanitizer names the kernel, and INSTEP_CHECK=1 looks for \
+             steps that are not ordered"
+        );
+        for (code, name) in [(716, "CUDA_ERROR_MISALIGNED_ADDRESS"), (719, "CUDA_ERROR_LAUNCH_FAILED")] {
+            let hint = "a kernel that ran before, ours or the engine's, failed, and the context is lost: compute-sanitizer \
+                        names the kernel";
+            assert_eq!(text(code, name), format!("cuStreamSynchronize failed: {name} ({code}); {hint}"));
+        }
+        assert_eq!(
+            text(901, "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED"),
+            "cuStreamSynchronize failed: CUDA_ERROR_STREAM_CAPTURE_INVALIDATED (901); something was called that a capture \
+             forbids, and the graph that was captured is lost"
+        );
+    }
+
+    #[test]
+    fn what_says_enough_by_itself_has_no_hint() {
+        for (code, name) in [(2, "CUDA_ERROR_OUT_OF_MEMORY"), (600, "CUDA_ERROR_NOT_READY"), (713, "a"), (720, "b")] {
+            assert_eq!(text(code, name), format!("cuStreamSynchronize failed: {name} ({code})"));
+        }
+    }
+}
