@@ -47,8 +47,7 @@ __device__ __forceinline__ void store_element(T* p, T value) {
 // Words that the host may read at any time, here or in its own memory.
 __device__ __forceinline__ void store_word(u64* p, u64 value) {
   ASSUME_GLOBAL(p);
-  note_store(p, sizeof(u64));
-  store_relaxed_system(p, value);
+  store_relaxed_system(p, value);  // which notes it
 }
 
 // Results of the evaluation, read by the next launch.

@@ -62,13 +62,17 @@ impl Device {
         }
     }
 
-    /// An engine's cudarc stream, kept alive by the result. Fails for a stream of another context than the device's.
+    /// An engine's cudarc stream, kept alive by the result. Fails for a stream of another context than the device's. Of the
+    /// per-thread default stream [`Device::stream_from_raw`] says more.
     pub fn stream(&self, stream: &Arc<cudarc::driver::CudaStream>) -> Result<Stream> {
         self.borrow(|_| device::Stream::from_cudarc(stream))
     }
 
     /// An engine's `CUstream` or `cudaStream_t`, borrowed. The special handles are understood: 0 and 1 (the legacy default
     /// stream) and 2 (the per-thread default stream) of the device's context. Fails for a stream of another context.
+    ///
+    /// Handle 2 names another stream on each thread, so the result belongs to the thread that calls this: every call to which
+    /// another thread passes it is an [`Error::Argument`], before anything is enqueued.
     ///
     /// # Safety
     ///
@@ -119,6 +123,9 @@ impl Stream {
     }
 
     /// Waits until all work put on this stream so far is done, and reports the failure of any.
+    ///
+    /// Fails with [`Error::Argument`] on a stream that is capturing a graph, and on the legacy default stream while a stream
+    /// that is ordered with it is: the wait would invalidate that capture, which goes on unharmed.
     pub fn synchronize(&self) -> Result<()> {
         match &self.0 {
             Queue::Host => Ok(()),

@@ -57,8 +57,8 @@ pub enum Error {
         /// NVRTC's log, unchanged.
         log: String,
     },
-    /// A call of the CUDA driver failed.
-    #[error("{call} failed: {name} ({code})")]
+    /// A call of the CUDA driver failed. The failure of a kernel comes from whichever call is made next.
+    #[error("{call} failed: {name} ({code}){}", hint(*code))]
     Driver {
         /// The driver function, e.g. `cuLaunchKernel`.
         call: &'static str,
@@ -99,6 +99,63 @@ impl Error {
                 Error::argument(argument, value, rule)
             }
             other => other,
+        }
+    }
+}
+
+/// What to look for where a result code alone says little: nothing, or a clause that follows it.
+fn hint(code: u32) -> &'static str {
+    match code {
+        // ILLEGAL_ADDRESS
+        700 => {
+            "; a kernel that ran before, ours or the engine's, touched memory that is not there: an address or a length that \
+             was registered may be wrong, or memory was freed while a step still used it. The context is lost. \
+             compute-sanitizer names the kernel, and INSTEP_CHECK=1 looks for steps that are not ordered"
+        }
+        // HARDWARE_STACK_ERROR to LAUNCH_FAILED
+        714..=719 => {
+            "; a kernel that ran before, ours or the engine's, failed, and the context is lost: compute-sanitizer names the \
+             kernel"
+        }
+        // STREAM_CAPTURE_UNSUPPORTED, STREAM_CAPTURE_INVALIDATED, STREAM_CAPTURE_IMPLICIT
+        900 | 901 | 906 => "; something was called that a capture forbids, and the graph that was captured is lost",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(code: u32, name: &'static str) -> String {
+        Error::Driver { call: "cuStreamSynchronize", code, name }.to_string()
+    }
+
+    #[test]
+    fn a_failed_kernel_and_a_lost_capture_come_with_a_hint() {
+        assert_eq!(
+            text(700, "CUDA_ERROR_ILLEGAL_ADDRESS"),
+            "cuStreamSynchronize failed: CUDA_ERROR_ILLEGAL_ADDRESS (700); a kernel that ran before, ours or the engine's, \
+             touched memory that is not there: an address or a length that was registered may be wrong, or memory was freed \
+             while a step still used it. The context is lost. compute-sanitizer names the kernel, and INSTEP_CHECK=1 looks for \
+             steps that are not ordered"
+        );
+        for (code, name) in [(716, "CUDA_ERROR_MISALIGNED_ADDRESS"), (719, "CUDA_ERROR_LAUNCH_FAILED")] {
+            let hint = "a kernel that ran before, ours or the engine's, failed, and the context is lost: compute-sanitizer \
+                        names the kernel";
+            assert_eq!(text(code, name), format!("cuStreamSynchronize failed: {name} ({code}); {hint}"));
+        }
+        assert_eq!(
+            text(901, "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED"),
+            "cuStreamSynchronize failed: CUDA_ERROR_STREAM_CAPTURE_INVALIDATED (901); something was called that a capture \
+             forbids, and the graph that was captured is lost"
+        );
+    }
+
+    #[test]
+    fn what_says_enough_by_itself_has_no_hint() {
+        for (code, name) in [(2, "CUDA_ERROR_OUT_OF_MEMORY"), (600, "CUDA_ERROR_NOT_READY"), (713, "a"), (720, "b")] {
+            assert_eq!(text(code, name), format!("cuStreamSynchronize failed: {name} ({code})"));
         }
     }
 }

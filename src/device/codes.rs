@@ -3,6 +3,7 @@
 pub(super) const SUCCESS: u32 = 0;
 pub(super) const NO_DEVICE: u32 = 100;
 pub(super) const NOT_READY: u32 = 600;
+pub(super) const CAPTURE_IMPLICIT: u32 = 906;
 
 /// The name of `code` in cuda.h. A code of a newer driver has none here, and its number is printed beside the name.
 pub(super) fn name(code: u32) -> &'static str {

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 pub(crate) struct Context {
     driver: &'static Driver,
     raw: RawContext,
+    device: c_int,
     compute_capability: (u32, u32),
     multiprocessors: u32,
     name: String,
@@ -77,25 +78,33 @@ impl Context {
     fn describe(driver: &'static Driver, raw: RawContext, owner: Owner) -> Result<Arc<Self>> {
         // Built first, so that an error below gives the primary context back.
         let mut context =
-            Self { driver, raw, compute_capability: (0, 0), multiprocessors: 0, name: String::new(), owner };
+            Self { driver, raw, device: 0, compute_capability: (0, 0), multiprocessors: 0, name: String::new(), owner };
         let current = context.current()?;
         let mut device = 0;
         // SAFETY: `device` outlives the call.
         unsafe { driver.cuCtxGetDevice(&mut device) }?;
         drop(current);
-        let attribute = |which| -> Result<u32> {
-            let mut value = 0;
-            // SAFETY: `value` outlives the call.
-            unsafe { driver.cuDeviceGetAttribute(&mut value, which, device) }?;
-            Ok(value.max(0) as u32)
-        };
+        context.device = device;
         context.compute_capability = (
-            attribute(driver::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
-            attribute(driver::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
+            context.attribute(driver::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
+            context.attribute(driver::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
         );
-        context.multiprocessors = attribute(driver::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
+        context.multiprocessors = context.attribute(driver::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
         context.name = device_name(driver, device)?;
         Ok(Arc::new(context))
+    }
+
+    /// A `CUdevice_attribute` of the device, negative values as 0.
+    pub(super) fn attribute(&self, which: c_int) -> Result<u32> {
+        let mut value = 0;
+        // SAFETY: `value` outlives the call.
+        unsafe { self.driver.cuDeviceGetAttribute(&mut value, which, self.device) }?;
+        Ok(value.max(0) as u32)
+    }
+
+    /// The `CUdevice`, which is its ordinal too.
+    pub(super) fn device(&self) -> c_int {
+        self.device
     }
 
     /// Major and minor, e.g. (9, 0).

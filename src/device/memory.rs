@@ -90,7 +90,7 @@ pub(crate) fn read_all(context: &Context, stream: &Stream, copies: &mut [(u64, &
         // SAFETY: `to` is ours until the wait below is over.
         unsafe { context.driver().cuMemcpyDtoHAsync_v2(to.as_mut_ptr().cast(), *from, to.len(), stream.raw()) }
     });
-    let waited = stream.synchronize();
+    let waited = stream.wait();
     enqueued.and(waited)
 }
 
@@ -110,21 +110,18 @@ pub(crate) fn write_all(
         unsafe { context.driver().cuMemcpyHtoDAsync_v2(*to, from.as_ptr().cast(), from.len(), stream.raw()) }
     });
     let enqueued = enqueued.and_then(|()| then());
-    let waited = stream.synchronize();
+    let waited = stream.wait();
     enqueued.and(waited)
 }
 
 /// Waits for all work on `stream`.
 pub(crate) fn wait(context: &Context, stream: &Stream) -> Result<()> {
     expect_waitable(context, stream)?;
-    stream.synchronize()
+    stream.wait()
 }
 
-/// A wait inside a capture would invalidate the engine's graph, so it is refused before the driver sees it.
+/// Refuses a stream of another context, one of another thread, and one on which nothing may wait.
 pub(crate) fn expect_waitable(context: &Context, stream: &Stream) -> Result<()> {
     stream.expect_context(context)?;
-    if stream.is_capturing()? {
-        return Err(Error::argument("stream", "capturing a graph", "this waits, which a capture forbids"));
-    }
-    Ok(())
+    stream.expect_waitable()
 }

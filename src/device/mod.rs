@@ -16,9 +16,11 @@
 //! ([`context::Relaxed`]): otherwise it would break a GLOBAL-mode capture that another thread has open.
 //!
 //! **What is trusted.** Device addresses inside launch parameters and tables cannot be checked here. They come from the
-//! tensors that a caller registered under the optimizer's `# Safety` contract, or from [`Memory`].
+//! tensors that a caller registered under the optimizer's `# Safety` contract, or from [`Memory`]. What the driver knows of
+//! the former is looked at once, when they are registered: [`Addresses`].
 #![allow(unsafe_code)]
 
+mod address;
 mod cache;
 mod codes;
 mod compile;
@@ -39,7 +41,9 @@ mod setup;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod turns;
 
+pub(crate) use address::{Addresses, Place};
 pub use compile::Source;
 pub(crate) use compile::compile;
 pub(crate) use context::Context;
@@ -49,3 +53,4 @@ pub(crate) use module::{Function, Module};
 pub(crate) use pinned::{Pinned, Readback};
 pub(crate) use setup::Setup;
 pub use stream::Stream;
+pub(crate) use turns::Turns;

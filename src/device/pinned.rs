@@ -117,7 +117,7 @@ impl Readback {
         match recorded {
             Ok(()) => self.in_flight = true,
             // Nothing would tell when the copy has come.
-            Err(_) => drop(self.stream.synchronize()),
+            Err(_) => drop(self.stream.wait()),
         }
         recorded
     }
@@ -150,7 +150,7 @@ impl Readback {
         if !self.in_flight {
             return Ok(false);
         }
-        self.stream.synchronize()?;
+        self.stream.wait()?;
         Ok(self.end())
     }
 
@@ -168,7 +168,7 @@ impl Readback {
 impl Drop for Readback {
     fn drop(&mut self) {
         // Nothing can be done about errors here.
-        let _ = self.stream.synchronize();
+        let _ = self.stream.wait();
         if let Ok(_relaxed) = self.buffer.context.relaxed() {
             // SAFETY: made by `new`, destroyed here only.
             let _ = unsafe { self.buffer.context.driver().cuEventDestroy_v2(self.event) };

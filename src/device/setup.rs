@@ -56,7 +56,7 @@ impl Setup {
     /// Waits once for all of it, and reports what failed.
     pub(crate) fn finish(mut self) -> Result<()> {
         self.finished = true;
-        self.stream.synchronize()
+        self.stream.wait()
     }
 }
 
@@ -64,7 +64,7 @@ impl Drop for Setup {
     fn drop(&mut self) {
         if !self.finished {
             // An error is on its way to the caller already; the sources must outlive the copies all the same.
-            let _ = self.stream.synchronize();
+            let _ = self.stream.wait();
         }
     }
 }

@@ -3,9 +3,11 @@
 use std::ffi::c_void;
 use std::ptr;
 use std::sync::Arc;
+use std::thread::{self, ThreadId};
 
 use cudarc::driver::CudaStream;
 
+use super::codes;
 use super::context::{self, Context};
 use super::driver::{self, Driver, RawContext, RawStream};
 use crate::error::{Error, Result};
@@ -19,6 +21,8 @@ pub struct Stream {
     driver: &'static Driver,
     raw: RawStream,
     context: RawContext,
+    /// Of the per-thread default stream: whose it is. Its handle names another stream on another thread.
+    thread: Option<ThreadId>,
     owner: Owner,
 }
 
@@ -44,6 +48,8 @@ impl Stream {
     /// A CUDA context must be current on the calling thread, as it is where an engine works with streams. The special
     /// handles 0 and 1 (the legacy default stream) and 2 (the per-thread default stream) belong to that context.
     ///
+    /// A result made from handle 2 belongs to the calling thread: on another thread everything refuses it.
+    ///
     /// Fails with [`Error::NoDriver`] or [`Error::NoDevice`] where CUDA cannot run, and with [`Error::Driver`] where the
     /// driver does not know the handle.
     ///
@@ -54,7 +60,7 @@ impl Stream {
         let mut context = ptr::null_mut();
         // SAFETY: `raw` is a stream, as the caller promised; `context` outlives the call.
         unsafe { driver.cuStreamGetCtx(raw, &mut context) }?;
-        Ok(Self { driver, raw, context, owner: Owner::Caller })
+        Ok(Self { driver, raw, context, thread: thread_of(raw), owner: Owner::Caller })
     }
 
     /// [`Stream::from_raw`] where `context` is to be the current one.
@@ -71,10 +77,12 @@ impl Stream {
     ///
     /// Fails with [`Error::NoDriver`] or [`Error::NoDevice`] where CUDA cannot run.
     pub fn from_cudarc(stream: &Arc<CudaStream>) -> Result<Self> {
+        let raw = stream.cu_stream().cast();
         Ok(Self {
             driver: driver::driver()?,
-            raw: stream.cu_stream().cast(),
+            raw,
             context: stream.context().cu_ctx().cast(),
+            thread: thread_of(raw),
             owner: Owner::Cudarc { _stream: stream.clone() },
         })
     }
@@ -86,11 +94,19 @@ impl Stream {
         let mut raw = ptr::null_mut();
         // SAFETY: `raw` outlives the call, and the context is current.
         unsafe { driver.cuStreamCreate(&mut raw, driver::CU_STREAM_NON_BLOCKING) }?;
-        Ok(Self { driver, raw, context: context.raw(), owner: Owner::Own(context.clone()) })
+        Ok(Self { driver, raw, context: context.raw(), thread: None, owner: Owner::Own(context.clone()) })
     }
 
     /// Waits until all work that was put on this stream so far is done. A failure of that work is reported here.
+    ///
+    /// Fails with [`Error::Argument`] while a capture forbids it, which goes on unharmed.
     pub fn synchronize(&self) -> Result<()> {
+        self.expect_waitable()?;
+        self.wait()
+    }
+
+    /// [`Stream::synchronize`] on a stream that is known not to capture.
+    pub(super) fn wait(&self) -> Result<()> {
         let _relaxed = context::relax(self.driver, self.context)?;
         // SAFETY: the stream is alive: `owner` keeps it so, or the caller of `from_raw` does.
         unsafe { self.driver.cuStreamSynchronize(self.raw) }
@@ -98,6 +114,7 @@ impl Stream {
 
     /// Whether work put on this stream is recorded into a graph at present, rather than run.
     pub fn is_capturing(&self) -> Result<bool> {
+        self.expect_thread()?;
         let _current = context::enter(self.driver, self.context)?;
         let mut status = driver::CU_STREAM_CAPTURE_STATUS_NONE;
         // SAFETY: the stream is alive, as above; `status` outlives the call.
@@ -110,8 +127,34 @@ impl Stream {
         self.raw
     }
 
-    /// Refuses a stream of another context than `context`. No driver call.
+    /// A wait inside a capture would invalidate the engine's graph, so it is refused before the driver sees it.
+    pub(super) fn expect_waitable(&self) -> Result<()> {
+        let value = match self.is_capturing() {
+            Ok(false) => return Ok(()),
+            Ok(true) => "capturing a graph",
+            // Asked of the legacy stream: a stream that is ordered with it captures. The question does no harm.
+            Err(Error::Driver { code: codes::CAPTURE_IMPLICIT, .. }) => {
+                "the legacy default stream while a stream that is ordered with it is capturing a graph"
+            }
+            Err(other) => return Err(other),
+        };
+        Err(Error::argument("stream", value, "this waits, which a capture forbids"))
+    }
+
+    /// Refuses the per-thread default stream of another thread. No driver call.
+    fn expect_thread(&self) -> Result<()> {
+        match self.thread {
+            Some(owner) if owner != thread::current().id() => {
+                let rule = "it belongs to the thread that borrowed it: on this one its handle is another stream";
+                Err(Error::argument("stream", "the per-thread default stream", rule))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a stream of another context than `context`, and one of another thread. No driver call.
     pub(crate) fn expect_context(&self, context: &Context) -> Result<()> {
+        self.expect_thread()?;
         if self.context == context.raw() {
             return Ok(());
         }
@@ -129,4 +172,9 @@ impl Drop for Stream {
             let _ = unsafe { self.driver.cuStreamDestroy_v2(self.raw) };
         }
     }
+}
+
+/// The calling thread, where `raw` is the per-thread default stream.
+fn thread_of(raw: RawStream) -> Option<ThreadId> {
+    (raw.addr() == driver::CU_STREAM_PER_THREAD).then(|| thread::current().id())
 }

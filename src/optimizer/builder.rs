@@ -1,6 +1,6 @@
 //! Collects groups and checks everything at [`OptimizerBuilder::build`].
 
-use super::{Engine, Observed, Optimizer, cuda};
+use super::{Engine, Observed, Optimizer, addresses, cuda};
 use crate::backend::{Backend, Device};
 use crate::error::{Error, Result};
 use crate::features::FeatureOptions;
@@ -25,6 +25,7 @@ pub struct OptimizerBuilder {
     loss: Option<Observed>,
     increment: u64,
     tuning: Tuning,
+    check_order: bool,
 }
 
 impl OptimizerBuilder {
@@ -39,6 +40,7 @@ impl OptimizerBuilder {
             loss: None,
             increment: 1,
             tuning: Tuning::default(),
+            check_order: is_set("INSTEP_CHECK"),
         }
     }
 
@@ -223,6 +225,20 @@ impl OptimizerBuilder {
         self
     }
 
+    /// Looks before each call that enqueues ([`Optimizer::step`], [`Optimizer::observe`], an edit) for unfinished work that it is
+    /// not ordered after, and refuses the call with an [`Error::Argument`] where it finds some. For debugging, on CUDA; the
+    /// variable `INSTEP_CHECK=1` does the same for every optimizer that is built.
+    ///
+    /// Driver calls that only ask are made, so still nothing waits. What they can tell: if the call's stream is idle, it waits
+    /// for nothing; if then the call before it, on another stream, is unfinished, or there is work on a default stream (where
+    /// gradients may come from) that the call's stream does not wait for by itself, nothing orders the two. Not seen is
+    /// work on an engine's other streams, on any stream while the call's own is busy, in a capture and in replays of graphs.
+    /// Work on a default stream that has nothing to do with the gradients is refused too: such an engine cannot use this.
+    pub fn check_order(mut self) -> Self {
+        self.check_order = true;
+        self
+    }
+
     /// Cuts the work in another way than the default, which was measured: for tests and benches.
     #[doc(hidden)]
     pub fn tuning(mut self, tuning: Tuning) -> Self {
@@ -233,10 +249,15 @@ impl OptimizerBuilder {
     /// Checks everything, compiles and loads the kernels, and puts tables and the first step's scalars on the device. The
     /// last call that may wait: the first [`Optimizer::step`] may be captured, on any stream of the device.
     ///
+    /// On CUDA each address is looked up in the driver: one that the device cannot reach (a pointer of the host, memory of
+    /// another device) is refused, and so is a length that goes past the end of its allocation, in bytes instead of elements,
+    /// say. What the driver does not know passes: memory of the host on a device that reaches all of it, for one. The end that
+    /// counts is that of the driver's allocation: inside of one that an engine cuts up itself, nothing more can be told.
+    ///
     /// Fails with [`Error::Argument`], which names the argument, its value and the rule, before anything is allocated;
     /// with [`Error::NoNvrtc`] or [`Error::Compile`] where the kernels cannot be compiled; with [`Error::Driver`].
     pub fn build(self) -> Result<Optimizer> {
-        let (device, mut handed_in) = (self.device.clone(), self.handed_in);
+        let (device, mut handed_in, check_order) = (self.device.clone(), self.handed_in, self.check_order);
         let of_every_step = |observed: Option<Observed>, argument: &str| {
             observed.map(|observed| observed.of_every_step(argument)).transpose()
         };
@@ -245,6 +266,10 @@ impl OptimizerBuilder {
         if handed_in.loss.is_some() && self.features.telemetry.is_none() {
             let rule = "no record shows it: call telemetry(..) on the builder";
             return Err(Error::argument("record_loss.loss", "given", rule));
+        }
+        if let Backend::Cuda(context) = &device.0 {
+            // First: a length in bytes would be told of as an overlap.
+            addresses::check(context, self.groups.iter().map(|(_, tensors)| &tensors[..]), handed_in)?;
         }
         let mut plan = self.plan(Purpose::Run)?;
         check_handed_in(handed_in, &plan)?;
@@ -256,7 +281,7 @@ impl OptimizerBuilder {
         }
         Ok(Optimizer(match &device.0 {
             Backend::Host => Engine::Host(host::Engine::new(plan, handed_in)?),
-            Backend::Cuda(context) => Engine::Cuda(cuda::Engine::new(context, plan, handed_in)?),
+            Backend::Cuda(context) => Engine::Cuda(cuda::Engine::new(context, plan, handed_in)?.checked(check_order)?),
         }))
     }
 
@@ -310,4 +335,9 @@ fn check_handed_in(handed_in: HandedIn, plan: &Plan) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether a variable of the environment is there and says neither nothing nor 0.
+fn is_set(variable: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|value| !value.is_empty() && value != "0")
 }

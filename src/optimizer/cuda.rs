@@ -10,7 +10,7 @@ use super::observe::{Observed, When, no_metric};
 use super::tables::{Seen, Tables};
 use super::telemetry::Ring;
 use super::view::{DeviceView, Status};
-use crate::device::{self, Context, Function, Memory, Module, Pinned, Setup, Source, Stream};
+use crate::device::{self, Context, Function, Memory, Module, Pinned, Setup, Source, Stream, Turns};
 use crate::error::{Error, Result};
 use crate::kernels::{UNIT, Unit};
 use crate::plan::layout::{Condition, Control, EditRow, MetricStateRow, Observation, Step, THREADS};
@@ -35,6 +35,8 @@ pub(super) struct Engine {
     /// Constants are those of the build.
     plan: Plan,
     runs: Arc<Runs>,
+    /// In check mode.
+    turns: Option<Turns>,
 }
 
 /// What enqueued and captured launches need on the device, shared with whoever enqueues some besides the engine.
@@ -106,7 +108,8 @@ impl Engine {
         let flags = Pinned::new(context, FLAGS)?;
         step.host_flags = flags.address();
         setup.upload(&memory, 0, &bytes)?;
-        prime.launch(setup.stream(), 1, THREADS, &step)?;
+        // What the engine hands in is not looked at: its work on that is not ordered before this.
+        prime.launch(setup.stream(), 1, THREADS, &Step { found_inf: 0, inv_scale: 0, norm_square: 0, ..step })?;
         let norm = norm_grid.map(|grid| Ok((module.function::<Step>("gradient_norm")?, grid))).transpose()?;
         setup.finish()?;
         let resident = Resident {
@@ -119,17 +122,31 @@ impl Engine {
         };
         let (context, resident) = (context.clone(), Arc::new(resident));
         let runs = Arc::default();
-        Ok(Engine { resident, context, update, norm, edit, observe, prime, step, grid, seen, plan, runs })
+        Ok(Engine { resident, context, update, norm, edit, observe, prime, step, grid, seen, plan, runs, turns: None })
+    }
+
+    /// The same in check mode, if it is asked for.
+    pub fn checked(mut self, check: bool) -> Result<Engine> {
+        self.turns = check.then(|| Turns::new(&self.context)).transpose()?;
+        Ok(self)
+    }
+
+    /// Enqueues `work`; in check mode only where nothing is seen that it should be ordered after and is not.
+    fn enqueue(&self, stream: &Stream, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        match &self.turns {
+            Some(turns) => turns.enqueue(stream, work),
+            None => work(),
+        }
     }
 
     /// Enqueues one update.
     pub fn step(&self, stream: &Stream) -> Result<()> {
-        self.launch(stream, &self.step)
+        self.enqueue(stream, || self.launch(stream, &self.step))
     }
 
     /// Enqueues an update of the calls before it, if there are any.
     pub fn flush(&self, stream: &Stream) -> Result<()> {
-        self.launch(stream, &Step { flush: 1, ..self.step })
+        self.enqueue(stream, || self.launch(stream, &Step { flush: 1, ..self.step }))
     }
 
     fn launch(&self, stream: &Stream, step: &Step) -> Result<()> {
@@ -158,7 +175,8 @@ impl Engine {
             let rule = "a host's value would be frozen into the graph; give the address of a device's";
             return Err(Error::argument("metric", "a value", rule));
         }
-        self.observe.launch(stream, 1, THREADS, &metric.check()?.observation(self.step, when))
+        let observation = metric.check()?.observation(self.step, when);
+        self.enqueue(stream, || self.observe.launch(stream, 1, THREADS, &observation))
     }
 
     /// Checks an edit, then enqueues it.
@@ -169,9 +187,9 @@ impl Engine {
             let rule = "every replay of the graph would make the edit again; make it on a stream that runs";
             return Err(Error::argument("stream", "capturing a graph", rule));
         }
-        for row in prepared.launches(self.step) {
-            self.edit.launch(stream, 1, THREADS, &row)?;
-        }
+        self.enqueue(stream, || {
+            prepared.launches(self.step).into_iter().try_for_each(|row| self.edit.launch(stream, 1, THREADS, &row))
+        })?;
         self.plan.edited(prepared);
         Ok(())
     }

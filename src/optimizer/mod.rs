@@ -1,5 +1,6 @@
 //! The public object that joins schedules, rules, tables and a backend. Start at [`Optimizer::builder`].
 
+mod addresses;
 mod builder;
 mod condition;
 mod cuda;

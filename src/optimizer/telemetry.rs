@@ -72,7 +72,7 @@ impl Ring {
             Ring::Mapped(pinned) => pinned.words().iter().for_each(|word| word.store(0, Ordering::Relaxed)),
             Ring::Device(memory) => {
                 memory.clear(stream)?;
-                stream.synchronize()?;
+                device::wait(memory.context(), stream)?;
             }
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! The device tests: the whole path from schedule to launch, on a GPU or on the stand-in. See `rig`.
 
+mod addresses;
 mod bits;
 mod closed_loop;
 mod conditions;
@@ -32,9 +33,11 @@ mod schedules;
 mod sides;
 mod telemetry;
 mod traffic;
+mod turns;
 mod twins;
 mod values;
 mod visible;
+mod waits;
 mod walk;
 #[path = "../../examples/digits/while_loop.rs"]
 mod while_loop;

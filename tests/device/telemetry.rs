@@ -168,6 +168,10 @@ fn what_an_earlier_poll_has_copied_is_not_lost_at_the_end() {
 #[test]
 fn after_a_state_is_loaded_a_reader_goes_on_with_the_calls_that_follow_it() {
     let Some(rig) = Rig::new() else { return };
+    // The ring is emptied while a copy of it is on its way: what that brings is of the former run, and is thrown away.
+    if let Some(standin) = rig.standin {
+        standin.let_streams_race();
+    }
     for telemetry in [Telemetry::ring(8), Telemetry::ring(8).mapped()] {
         let mut twins = two_groups(&rig, &telemetry);
         let (mut device, mut host) = (twins.device.telemetry().unwrap(), twins.host.telemetry().unwrap());

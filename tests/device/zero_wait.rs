@@ -23,7 +23,7 @@ const POLL: [&str; 5] =
 /// Runs `work` and fails if it makes a driver call that is not in `allowed`. Off the stand-in, where calls are not counted, it
 /// only runs it.
 #[track_caller]
-fn assert_calls_only(rig: &Rig, allowed: &[&str], what: &str, work: impl FnOnce()) {
+pub fn assert_calls_only(rig: &Rig, allowed: &[&str], what: &str, work: impl FnOnce()) {
     let others = other_calls(rig, allowed, work);
     assert!(others.is_empty(), "{what} makes other driver calls than {allowed:?}: {others:?}");
 }

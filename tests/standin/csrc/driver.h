@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "engine.h"
+#include "order.h"
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -127,6 +128,7 @@ struct GraphExec {
 // One cuEventRecord: set when the stream reaches it.
 struct Mark {
   bool done = false;
+  StreamClock clock;
   std::chrono::steady_clock::time_point time;
 };
 
@@ -136,6 +138,7 @@ struct Operation {
   std::shared_ptr<Mark> wait_for, sets;
   std::shared_ptr<Run> run;  // of a node of a graph with conditional handles
   u64 iteration = 0;         // of a WHILE node
+  std::shared_ptr<const Order> order;  // set when it is enqueued
 };
 
 // ---- captures (driver_capture.cpp) ----------------------------------------------------------------------------------
@@ -162,6 +165,7 @@ struct Stream {
   unsigned flags = 0;
   u64 id = 0;
   std::deque<Operation> queue;
+  StreamClock clock;  // what its next operation comes after
   std::shared_ptr<Capture> capture;
   Nodes tips;  // in a capture: what the next node depends on
   std::vector<void*> tip_handles;  // what cuStreamGetCaptureInfo pointed at
@@ -193,6 +197,7 @@ struct Allocation {
   Space space;
   bool pooled;         // of cuMemAllocAsync: cuMemFree does not wait for its users
   bool freed = false;  // cuMemFreeAsync was called, but the stream has not come to it
+  int device = 0;      // another one after cuda_on_cpu_move_to_device: nothing here reaches it
 };
 
 // Numbers, not addresses, and never given twice: a stale handle, or one of another kind, is always found out.
@@ -234,6 +239,7 @@ struct World {
   int primary_count = 0;
   unsigned primary_flags = 0;
   u64 next_ticket = 1;
+  StreamClock host;  // what the host has waited for
   std::string report;  // of the first fault since the last take
 };
 World& world();  // never destroyed: other libraries' destructors may still call
@@ -284,13 +290,24 @@ int in_context(const char* name, Body body) {
 void fail(Context& context, int code, const std::string& report);  // makes the error sticky, drops the queued work
 bool in_host_function();                                           // where CUDA forbids calls
 void enqueue(Stream& stream, Operation operation);                 // whatever captures say
-std::vector<Work> in_some_order(const Nodes& nodes);               // a random one that the edges allow
+struct Placed {
+  Work work;
+  Path path;
+};
+std::vector<Placed> in_some_order(const Nodes& nodes, const Path& path = {});  // a random one that the edges allow
 void enqueue_graph(Stream& stream, const Nodes& nodes, const Run& start);
 void forget_if_done(Stream& stream);                               // a destroyed stream without work
 // These run work until there is none before the point, then check the guard zones; they return the context's error.
 int wait_for_stream(Stream& stream);
 int wait_for_context(Context& context);
 int wait_for_mark(Context& context, const std::shared_ptr<Mark>& mark);
+
+// driver_order.cpp
+Order next_order(Stream& stream);  // of the next operation, without its name
+std::shared_ptr<const Order> order_of(const Stream& stream, const Order& base, const Work& work, Path path);
+std::shared_ptr<const Reach> reach_of(const Nodes& nodes);
+void order_host_after(const StreamClock& clock);
+void order_host_after(const Stream& stream);
 
 // driver_stream.cpp
 std::shared_ptr<Stream> new_stream(Context& context, bool blocking);

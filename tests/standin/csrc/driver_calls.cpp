@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "driver.h"
+#include "driver_race.h"
 
 namespace cuda_on_cpu {
 namespace {
@@ -141,6 +142,7 @@ EXPORT void cuda_on_cpu_reset() {
   world().report.clear();
   calls().counts.clear();
   calls().injections.clear();
+  let_streams_race(false);
   reset_traffic();
 }
 
@@ -166,6 +168,21 @@ EXPORT u64 cuda_on_cpu_live_bytes() {
   u64 bytes = 0;
   for (const auto& [_, allocation] : world().allocations) bytes += allocation.bytes;
   return bytes;
+}
+
+// No race between streams is reported until the next reset.
+EXPORT void cuda_on_cpu_let_streams_race() {
+  const auto held = guard();
+  let_streams_race(true);
+}
+
+// Says that the allocation at `address` is another device's, of which there is none here. False if none begins there.
+EXPORT bool cuda_on_cpu_move_to_device(u64 address, int device) {
+  const auto held = guard();
+  const auto found = world().allocations.find(reinterpret_cast<void*>(address));
+  if (found == world().allocations.end()) return false;
+  found->second.device = device;
+  return true;
 }
 
 }  // namespace cuda_on_cpu

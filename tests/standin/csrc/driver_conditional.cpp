@@ -133,8 +133,11 @@ Code run_conditional(Stream& stream, const Operation& operation, std::string* re
     return kLaunchFailed;
   }
   std::vector<Operation> next;
-  for (Work& work : in_some_order(*operation.work.body))
-    next.push_back({operation.ticket, std::move(work), nullptr, nullptr, operation.run});
+  for (Placed& placed : in_some_order(*operation.work.body)) {
+    // Of the body as one, but under its own name.
+    auto order = order_of(stream, *operation.order, placed.work, operation.order->path);
+    next.push_back({operation.ticket, std::move(placed.work), nullptr, nullptr, operation.run, 0, std::move(order)});
+  }
   if (conditional.repeats) {
     next.push_back(operation);
     next.back().iteration++;

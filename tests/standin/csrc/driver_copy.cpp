@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "driver.h"
+#include "engine_touch.h"
 #include "memory_map.h"
 
 namespace cuda_on_cpu {
@@ -32,6 +33,8 @@ Work copy_work(void* to, const void* from, size_t bytes, bool to_host, bool from
     if (!to_host && !usable(to, bytes)) return out_of_bounds("a copy", to, bytes, report);
     if (!from_host && !usable(from, bytes)) return out_of_bounds("a copy", from, bytes, report);
     std::memmove(to, from, bytes);
+    engine::touch(to, bytes, engine::Touch::store);
+    if (!from_host) engine::touch(from, bytes, engine::Touch::copied);
     return kSuccess;
   };
   return work;
@@ -100,6 +103,7 @@ int set(Stream& stream, u64 address, Value value, size_t count) {
   work.action = [=](std::string* report) {
     if (!usable(pointer(address), bytes)) return out_of_bounds("a set", pointer(address), bytes, report);
     for (size_t i = 0; i < count; ++i) std::memcpy(pointer(address + i * sizeof(Value)), &value, sizeof(Value));
+    engine::touch(pointer(address), bytes, engine::Touch::store);
     return kSuccess;
   };
   return submit(stream, std::move(work));

@@ -103,6 +103,15 @@ EXPORT int cuDeviceGet(int* device, int ordinal) {
   });
 }
 
+// There is one device, which is not its own peer.
+EXPORT int cuDeviceCanAccessPeer(int* can, int device, int) {
+  return on_device(__func__, device, [&]() -> int {
+    if (!can) return kInvalidValue;
+    *can = 0;
+    return kSuccess;
+  });
+}
+
 EXPORT int cuDeviceGetName(char* name, int bytes, int device) {
   return on_device(__func__, device, [&]() -> int {
     if (!name || bytes <= 0) return kInvalidValue;

@@ -1,4 +1,4 @@
-// Allocations of device and pinned host memory, and what can be asked of a pointer.
+// Allocations of device and pinned host memory.
 #include "driver.h"
 
 namespace cuda_on_cpu {
@@ -53,50 +53,6 @@ int allocate_pinned(const char* name, void** out, size_t bytes) {
     if (const int code = refuse_in_capture()) return code;
     return take(context, bytes, Space::pinned, false, out);
   });
-}
-
-// False for a pointer that CUDA knows nothing of, or an attribute that the stand-in does not have.
-bool attribute_of(u64 address, int attribute, void* out) {
-  void* base;
-  size_t size;
-  Space space;
-  if (!find(pointer(address), 1, &base, &size, &space)) return false;
-  const auto allocation = world().allocations.find(base);
-  if (allocation == world().allocations.end()) return false;
-  switch (attribute) {
-    case 1:  // context
-      *static_cast<void**>(out) = allocation->second.context->handle;
-      return true;
-    case 2:  // memory type: host or device
-      *static_cast<unsigned*>(out) = space == Space::pinned ? 1 : 2;
-      return true;
-    case 3:  // device pointer
-      *static_cast<u64*>(out) = address;
-      return true;
-    case 4:  // host pointer
-      *static_cast<void**>(out) = pointer(address);
-      return space == Space::pinned;
-    case 7:  // buffer id: addresses are never reused
-      *static_cast<u64*>(out) = address_of(base);
-      return true;
-    case 8:  // managed
-      *static_cast<unsigned*>(out) = 0;
-      return true;
-    case 9:  // device
-      *static_cast<int*>(out) = 0;
-      return true;
-    case 11:  // first address of the allocation
-      *static_cast<u64*>(out) = address_of(base);
-      return true;
-    case 12:  // bytes of the allocation
-      *static_cast<size_t*>(out) = size;
-      return true;
-    case 13:  // mapped
-      *static_cast<unsigned*>(out) = 1;
-      return true;
-    default:
-      return false;
-  }
 }
 
 }  // namespace
@@ -238,30 +194,6 @@ EXPORT int cuMemGetAddressRange_v2(u64* out, size_t* bytes, u64 address) {
     if (!find(pointer(address), 1, &base, &size, nullptr)) return kNotFound;
     if (out) *out = address_of(base);
     if (bytes) *bytes = size;
-    return kSuccess;
-  });
-}
-
-EXPORT int cuPointerGetAttribute(void* out, int attribute, u64 address) {
-  return in_context(__func__, [&](Context&) -> int {
-    return out && attribute_of(address, attribute, out) ? kSuccess : kInvalidValue;
-  });
-}
-
-// For a pointer that CUDA knows nothing of: success, and zeros.
-EXPORT int cuPointerGetAttributes(unsigned count, const int* attributes, void** out, u64 address) {
-  return in_context(__func__, [&](Context&) -> int {
-    if (!attributes || !out) return kInvalidValue;
-    for (unsigned i = 0; i < count; ++i) {
-      const bool wide = attributes[i] == 1 || attributes[i] == 3 || attributes[i] == 4 || attributes[i] == 7 ||
-                        attributes[i] == 11 || attributes[i] == 12;
-      u64 value = 0;
-      attribute_of(address, attributes[i], &value);
-      if (wide)
-        *static_cast<u64*>(out[i]) = value;
-      else
-        *static_cast<unsigned*>(out[i]) = static_cast<unsigned>(value);
-    }
     return kSuccess;
   });
 }

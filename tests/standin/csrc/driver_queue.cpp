@@ -1,6 +1,8 @@
 // Work put on a stream runs later: whoever waits runs it, and any call may run a little of it. Which stream goes next
 // is drawn by lot among those whose first operation may run by the rules of streams and events.
 #include "driver.h"
+#include "driver_race.h"
+#include "engine_touch.h"
 
 namespace cuda_on_cpu {
 namespace {
@@ -44,11 +46,16 @@ bool run_one() {
   stream.queue.pop_front();
   std::string report;
   enter_run(operation.run);
-  const Code code = operation.work.conditional ? run_conditional(stream, operation, &report)
+  engine::begin_touches();
+  Code code = operation.work.conditional ? run_conditional(stream, operation, &report)
                                                : run(operation.work, &report);
   if (operation.sets) {
     operation.sets->done = true;
     operation.sets->time = std::chrono::steady_clock::now();
+  }
+  if (code == kSuccess) {
+    report = end_touches(operation.order);
+    if (!report.empty()) code = kLaunchFailed;
   }
   if (code != kSuccess) fail(context, code, report);
   forget_if_done(stream);
@@ -75,6 +82,7 @@ void fail(Context& context, int code, const std::string& report) {
 void forget_if_done(Stream& stream) {
   auto& streams = stream.context->streams;
   if (!stream.destroyed || !stream.queue.empty()) return;
+  if (stream.blocking) join(stream.context->legacy->clock, stream.clock);
   for (auto i = streams.begin(); i != streams.end(); ++i)
     if (i->get() == &stream) {
       streams.erase(i);
@@ -83,37 +91,47 @@ void forget_if_done(Stream& stream) {
 }
 
 void enqueue(Stream& stream, Operation operation) {
+  if (!operation.order) operation.order = order_of(stream, next_order(stream), operation.work, {});
   operation.ticket = world().next_ticket++;
   stream.queue.push_back(std::move(operation));
 }
 
-std::vector<Work> in_some_order(const Nodes& nodes) {
-  std::vector<std::shared_ptr<Node>> waiting(nodes.begin(), nodes.end());
+std::vector<Placed> in_some_order(const Nodes& nodes, const Path& path) {
+  const auto reach = reach_of(nodes);
+  std::vector<u32> waiting(nodes.size());
+  for (u32 i = 0; i < waiting.size(); ++i) waiting[i] = i;
   std::map<const Node*, bool> placed;
-  std::vector<Work> order;
+  std::vector<Placed> order;
   while (!waiting.empty()) {
     std::vector<size_t> ready;
     for (size_t i = 0; i < waiting.size(); ++i) {
       bool free = true;
-      for (const auto& dependency : waiting[i]->dependencies) free = free && placed[dependency.get()];
+      for (const auto& dependency : nodes[waiting[i]]->dependencies) free = free && placed[dependency.get()];
       if (free) ready.push_back(i);
     }
     const size_t pick = ready[ready.size() > 1 ? random_below(ready.size()) : 0];
-    const std::shared_ptr<Node> node = waiting[pick];
+    const u32 number = waiting[pick];
+    const std::shared_ptr<Node>& node = nodes[number];
     waiting.erase(waiting.begin() + pick);
     placed[node.get()] = true;
+    Path here = path;
+    here.push_back({reach, number});
     if (!node->work.child) {
-      order.push_back(node->work);
+      order.push_back({node->work, std::move(here)});
       continue;
     }
-    for (Work& work : in_some_order(*node->work.child)) order.push_back(std::move(work));
+    for (Placed& inner : in_some_order(*node->work.child, here)) order.push_back(std::move(inner));
   }
   return order;
 }
 
 void enqueue_graph(Stream& stream, const Nodes& nodes, const Run& start) {
   const auto run = start.values.empty() ? nullptr : std::make_shared<Run>(start);
-  for (Work& work : in_some_order(nodes)) enqueue(stream, {0, std::move(work), nullptr, nullptr, run});
+  const Order base = next_order(stream);
+  for (Placed& placed : in_some_order(nodes)) {
+    auto order = order_of(stream, base, placed.work, std::move(placed.path));
+    enqueue(stream, {0, std::move(placed.work), nullptr, nullptr, run, 0, std::move(order)});
+  }
 }
 
 void run_some() {
@@ -149,6 +167,7 @@ int wait_for_stream(Stream& stream) {
   } else {
     drain([&] { return stream.queue.empty(); });
   }
+  order_host_after(stream);
   return settle(*stream.context);
 }
 
@@ -158,11 +177,13 @@ int wait_for_context(Context& context) {
       if (!stream->queue.empty()) return false;
     return true;
   });
+  for (const auto& stream : context.streams) order_host_after(*stream);
   return settle(context);
 }
 
 int wait_for_mark(Context& context, const std::shared_ptr<Mark>& mark) {
   drain([&] { return mark->done; });
+  order_host_after(mark->clock);
   return settle(context);
 }
 

@@ -108,7 +108,9 @@ EXPORT int cuStreamQuery(void* handle) {
   return on_stream(__func__, handle, [&](Stream& stream, auto&) -> int {
     if (const int code = refuse_capturing(stream)) return code;
     if (const int code = refuse_in_capture()) return code;
-    return stream.queue.empty() ? kSuccess : kNotReady;
+    if (!stream.queue.empty()) return kNotReady;
+    order_host_after(stream);
+    return kSuccess;
   });
 }
 
@@ -143,6 +145,7 @@ EXPORT int cuStreamWaitEvent(void* handle, void* event_handle, unsigned flags) {
       invalidate(*stream.capture);
       return kCaptureIsolation;
     }
+    if (event->mark) join(stream.clock, event->mark->clock);
     if (event->mark && !event->mark->done) enqueue(stream, {0, {}, event->mark, nullptr});
     return kSuccess;
   });
@@ -227,6 +230,7 @@ EXPORT int cuEventRecord(void* handle, void* stream_handle) {
     event.capture = nullptr;
     event.mark = std::make_shared<Mark>();
     enqueue(*stream, {0, {}, nullptr, event.mark});
+    event.mark->clock = stream->clock;
     return kSuccess;
   });
 }
@@ -234,7 +238,10 @@ EXPORT int cuEventRecord(void* handle, void* stream_handle) {
 EXPORT int cuEventQuery(void* handle) {
   return on_event(__func__, handle, [&](Context&, Event& event) -> int {
     if (const int code = refuse_event(event)) return code;
-    return !event.mark || event.mark->done ? kSuccess : kNotReady;
+    if (!event.mark) return kSuccess;
+    if (!event.mark->done) return kNotReady;
+    order_host_after(event.mark->clock);
+    return kSuccess;
   });
 }
 

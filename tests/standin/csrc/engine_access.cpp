@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "engine_state.h"
+#include "engine_touch.h"
 #include "fiber.h"
 
 namespace cuda_on_cpu {
@@ -58,6 +59,8 @@ void access(const void* p, unsigned bytes, Access kind) {
   } else if (kind == Access::atomic && chance(4)) {
     yield_ready();
   }
+  const Touch how = touch_of(kind);
+  if (kind == Access::system_store) kind = Access::store;
   unsigned width = bytes & -bytes;  // of a struct: the widest access that moves it whole
   if (width > 16) width = 16;
   if (reinterpret_cast<size_t>(p) & (width - 1))
@@ -69,6 +72,7 @@ void access(const void* p, unsigned bytes, Access kind) {
     stop(kIllegalAddress, "illegal " + describe(p, bytes, kind) + ", " + describe_address(p));
   }
   if (launch.block_count > 1 && region->space == Space::device) pass_l1(p, bytes, kind);
+  touch(p, bytes, how);
   // All threads of a block read a row, and memory gives it once; lane 0 of each warp speaks for the warp.
   Block& block = *launch.block;
   const bool once = kind == Access::row_load || kind == Access::relaxed_load;

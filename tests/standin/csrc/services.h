@@ -11,7 +11,7 @@ using usize = decltype(sizeof 0);
 // A row load is a load whose bytes are counted once a block: of a table that all threads read. So are those of a relaxed
 // load; it may race with a store as long as its block stores nothing and does no atomic: nobody then knows what it saw.
 // Relaxed loads and those past L1 see memory, the others what the block's L1 shows of it.
-enum class Access : int { load, store, atomic, row_load, relaxed_load, load_past_l1 };
+enum class Access : int { load, store, atomic, row_load, relaxed_load, load_past_l1, system_store };
 
 // Where the thread that runs now stands; the engine rewrites it at every switch.
 struct Position {

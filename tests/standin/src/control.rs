@@ -36,6 +36,8 @@ pub struct Standin {
     run_only: unsafe extern "C" fn(c_uint, c_uint),
     patch: unsafe extern "C" fn(*const c_char, *const c_char),
     clear_patches: unsafe extern "C" fn(),
+    let_streams_race: unsafe extern "C" fn(),
+    move_to_device: unsafe extern "C" fn(u64, c_int) -> bool,
     /// Kept open for good: the function pointers above point into them.
     _libraries: [Library; 4],
 }
@@ -69,6 +71,8 @@ impl Standin {
             run_only: function!(cuda, "cuda_on_cpu_run_only"),
             patch: function!(nvrtc, "cuda_on_cpu_patch"),
             clear_patches: function!(nvrtc, "cuda_on_cpu_clear_patches"),
+            let_streams_race: function!(cuda, "cuda_on_cpu_let_streams_race"),
+            move_to_device: function!(cuda, "cuda_on_cpu_move_to_device"),
             _libraries: [cuda, nvrtc, cuda_alias, nvrtc_alias],
         })
     }
@@ -178,6 +182,19 @@ impl Standin {
     pub fn clear_patches(&self) {
         // SAFETY: takes nothing, locks for itself.
         unsafe { (self.clear_patches)() }
+    }
+
+    /// Reports no race between streams until the next reset: for tests that read off the order that was drawn.
+    pub fn let_streams_race(&self) {
+        // SAFETY: takes nothing, locks for itself.
+        unsafe { (self.let_streams_race)() }
+    }
+
+    /// Says that the allocation at `address` is memory of device `ordinal`. There is one device here: nothing reaches the others.
+    /// False if no allocation begins there.
+    pub fn move_to_device(&self, address: u64, ordinal: i32) -> bool {
+        // SAFETY: takes numbers, locks for itself.
+        unsafe { (self.move_to_device)(address, ordinal) }
     }
 
     /// Takes over a text of the library; `None` for null.

@@ -9,6 +9,13 @@
 //! Work moves only inside driver calls: who polls pinned memory without making any polls for ever. Device errors stay in
 //! their context, and contexts, counters and reports belong to the process: tests that plant faults take turns.
 //!
+//! Two operations of different streams (launches, copies, sets, nodes of a graph) that touch the same 4-byte word, one at least
+//! by a store, are a race unless something orders them: a stream, an event, the rules of the legacy stream, an edge, or a wait
+//! or a query of the host before the second one was enqueued. It is reported whichever was drawn to run first. Not seen are
+//! accesses of the host itself, and how threads of the host order their calls, who count as one. Bodies of conditional nodes
+//! count as ordered in themselves. A copy may read beside stores that are whole for every observer (`st.relaxed.sys`) and
+//! beside atomics.
+//!
 //! Graphs are captured; of nodes added by hand there are the conditional ones, IF and WHILE. A loop ends in a fault after
 //! 100,000 iterations, and so does a kernel that sets the value of another graph's node.
 //!

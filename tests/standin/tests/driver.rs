@@ -110,6 +110,7 @@ fn pageable_memory_is_staged_at_the_call() {
 #[test]
 fn only_blocking_streams_are_ordered_with_the_null_stream() {
     let rig = Rig::new();
+    rig.standin.let_streams_race();
     let kernel = add(&rig);
     let mut unordered_seen = false;
     for _ in 0..50 {
@@ -374,6 +375,7 @@ fn a_host_function_runs_in_stream_order() {
 #[test]
 fn the_seed_decides_the_order() {
     let rig = Rig::new();
+    rig.standin.let_streams_race();
     let kernel = add(&rig);
     let order = |seed| {
         rig.standin.seed(seed);

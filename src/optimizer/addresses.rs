@@ -1,0 +1,60 @@
+//! Whether what is registered with an optimizer on CUDA is memory of its device, as far as the driver can say. The rules that
+//! need no driver are in `plan::check`.
+
+use crate::device::{Addresses, Context, Place};
+use crate::error::{Error, Result};
+use crate::plan::{Buffer, Dtype, HandedIn, Tensor};
+
+/// Checks the tensors of all groups and what is handed in, with at most one driver call for each range of memory (where the
+/// driver knows none: for each address). What breaks another rule is left to that rule.
+pub(super) fn check<'a>(
+    context: &Context,
+    groups: impl Iterator<Item = &'a [Tensor]>,
+    handed_in: HandedIn,
+) -> Result<()> {
+    let mut addresses = Addresses::new(context);
+    for (g, tensors) in groups.enumerate() {
+        for (i, tensor) in tensors.iter().enumerate() {
+            for (what, buffer) in [("param", tensor.param), ("grad", tensor.grad)] {
+                check_buffer(&mut addresses, buffer, || format!("groups[{g}].tensors[{i}].{what}"))?;
+            }
+        }
+    }
+    let HandedIn { found_inf, inv_scale, norm_square, metric, loss } = handed_in;
+    let of_f32 = [("found_inf", found_inf), ("inv_scale", inv_scale), ("norm_square", norm_square)];
+    let of_f32 = of_f32.map(|(argument, scalar)| (argument, scalar, Dtype::F32));
+    let metric = metric.map(|(scalar, dtype)| ("observe_every.metric", Some(scalar), dtype));
+    let loss = loss.map(|(scalar, dtype)| ("record_loss.loss", Some(scalar), dtype));
+    for (argument, scalar, dtype) in of_f32.into_iter().chain(metric).chain(loss) {
+        let Some(scalar) = scalar.filter(|scalar| is_address(scalar.0, dtype)) else { continue };
+        let rule = match addresses.look(scalar.0, dtype.bytes())? {
+            Place::Fits => continue,
+            Place::Unreachable(what) => what,
+            Place::Short(bytes) => format!("the memory there ends after {bytes} bytes, and an {dtype:?} takes more"),
+        };
+        return Err(Error::argument(argument, format!("{:#x}", scalar.0), rule));
+    }
+    Ok(())
+}
+
+fn check_buffer(addresses: &mut Addresses<'_>, buffer: Buffer, path: impl Fn() -> String) -> Result<()> {
+    let Buffer { address, len, dtype } = buffer;
+    let bytes = len.checked_mul(dtype.bytes()).filter(|bytes| *bytes > 0 && is_address(address, dtype));
+    let Some(bytes) = bytes else { return Ok(()) };
+    match addresses.look(address, bytes)? {
+        Place::Fits => Ok(()),
+        Place::Unreachable(what) => Err(Error::argument(format!("{}.address", path()), format!("{address:#x}"), what)),
+        Place::Short(bytes) => {
+            let fit = bytes / dtype.bytes();
+            let mut rule = format!("from {address:#x} to the end of that memory only {fit} elements fit");
+            if len % dtype.bytes() == 0 && len / dtype.bytes() <= fit {
+                rule.push_str("; a length is in elements, not in bytes");
+            }
+            Err(Error::argument(format!("{}.len", path()), len, rule))
+        }
+    }
+}
+
+fn is_address(address: u64, dtype: Dtype) -> bool {
+    address != 0 && address.is_multiple_of(dtype.bytes())
+}
