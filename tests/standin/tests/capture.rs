@@ -32,8 +32,7 @@ impl Bench {
         let module = rig.load_once(TEXT);
         let kernel = |name| module.load_function(name).expect("the text has it");
         let (add, scale) = (kernel("add"), kernel("scale"));
-        load_function(&add);
-        load_function(&scale);
+        [&add, &scale].map(load_function);
         let value = rig.alloc(&[1.0f32]);
         Self { add, scale, value, rig }
     }
