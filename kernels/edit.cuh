@@ -30,9 +30,11 @@ __device__ __forceinline__ void resolve(const Edit& edit) {
   }
 }
 
-// Lowers all sticky flags, and forgets what raised them: skips in a row, and what launches that overlapped left behind.
+// Lowers all sticky flags, and forgets what raised them: skips in a row, what launches that overlapped left behind, and that
+// the rate was below the floor already, so that it raises the flag once more if it still is.
 __device__ __forceinline__ void lower_flags(const Step& step) {
   Control* control = step.control;
+  if (load_row(&control->stop) != 0) store_relaxed(&control->end[load_relaxed(&control->t) & 1], 0);
   store_row(&control->stop, 0u);
   store_row(&control->raised, 0u);
   store_row(&control->skipped_in_a_row, 0u);

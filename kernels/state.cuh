@@ -2,7 +2,8 @@
 // src/settings.rs hold the same structs, and both sides assert their sizes. Tables of tensors and schedules: tables.cuh.
 //
 // Two kinds of memory. `Control` is durable: only the commit, the last block of an update, writes it (and, between two
-// updates, an edit its increment, and whatever evaluates a half anew its stop flag). What depends on the step lives in two
+// updates, an edit its increment and flags, whatever evaluates a half anew its stop flag, the condition of a loop
+// `exhausted`; and the norm launch what is known of the present gradients). What depends on the step lives in two
 // halves: update `t` reads half `t & 1`, and while it runs, block 0 computes half `(t + 1) & 1` from the constants, the clock and
 // the metric rules alone. A skipped update leaves `t`, so nothing has to be undone. The constants are written by edits alone.
 #pragma once

@@ -3,7 +3,7 @@
 // `update` applies one step to every tensor of every group and computes the next step's scalars, in one launch. Traffic per
 // parameter is the rule's (adam.cuh, sgd.cuh), +4 B if gradients are zeroed, plus 16 B per tile of 2,048 elements and 16 B per
 // tensor and 8 B per stream of it for the tables.
-// It also writes 72 B and more to the telemetry ring, if there is one (telemetry.cuh).
+// It also writes 80 B and more to the telemetry ring, if there is one (telemetry.cuh).
 // `gradient_norm` comes before it where something must be known of all gradients first: 4 B per parameter.
 // `observe` feeds a metric to the state machines of the half that the current step reads, and evaluates it anew.
 // `prime` fills the half that the current step reads; it runs at build. `edit` does so after it wrote constants.

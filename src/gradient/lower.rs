@@ -100,7 +100,8 @@ impl GradientOptions {
             max_norm: limit,
             growth: d.growth,
             backoff: d.backoff,
-            min_scale: d.min,
+            // As the scale comes to it, which is kept in f32.
+            min_scale: f64::from(d.min as f32),
             max_scale: d.max,
             limit: limit as f32,
             growth_interval: d.interval,
@@ -152,8 +153,9 @@ fn check_dynamic(d: Dynamic, init: f64) -> Result<()> {
     if !(d.growth > 1.0 && d.growth.is_finite()) {
         return error("growth", d.growth, "must be above 1 and finite");
     }
-    if !(d.backoff > 0.0 && d.backoff < 1.0) {
-        return error("backoff", d.backoff, "must lie in (0, 1)");
+    if !(d.backoff > 0.0 && d.backoff <= 1.0 - 2f64.powi(-24)) {
+        let rule = "must lie in (0, 1), by 2^-24 below 1 at least: the scale is an f32, which less would not move";
+        return error("backoff", d.backoff, rule);
     }
     if d.interval == 0 {
         return error("interval", 0.0, "must be at least 1");

@@ -51,6 +51,9 @@ impl Engine {
         }
         if row.flags & EditRow::LOWER_FLAGS != 0 {
             let control = &mut *self.control;
+            if control.stop != 0 {
+                control.end[(clocks.t & 1) as usize] = 0;
+            }
             (control.stop, control.raised, control.skipped_in_a_row) = (0, 0, 0);
             (control.overlapped, control.exhausted) = (0, 0);
         }

@@ -33,7 +33,8 @@ impl Engine {
         *self.control = control;
         self.metric_states[half * metric_states.len()..][..metric_states.len()].copy_from_slice(&metric_states);
         self.windows[half * windows.len()..][..windows.len()].copy_from_slice(&windows);
-        (self.plan.settings, self.plan.constants, self.plan.editable) = (settings, constants, loaded.editable);
+        (self.plan.settings, self.plan.constants) = (settings, constants);
+        self.plan.take(loaded.editable);
         self.evaluate(Clocks { t: control.t, progress: control.progress });
         self.stop_if_end(control.t, BELOW);
         self.ring().iter().for_each(|word| word.store(0, Ordering::Relaxed));

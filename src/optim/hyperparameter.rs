@@ -39,6 +39,10 @@ impl Hyperparameter {
         Hyperparameter { name, schedule: schedule.clone(), range: range.expect("every hyperparameter has a range") }
     }
 
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Lowers the schedule with the values of `knobs` and checks that all of its values lie in the range.
     pub(crate) fn lower(&self, knobs: &mut Knobs) -> Result<Program> {
         let name = self.name;

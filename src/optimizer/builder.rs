@@ -114,7 +114,7 @@ impl OptimizerBuilder {
     }
 
     /// Lets gradients accumulate: only every n-th call of a step updates; the kernels of the others return at once. What the
-    /// engine hands in is read at the n-th call alone.
+    /// engine hands in is used by the n-th call alone, and must not be written to during any.
     ///
     /// The optimizer adds nothing up: backward passes add into the same gradient buffers, call after call, and whoever owns
     /// them zeroes them before the first call of the next update. That is the engine, after the n-th call, or the optimizer

@@ -260,7 +260,8 @@ impl Engine {
             ring.clear(stream)?;
         }
         self.runs.restart(tables.control.t + tables.control.skipped);
-        (self.plan.settings, self.plan.editable) = (tables.settings, loaded.editable);
+        self.plan.settings = tables.settings;
+        self.plan.take(loaded.editable);
         Ok(())
     }
 

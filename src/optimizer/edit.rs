@@ -83,7 +83,8 @@ impl<'a> Edit<'a> {
     }
 
     /// Moves the end: the stop flag is raised when `steps` updates have been applied, at least 1
-    /// ([`OptimizerBuilder::stop_at`](crate::OptimizerBuilder::stop_at)). Where more were applied already, the next one raises it.
+    /// ([`OptimizerBuilder::stop_at`](crate::OptimizerBuilder::stop_at)). Where as many were applied already, the next one raises
+    /// it. A state does not hold it: after [`Optimizer::load_state`] the end is that of the builder, until an edit moves it.
     pub fn stop_at(mut self, steps: u64) -> Self {
         self.request.stop_at = Some(steps);
         self
@@ -91,7 +92,8 @@ impl<'a> Edit<'a> {
 
     /// Lowers all sticky flags: [`Status::stop`](crate::Status::stop), [`raised`](crate::Status::raised) with the skips in a row
     /// that led to it, [`overlapped`](crate::Status::overlapped) and [`exhausted`](crate::Status::exhausted). A loop on
-    /// [`Optimizer::stop_condition`] can then be launched again; an end that still holds raises its flag again.
+    /// [`Optimizer::stop_condition`] can then be launched again. An end that still holds raises its flag again: a rate that is
+    /// below the floor and a plateau that has given up at once, unless the same edit ends that; the others with the next call.
     pub fn lower_flags(mut self) -> Self {
         self.request.lower_flags = true;
         self

@@ -17,8 +17,8 @@ pub struct DeviceView {
     pub progress: u64,
     /// `loss_scale`: f32, what the next backward pass is to multiply the loss by; 1 without loss scaling.
     pub loss_scale: u64,
-    /// `norm`: f64, the norm of the last unscaled gradients, where one is computed: the one that clips, or else
-    /// the maximum norm.
+    /// `norm`: f64, the norm of the last unscaled gradients, where one is computed: the one that clips or
+    /// was asked for, or else the maximum norm.
     pub norm: u64,
     /// `clip_factor`: f32, what clipping multiplied the last gradients by.
     pub clip_factor: u64,
@@ -97,14 +97,16 @@ pub struct Status {
     pub progress: u64,
     /// What the next backward pass is to multiply the loss by; 1 without loss scaling.
     pub loss_scale: f32,
-    /// The norm of the last unscaled gradients, where one is computed: the one that clips, or else the maximum norm.
+    /// The norm of the last unscaled gradients, where one is computed: the one that clips or was asked for, or else the
+    /// maximum norm.
     pub norm: f64,
     /// What clipping multiplied the last gradients by.
     pub clip_factor: f32,
     /// Whether too many updates in a row were skipped: [`NonFinite::SkipAndRaise`](crate::NonFinite::SkipAndRaise).
     pub raised: bool,
     /// Whether an end has come: [`stop_at`](crate::OptimizerBuilder::stop_at),
-    /// [`stop_below`](crate::OptimizerBuilder::stop_below), [`stop_on_plateau`](crate::OptimizerBuilder::stop_on_plateau).
+    /// [`stop_below`](crate::OptimizerBuilder::stop_below), [`stop_on_plateau`](crate::OptimizerBuilder::stop_on_plateau),
+    /// [`LossScale::stop_at_min`](crate::LossScale::stop_at_min).
     pub stop: bool,
     /// Whether launches of this optimizer ran at the same time, on two streams say: results are not to be trusted from then on.
     /// Steps of one optimizer are ordered by the caller: [`Tensor::new`](crate::Tensor::new).

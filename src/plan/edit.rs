@@ -13,7 +13,7 @@ use super::{Plan, now};
 use crate::error::{Error, Result};
 use crate::gradient;
 use crate::optim::Hyperparameter;
-use crate::program::{Count, Knob, Knobs, Program, Real};
+use crate::program::{Bounds, Count, Knob, Knobs, Program, Real};
 
 /// What is asked for, unchecked.
 #[derive(Debug, Default)]
@@ -96,9 +96,17 @@ impl Plan {
         self.editable.prepare(request)
     }
 
+    /// The knobs have other values from now on.
+    pub fn take(&mut self, editable: Editable) {
+        for (group, Bounds { min, max }) in editable.rates() {
+            (self.rates[group].min, self.rates[group].max) = (min, max);
+        }
+        self.editable = editable;
+    }
+
     /// The edit was enqueued.
     pub fn edited(&mut self, prepared: Prepared) {
-        self.editable = prepared.after;
+        self.take(prepared.after);
         self.settings.accumulate = prepared.accumulate.unwrap_or(self.settings.accumulate);
         self.settings.stop_at = prepared.stop_at.unwrap_or(self.settings.stop_at);
     }
@@ -133,6 +141,12 @@ impl Editable {
     /// Places and bits of the constants of schedules with knobs, as they follow from the knobs' values.
     pub fn constants(&self) -> impl Iterator<Item = (u32, u64)> {
         self.sources.iter().flat_map(|source| (source.first..).zip(source.program.constants.iter().copied()))
+    }
+
+    /// Groups whose rates have knobs, with the bounds of those.
+    fn rates(&self) -> impl Iterator<Item = (usize, Bounds)> {
+        let rates = self.sources.iter().filter(|source| source.hyperparameter.name() == "lr");
+        rates.map(|source| (source.group, source.program.bounds))
     }
 
     /// What a run knew that had these `values` and in which the device had resolved the places `owned`.

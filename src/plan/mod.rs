@@ -110,7 +110,7 @@ pub(crate) struct Plan {
     pub programs: Vec<Formula>,
     pub variants: Vec<Variant>,
     pub names: Vec<String>,
-    /// The bounds of each group's rate, when it was built.
+    /// The bounds of each group's rate.
     rates: Vec<ends::RateBounds>,
     /// The metric rules: one for each group that has one of its own, and the one that all others share.
     pub metrics: Vec<Metric>,

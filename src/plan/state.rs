@@ -14,7 +14,7 @@
 //! |---|---|
 //! | `fits` | what must be as in the optimizer that loads it: `fit` says what, fact by fact |
 //! | `knob` | the bits of each knob's value (u64); how many constants the device resolved for itself (u64), and for each its place in `cons` (u64) and the place of the knob whose `now` it was (u64) |
-//! | `sett` | one row of settings, as they are in force, without its address |
+//! | `sett` | one row of settings, as they are in force, without its addresses |
 //! | `cons` | rows of u64: the table of constants, as it is in force |
 //! | `ctrl` | one row of control, whole |
 //! | `metr` | rows of the metric rules' states, of the half in force |
@@ -141,9 +141,8 @@ pub(crate) fn decode<'a>(plan: &Plan, block: &'a [u8]) -> Result<Loaded<'a>> {
     expect_constants(plan, &editable, &constants)?;
     let mut control: Control = read_rows(&mut block, CONTROL, "control", 1)?[0];
     expect_countable(&control)?;
-    if (theirs.stop_at, theirs.stop_below.to_bits(), theirs.stop_on_plateau)
-        != (settings.stop_at, settings.stop_below.to_bits(), settings.stop_on_plateau)
-    {
+    let ends = |s: &Settings| (s.stop_at, s.stop_below.to_bits(), s.stop_on_plateau, s.stop_at_min_scale);
+    if ends(&theirs) != ends(&settings) {
         // Another end is looked for now.
         control.stop = u32::from(settings.stop_at != 0 && control.t >= settings.stop_at);
     }
@@ -180,8 +179,8 @@ fn read_rows<T: Pod>(block: &mut Reader<'_>, tag: Tag, name: &'static str, count
     Ok(rows)
 }
 
-/// The settings in force from now on: what an edit may change is `theirs`. All else that is about gradients must be equal;
-/// when to stop and what the step observes is ours.
+/// The settings in force from now on: how many calls make an update is `theirs`. All else that is about gradients must be
+/// equal; when to stop and what the step observes is ours.
 fn resumed_settings(plan: &Plan, theirs: &Settings) -> Result<Settings> {
     let ours = &plan.settings;
     let facts = [

@@ -50,7 +50,7 @@ impl Metric {
     /// The least factor that it can come to, from 1.
     pub(crate) fn least_scale(&self) -> f64 {
         match self {
-            Metric::Plateau(plateau) => plateau.min_scale,
+            Metric::Plateau(plateau) => plateau.least_scale(),
             Metric::Greedy(greedy) => greedy.min_scale.min(1.0),
         }
     }

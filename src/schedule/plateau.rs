@@ -145,6 +145,13 @@ impl Plateau {
         self.improvement.check("plateau.improvement")
     }
 
+    /// No reduction leads below this.
+    pub(crate) fn least_scale(&self) -> f64 {
+        // Below this one, a reduction is too small to be made.
+        let last = self.min_change / (1.0 - self.factor);
+        if last >= 1.0 { 1.0 } else { self.min_scale.max(self.factor * last) }
+    }
+
     /// The state before the first observation.
     pub fn start(&self) -> PlateauState {
         let best = self.improvement.worst();

@@ -37,7 +37,7 @@ impl Telemetry {
         Telemetry { records, groups: None, mapped: false }
     }
 
-    /// Records the hyperparameters of these groups alone.
+    /// Records the hyperparameters and metric rules of these groups alone.
     #[must_use]
     pub fn groups(mut self, groups: impl IntoIterator<Item = usize>) -> Telemetry {
         self.groups = Some(groups.into_iter().collect());
@@ -126,7 +126,8 @@ impl TelemetryRecord {
         self.t.wrapping_add(self.skipped)
     }
 
-    /// The hyperparameters that the update used, in the order of [`TelemetryRecord::columns`].
+    /// The hyperparameters that the update used, and what metric rules had come to, in the order of
+    /// [`TelemetryRecord::columns`].
     pub fn values(&self) -> &[f32] {
         &self.values
     }
@@ -136,7 +137,7 @@ impl TelemetryRecord {
         &self.columns
     }
 
-    /// One of the values, by the group and the name of the hyperparameter.
+    /// One of the values, by the group and the name of the column.
     pub fn scalar(&self, group: usize, name: &str) -> Option<f32> {
         let place = self.columns.iter().position(|column| column.group == group && column.name == name)?;
         Some(self.values[place])

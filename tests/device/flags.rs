@@ -1,6 +1,6 @@
 //! Flags that stay up: launches that overlapped, ends that came. They are lowered, and ends are moved, by an edit.
 
-use instep::{Accumulate, AdamW, Clip, NonFinite, Sgd, Telemetry};
+use instep::{Accumulate, AdamW, Clip, NonFinite, OptimizerBuilder, Schedule, Sgd, Telemetry, Tensor, knob};
 
 use crate::rig::Rig;
 use crate::twins::Twins;
@@ -84,6 +84,34 @@ fn steps_on_two_streams_at_once_are_seen() {
     let status = opt.status(&rig.stream).unwrap();
     assert!(status.overlapped, "{status:?}");
     assert!(status.calls > 0, "no commit waits for ever: {status:?}");
+}
+
+#[test]
+fn a_rate_that_still_is_below_its_floor_ends_again_at_once_unless_the_edit_lifts_it() {
+    let Some(rig) = Rig::new() else { return };
+    let lr = || Schedule::linear(1.0, knob("end", 0.0)).over(8);
+    let mut twins = Twins::new(&rig, &[70], |b, t| b.group(Sgd::new(lr()), t).stop_below(0.5));
+    let stop = |twins: &Twins<'_>| twins.device.status(&rig.stream).unwrap().stop;
+    twins.steps(6);
+    assert!(stop(&twins));
+    twins.edit(|edit| edit.lower_flags());
+    twins.expect_same("the rate still is below");
+    assert!(stop(&twins));
+    twins.edit(|edit| edit.lower_flags().set("end", 0.75));
+    twins.expect_same("the rate is above");
+    assert!(!stop(&twins));
+    twins.edit(|edit| edit.set("end", 0.0));
+    twins.expect_same("it fell");
+    assert!(stop(&twins));
+
+    // In a warm-up nothing has ended that could end again.
+    let warm =
+        |b: OptimizerBuilder, t: &[Tensor]| b.group(Sgd::new(Schedule::linear(0.0, 1.0).over(8)), t).stop_below(0.5);
+    let mut twins = Twins::new(&rig, &[70], warm);
+    twins.steps(2);
+    twins.edit(|edit| edit.lower_flags());
+    twins.expect_same("warming up");
+    assert!(!stop(&twins));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use instep::{
     AdamW, Greedy, LoopBody, LossScale, NonFinite, Observed, Optimizer, OptimizerBuilder, Plateau, Schedule, Sgd,
-    Tensor,
+    Tensor, knob,
 };
 
 use crate::rig::{Pair, Rig};
@@ -65,6 +65,12 @@ fn a_loop_that_cannot_end_by_its_schedules_is_refused_and_one_that_can_is_not() 
             observing,
             "stop_condition is by a floor that the rate stays above, but the rate of groups[0] is 0.01 at least, by its \
              schedule, and never falls below 0.001: no loop would end",
+        ),
+        (
+            |b, t| b.group(Sgd::new(1.0).metric(halving().min_change(0.25)), t).stop_below(0.25),
+            observing,
+            "stop_condition is by a floor that the rate stays above, but the rate of groups[0] is 0.25 at least, by its \
+             schedule, and never falls below 0.25: no loop would end",
         ),
         (|b, t| b.group(Sgd::new(1.0).metric(Greedy::new()), t).stop_below(0.5), observing, ""),
         (
@@ -132,4 +138,27 @@ fn a_bound_on_launches_ends_a_loop_and_begins_anew_with_the_next() {
     whole.launch().unwrap();
     let status = opt.status(&rig.stream).unwrap();
     assert_eq!((status.t, status.stop, status.exhausted), (13, true, false), "a moved end, and a count from 0");
+}
+
+#[test]
+fn whether_a_loop_can_end_follows_the_knobs() {
+    let Some(rig) = Rig::new() else { return };
+    let pair = Pair::new(&rig, vec![1.0; 3], vec![0.5; 3], (0, 0));
+    let build = |end| {
+        let lr = Schedule::linear(1.0, knob("end", end)).over(9);
+        let builder = Optimizer::builder(&rig.device).stop_below(0.5);
+        builder.group(Sgd::new(lr), &[pair.device_tensor()]).build().unwrap()
+    };
+    let mut opt = build(0.0);
+    opt.stop_condition().unwrap();
+    opt.edit().set("end", 0.75).apply(&rig.stream).unwrap();
+    let refused = opt.stop_condition().unwrap_err().to_string();
+    assert!(refused.contains("the rate of groups[0] is 0.75 at least"), "{refused}");
+
+    let state = opt.state(&rig.stream).unwrap();
+    let mut resumed = build(0.0);
+    resumed.load_state(&state, &rig.stream).unwrap();
+    resumed.stop_condition().unwrap_err();
+    resumed.edit().set("end", 0.25).apply(&rig.stream).unwrap();
+    resumed.stop_condition().unwrap();
 }

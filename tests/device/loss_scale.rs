@@ -107,6 +107,22 @@ fn a_scale_that_cannot_back_off_any_more_raises_the_stop_flag() {
 }
 
 #[test]
+fn a_least_scale_that_f32_rounds_up_is_reached_and_ends_training() {
+    let Some(rig) = Rig::new() else { return };
+    // 0.1 as an f32 is above 0.1.
+    let scale = LossScale::dynamic().init(0.2).limits(0.1, 65_536.0).stop_at_min();
+    let mut pair = Pair::new(&rig, vec![1.0; 3], vec![f32::INFINITY; 3], (0, 0));
+    let (mut device, mut host) = both(&rig, &mut pair, |builder| builder.loss_scale(scale));
+    for skips in 1..4 {
+        device.step(&rig.stream).unwrap();
+        host.step(&Stream::host()).unwrap();
+        let status = device.status(&rig.stream).unwrap();
+        assert_eq!(status, host.status(&Stream::host()).unwrap());
+        assert_eq!((status.loss_scale, status.stop), (0.1, skips > 1), "after {skips} skips");
+    }
+}
+
+#[test]
 fn what_contradicts_itself_is_refused() {
     let Some(rig) = Rig::new() else { return };
     let pair = Pair::new(&rig, vec![1.0; 3], vec![1.0; 3], (0, 0));
@@ -118,6 +134,11 @@ fn what_contradicts_itself_is_refused() {
         refused(|b| b.loss_scale(LossScale::dynamic()).non_finite(NonFinite::Propagate)),
         "non_finite is Propagate, but contradicts a dynamic loss scale, which looks for gradients that are not finite and \
          skips those updates"
+    );
+    assert_eq!(
+        refused(|b| b.loss_scale(LossScale::dynamic().backoff(0.99999999))),
+        "loss_scale.backoff is 0.99999999, but must lie in (0, 1), by 2^-24 below 1 at least: the scale is an f32, which less \
+         would not move"
     );
     assert_eq!(
         refused(|b| b.clip(instep::Clip::torch_norm(1.0)).norm(Norm::Max)),
