@@ -2,7 +2,7 @@
 
 use cudarc::driver::sys::CUgraphInstantiate_flags;
 use cudarc::driver::sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_GLOBAL;
-use instep::{Greedy, Observed, OptimizerBuilder, Plateau, Schedule, Sgd, Stream, Tensor, knob};
+use instep::{Clip, Greedy, Observed, OptimizerBuilder, Plateau, Schedule, Sgd, Stream, Tensor, Tuning, knob};
 
 use crate::rig::Rig;
 use crate::twins::Twins;
@@ -36,6 +36,24 @@ fn the_end_by_rate_comes_before_the_first_update_below_it_and_not_in_the_warm_up
     let stops: Vec<bool> = (0..9).map(|_| twins.stops(&rig)).collect();
     // Update 6 would have the rate 0.5; updates 0 to 5 were made.
     assert_eq!(stops, [false, false, false, false, false, true, true, true, true]);
+}
+
+#[test]
+fn the_end_is_seen_by_whichever_block_commits() {
+    let Some(rig) = Rig::new() else { return };
+    for seed in 0..6 {
+        // Enough tiles that block 0, which looks for the end, is not the last one.
+        let tuning = Tuning { vectors: 1, ..Tuning::default() };
+        let mut twins = Twins::new(&rig, &[100_000], |builder, tensors| {
+            let builder = builder.clip(Clip::torch_norm(1.0)).tuning(tuning);
+            builder.group(Sgd::new(there_and_back()), tensors).stop_below(0.6)
+        });
+        if let Some(standin) = rig.standin {
+            standin.seed(seed);
+        }
+        let stops: Vec<bool> = (0..8).map(|_| twins.stops(&rig)).collect();
+        assert_eq!(stops, [false, false, false, false, false, true, true, true], "seed {seed}");
+    }
 }
 
 #[test]

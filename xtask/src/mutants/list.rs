@@ -233,10 +233,13 @@ pub const MUTANTS: &[Mutant] = &[
         SCENARIO,
     ),
     mutant(
-        "the end is loaded through L1",
+        "the end before and the end after change places",
         "kernels/commit.cuh",
-        ["load_relaxed(&control->end[~t & 1])", "load_row(&control->end[~t & 1])"],
-        SCENARIO,
+        [
+            "is_end(load_relaxed(&control->end[t & 1]), load_relaxed(&control->end[~t & 1]))",
+            "is_end(load_relaxed(&control->end[~t & 1]), load_relaxed(&control->end[t & 1]))",
+        ],
+        &["ends::"],
     ),
     mutant(
         "a skipped update advances the clock",
