@@ -77,6 +77,8 @@ impl Engine {
         let wave = context.multiprocessors() * update.blocks_per_multiprocessor(THREADS)?;
         let Tables { bytes, mut step, grid, norm_grid, seen } =
             Tables::of(&plan, wave, ring.as_ref().map_or(0, Ring::address));
+        // Before the memory: if this fails below, what frees the memory waits for `prime`, which writes to both.
+        let flags = Pinned::new(context, FLAGS)?;
         let memory = Memory::new(context, bytes.len())?;
         for address in [
             &mut step.control,
@@ -105,7 +107,6 @@ impl Engine {
         step.found_inf = address(handed_in.found_inf);
         step.inv_scale = address(handed_in.inv_scale);
         step.norm_square = address(handed_in.norm_square);
-        let flags = Pinned::new(context, FLAGS)?;
         step.host_flags = flags.address();
         setup.upload(&memory, 0, &bytes)?;
         // What the engine hands in is not looked at: its work on that is not ordered before this.

@@ -32,7 +32,8 @@ impl Bench {
         let module = rig.load_once(TEXT);
         let kernel = |name| module.load_function(name).expect("the text has it");
         let (add, scale) = (kernel("add"), kernel("scale"));
-        [&add, &scale].map(load_function);
+        load_function(&add);
+        load_function(&scale);
         let value = rig.alloc(&[1.0f32]);
         Self { add, scale, value, rig }
     }
@@ -215,8 +216,7 @@ fn a_fork_that_joins_is_captured_with_its_order() {
 fn branches_of_a_graph_run_in_any_order() {
     let bench = Bench::new();
     bench.rig.standin.let_streams_race();
-    let stream = &bench.rig.stream;
-    let side = bench.rig.context.new_stream().expect("a stream");
+    let (stream, side) = (&bench.rig.stream, bench.rig.context.new_stream().expect("a stream"));
     bench.begin(CU_STREAM_CAPTURE_MODE_GLOBAL);
     side.join(stream).expect("the side stream joins the capture");
     bench.scale(&side, 10).expect("recorded");
