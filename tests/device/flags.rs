@@ -18,7 +18,7 @@ fn leave_in_the_ticket(rig: &Rig, control: u64, arrivals: u32, call: u32) {
 #[test]
 fn blocks_of_another_call_among_those_of_this_one_are_seen_and_the_flag_stays() {
     let Some(rig) = Rig::new() else { return };
-    let add = |b: instep::OptimizerBuilder, t: &[instep::Tensor]| {
+    let add = |b: OptimizerBuilder, t: &[Tensor]| {
         b.group(AdamW::new(1e-2), t).accumulate(Accumulate::sum(1)).telemetry(Telemetry::ring(16))
     };
     let mut twins = Twins::new(&rig, &[70, 5_000], add);
