@@ -49,7 +49,6 @@ __device__ __forceinline__ void raise_skips(const Step& step) {
   if (step.host_flags != nullptr) store_word(step.host_flags + 1, 1);
 }
 
-
 // All flags as they are, by one thread.
 __device__ __forceinline__ void tell_host(const Step& step) {
   if (step.host_flags == nullptr) return;

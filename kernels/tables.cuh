@@ -24,7 +24,7 @@ struct alignas(16) Tile {
 static_assert(sizeof(Tile) == 16, "src/plan/layout.rs: TileRow");
 
 constexpr u32 PACK = 0x80000000u;       // src/plan/layout.rs has the same number
-constexpr u32 NO_TENSOR = 0xffffffffu;  // the row is in no use
+constexpr u32 NO_TENSOR = 0xffffffffu;  // in no row; asked for so that a branch waits for it (update.cu)
 
 // The same for the norm launch, whose tiles are blocks of the order of summation (norm.cuh).
 struct alignas(16) NormTile {

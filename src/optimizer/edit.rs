@@ -105,8 +105,9 @@ impl<'a> Edit<'a> {
     ///
     /// Fails with [`Error::Argument`](crate::Error::Argument), and then nothing is changed: for a knob that is not there, that
     /// is of the other kind or given twice; for values with which a schedule or hyperparameter breaks a rule; for a
-    /// [`now`](Edit::now) that cannot be resolved; for 0 calls, or calls of an optimizer that does not accumulate; for an end after 0 updates; for a stream
-    /// of another device or context, or one that is being captured, because every replay of the graph would make the edit again.
+    /// [`now`](Edit::now) that cannot be resolved; for 0 calls, or calls of an optimizer that does not accumulate; for an end
+    /// after 0 updates; for a stream of another device or context, or one that is being captured, because every replay of the
+    /// graph would make the edit again.
     pub fn apply(self, stream: &Stream) -> Result<()> {
         match &mut self.optimizer.0 {
             Engine::Cuda(engine) => engine.edit(stream.cuda()?, &self.request),

@@ -20,8 +20,8 @@ pub(crate) enum Fall {
 pub(super) struct RateBounds {
     pub min: f64,
     pub max: f64,
-    /// The least factor that a metric rule may come to; 1 without one.
-    pub least_scale: f64,
+    /// The least and the largest factor that a metric rule may come to; 1 without one.
+    pub scales: [f64; 2],
 }
 
 impl Plan {
@@ -29,7 +29,7 @@ impl Plan {
     pub fn fall(&self, floor: f32, observes: bool) -> Fall {
         let below = |rate: f64| (rate as f32) < floor;
         for (group, rate) in self.rates.iter().enumerate() {
-            let scaled = rate.min * rate.least_scale;
+            let scaled = rate.min * rate.scales[0];
             if !below(rate.min) && (!below(scaled) || !observes) {
                 return match below(scaled) {
                     true => Fall::Unobserved { group },
@@ -37,8 +37,8 @@ impl Plan {
                 };
             }
         }
-        let most = self.rates.iter().map(|rate| rate.max).fold(0.0, f64::max);
-        // A scale above 1 could lift a rate over the floor, but none begins there.
+        let most_of = |rate: &RateBounds| if observes { rate.max * rate.scales[1] } else { rate.max };
+        let most = self.rates.iter().map(most_of).fold(0.0, f64::max);
         if below(most) { Fall::Below { most } } else { Fall::Possible }
     }
 }

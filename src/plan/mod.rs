@@ -264,7 +264,7 @@ fn rate_bounds(
         let Bounds { min, max } = lowered[first].bounds;
         first += rule.hyperparameters.len();
         let metric = place.checked_sub(1).map(|at| &metrics[at as usize]);
-        ends::RateBounds { min, max, least_scale: metric.map_or(1.0, Metric::least_scale) }
+        ends::RateBounds { min, max, scales: metric.map_or([1.0; 2], Metric::scales) }
     });
     bounds.collect()
 }

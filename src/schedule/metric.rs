@@ -47,11 +47,11 @@ impl Metric {
         }
     }
 
-    /// The least factor that it can come to, from 1.
-    pub(crate) fn least_scale(&self) -> f64 {
+    /// The least and the largest factor that it can come to, from 1.
+    pub(crate) fn scales(&self) -> [f64; 2] {
         match self {
-            Metric::Plateau(plateau) => plateau.least_scale(),
-            Metric::Greedy(greedy) => greedy.min_scale.min(1.0),
+            Metric::Plateau(plateau) => [plateau.least_scale(), 1.0],
+            Metric::Greedy(greedy) => [greedy.min_scale.min(1.0), greedy.max_scale.max(1.0)],
         }
     }
 

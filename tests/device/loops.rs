@@ -73,6 +73,8 @@ fn a_loop_that_cannot_end_by_its_schedules_is_refused_and_one_that_can_is_not() 
              schedule, and never falls below 0.25: no loop would end",
         ),
         (|b, t| b.group(Sgd::new(1.0).metric(Greedy::new()), t).stop_below(0.5), observing, ""),
+        // One that raises it can lower it again.
+        (|b, t| b.group(Sgd::new(0.25).metric(Greedy::new()), t).stop_below(0.5), observing, ""),
         (
             |b, t| b.group(Sgd::new(1.0).metric(halving()), t).stop_on_plateau(),
             plain,
