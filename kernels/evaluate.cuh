@@ -61,6 +61,19 @@ __device__ __forceinline__ void carry_metrics(const Step& step, const Scratch& s
   for (u32 i = threadIdx.x; i < counts.windows; i += THREADS) store_row(next + i, load_row(window + i));
 }
 
+// What cohorts remember goes on from update `t` to the next one, as `t` leaves it. Their rows are read after a barrier.
+template <u32 THREADS>
+__device__ __forceinline__ void carry_memory(const Step& step, u64 t) {
+  if constexpr (COHORT_MEMORY != 0) {
+    double* memory = load_row(&step.rules->cohort_memory);
+    const u32 pairs = step.cohort_capacity * COHORT_MEMORY;
+    const double* from = memory + (t & 1) * 2 * (u64)pairs;
+    double* to = memory + (~t & 1) * 2 * (u64)pairs;
+#pragma unroll 1
+    for (u32 i = threadIdx.x; i < pairs; i += THREADS) store_row(to + 2 * i, load_row(from + 2 * i + 1));
+  }
+}
+
 // Fills half `t & 1` with what update `t` needs, at which the progress clock shows `progress`. The tables are staged.
 template <u32 THREADS>
 __device__ __forceinline__ void evaluate(const Step& step, Scratch& scratch, u64 t, u64 progress) {
@@ -95,6 +108,6 @@ __device__ __forceinline__ void evaluate(const Step& step, Scratch& scratch, u64
       const MetricState* state = step.metric_states + ((t & 1) * step.metric_capacity + cohort.metric - 1);
       scale = load_row(&state->scale);
     }
-    resolve_variant(cohort.variant, values, (const u32*)(row + 1), scale, t + cohort.base, record_at<void>(step, t, i));
+    resolve_variant(step, {t, i, cohort, (const u32*)(row + 1), values, scale});
   }
 }

@@ -267,3 +267,9 @@ __device__ __forceinline__ double clamp(double x, double min, double max) {
 // Source: Kingma and Ba 2015, arXiv:1412.6980, algorithm 1.
 __device__ __forceinline__ double bias_correction_of_ln(double ln_beta, u64 n) { return -expm1_spec((double)n * ln_beta); }
 __device__ __forceinline__ double bias_correction(double beta, u64 n) { return bias_correction_of_ln(ln_spec(beta), n); }
+
+// The smaller and the larger one; a NaN stays, whichever side it is on.
+template <class T>
+__device__ __forceinline__ T smaller(T a, T b) { return a <= b || a != a ? a : b; }
+template <class T>
+__device__ __forceinline__ T larger(T a, T b) { return b <= a || a != a ? a : b; }

@@ -5,19 +5,13 @@
 #include "memory.cuh"
 #include "types.cuh"
 
-// What a stream is for. Functors name sets of roles: what they load and what they store.
-enum Role : u32 { PARAM = 1, GRAD = 2, STATE = 4 };
-
 // Places of the streams that every rule has.
 constexpr u32 PARAM_AT = 0, GRAD_AT = 1;
 
-using f32 = float;
+// Functors name sets of streams, a bit for each place: what they load and what they store.
+constexpr u32 PARAM = 1u << PARAM_AT, GRAD = 1u << GRAD_AT;
 
-template <Role ROLE_, class Element_>
-struct Stream {
-  static constexpr Role ROLE = ROLE_;
-  using Element = Element_;
-};
+using f32 = float;
 
 template <u32 I, class First, class... Rest>
 struct Nth {
@@ -28,7 +22,7 @@ struct Nth<0, First, Rest...> {
   using Type = First;
 };
 
-// The streams of one variant, in the order of the addresses in its tensors' rows.
+// The elements of one variant's streams, in the order of the addresses in its tensors' rows.
 template <class... All>
 struct Streams {
   static constexpr u32 COUNT = sizeof...(All);
@@ -37,18 +31,18 @@ struct Streams {
 };
 
 // The streams that are there whatever the rule.
-using Gradient = Streams<Stream<PARAM, f32>, Stream<GRAD, f32>>;
+using Gradient = Streams<f32, f32>;
 
-// Calls visit(Place<I>) for each place of the streams whose role is among ROLES.
+// Calls visit(Place<I>) for each place of the streams that is in the set PLACES.
 template <u32 I>
 struct Place {
   static constexpr u32 AT = I;
 };
-template <class S, u32 ROLES, u32 I = 0, class Visit>
+template <class S, u32 PLACES, u32 I = 0, class Visit>
 __device__ __forceinline__ void for_each_stream(Visit visit) {
   if constexpr (I < S::COUNT) {
-    if constexpr ((S::template At<I>::ROLE & ROLES) != 0) visit(Place<I>{});
-    for_each_stream<S, ROLES, I + 1>(visit);
+    if constexpr ((PLACES >> I & 1) != 0) visit(Place<I>{});
+    for_each_stream<S, PLACES, I + 1>(visit);
   }
 }
 

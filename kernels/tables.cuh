@@ -34,19 +34,42 @@ struct alignas(16) NormTile {
 };
 static_assert(sizeof(NormTile) == 16, "src/plan/layout.rs: NormTileRow");
 
+// What is known when a node has added: nothing, or all that rules need of a tensor, a group, all groups.
+enum class Level : u32 { part, tensor, group, all };
+
 // Sums that are added to one: of a section's blocks, a tensor's sections, a group's tensors, all groups.
 struct alignas(16) Node {
   u32 first, count;  // the slots of what it adds
   u32 arrivals;      // blocks that bring them; the last one adds
   u32 slot;          // where its own sum goes
   u32 parent;        // the node that adds it, or ROOT
-  u32 reserved[3];
+  Level level;       // of the measuring launch
+  u32 index;         // the tensor's row, or the group
+  u32 variant;
 };
 static_assert(sizeof(Node) == 32, "src/plan/layout.rs: NodeRow");
 
 constexpr u32 ROOT = 0xffffffffu;  // src/plan/layout.rs has the same number
 
-// A sum of squares or magnitudes; for the maximum norm the largest magnitude.
+// The same as `NormTile` for the measuring launch, which needs to know whose sums it adds.
+struct alignas(16) MeasureTile {
+  u32 tensor, place, slot, parent;
+  u32 cohort, variant;
+  u32 reserved[2];
+};
+static_assert(sizeof(MeasureTile) == 32, "src/plan/layout.rs: MeasureTileRow");
+
+// A group, for what follows from its sums.
+struct alignas(16) Group {
+  u32 variant;
+  u32 first_cohort, cohorts;
+  u32 slot;         // where its sum is
+  u64 len;          // elements of its tensors
+  u64 len_of_all;   // of the tensors of all groups with this variant
+};
+static_assert(sizeof(Group) == 32, "src/plan/layout.rs: GroupRow");
+
+// A sum, of squares or magnitudes say; for the maximum norm the largest magnitude.
 struct alignas(16) Partial {
   double sum;
   u32 found;  // a gradient among them is not finite
@@ -58,8 +81,8 @@ static_assert(sizeof(Partial) == 16, "src/plan/layout.rs: PartialRow");
 template <u32 STREAMS>
 struct alignas(16) Tensor {
   u64 len;
-  u32 slot;  // where its sum goes
-  u32 reserved;
+  u32 slot;   // where its sum goes
+  u32 place;  // in the list of tensors
   u64 address[STREAMS];  // of element 0
 };
 static_assert(sizeof(Tensor<4>) == 48, "src/plan/layout.rs: tensor_bytes");
@@ -97,6 +120,33 @@ struct alignas(16) Record {
   float value[SCALARS];
 };
 
+// What is a tensor's own: scalars that follow from sums over it.
+template <u32 SCALARS>
+struct alignas(16) Own {
+  float value[SCALARS == 0 ? 1 : SCALARS];
+};
+
+// What rules that measure or remember need besides. Memory is f64: of cohorts two halves of pairs, as the update before left it
+// and as this one leaves it; of groups (the same in each of their cohorts) and tensors, which the measuring launch of update `t`
+// writes, what `t` leaves in half `t & 1`. Rows are as wide as generated.cuh says.
+struct alignas(16) RuleTables {
+  const MeasureTile* measure_tiles;
+  const Node* measure_nodes;
+  Partial* measure_sums;  // rows of MEASURED
+  u32* measure_arrivals;  // blocks that brought their sums to each node
+  const u32* measure_slots;  // where each tensor's sum goes, in the order of the list
+  const Group* groups;
+  void* own;              // rows of Own
+  double* cohort_memory;
+  double* group_memory;
+  double* tensor_memory;
+  u32 measure_tile_count;
+  u32 group_count;
+  u32 tensor_count;
+  u32 reserved;
+};
+static_assert(sizeof(RuleTables) == 96, "src/plan/layout.rs: RuleTablesRow");
+
 // The argument of every launch but set_condition.
 struct Step {
   Control* control;
@@ -127,9 +177,10 @@ struct Step {
   u32 cohort_bytes, tensor_bytes, record_bytes;
   u32 scalar_capacity, cohort_capacity, metric_capacity, window_capacity;
   u32 flush;  // this launch makes an update of the calls before it alone
-  u32 reserved;
+  u32 reserved[3];
+  const RuleTables* rules;  // used where a rule measures or remembers
 };
-static_assert(sizeof(Step) == 224, "src/plan/layout.rs: Step");
+static_assert(sizeof(Step) == 240, "src/plan/layout.rs: Step");
 
 // The row at `index` of a table whose rows are `bytes` apart.
 template <class Row>
@@ -152,7 +203,7 @@ struct Write {
 };
 static_assert(sizeof(Write) == 16, "src/plan/layout.rs: Write");
 
-constexpr u32 MAX_WRITES = 240;  // with all else they fill the 4 KiB that the argument of a kernel may have
+constexpr u32 MAX_WRITES = 239;  // with all else they fill the 4 KiB that the argument of a kernel may have
 
 // The argument of an edit.
 struct Edit {

@@ -1,21 +1,18 @@
 // The kernels of an optimizer.
 //
 // `update` applies one step to every tensor of every group and computes the next step's scalars, in one launch. Traffic per
-// parameter is the rule's (adam.cuh, sgd.cuh), +4 B if gradients are zeroed, plus 16 B per tile of 2,048 elements and 16 B per
-// tensor and 8 B per stream of it for the tables.
+// parameter is what the rule states in generated.cuh, +4 B if gradients are zeroed, plus 16 B per tile of 2,048 elements and 16 B
+// per tensor and 8 B per stream of it for the tables.
 // It also writes 80 B and more to the telemetry ring, if there is one (telemetry.cuh).
 // `gradient_norm` comes before it where something must be known of all gradients first: 4 B per parameter.
+// `measure` comes between the two where a rule sums over elements: what it states per parameter.
 // `observe` feeds a metric to the state machines of the half that the current step reads, and evaluates it anew.
 // `prime` fills the half that the current step reads; it runs at build. `edit` does so after it wrote constants.
 //
 // A gradient that is not finite: with the policy to skip, or a found_inf that the engine hands in, no parameter and no
 // state is written, and the step is not advanced but counted as skipped. Otherwise it propagates.
-#include "adam.cuh"
-#include "program.cuh"
-#include "sgd.cuh"
-#include "variant.cuh"
-// These use what stands above.
 #include "generated.cuh"
+// These use what stands there.
 #include "edit.cuh"
 #include "evaluate.cuh"
 #include "commit.cuh"
@@ -33,6 +30,7 @@ __device__ __forceinline__ void look_ahead(const Step& step, Scratch& scratch, u
   const Facts& facts = scratch.facts;
   if (accumulates<Gradients>(step, facts)) return;
   carry_metrics<THREADS>(step, scratch, t);
+  carry_memory<THREADS>(step, t);
   if constexpr (Features::OBSERVES) observe_in_step<THREADS>(step, t + 1);
   evaluate<THREADS>(step, scratch, t + 1, facts.control.progress + facts.control.increment);
   if constexpr (Features::TELEMETRY) note_call<THREADS, Gradients>(step, facts, t);
@@ -87,11 +85,64 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR)
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR) gradient_norm(const Step step) {
-  __shared__ NormScratch scratch;
+  __shared__ NormScratch<Gradients::NORM> scratch;
   if constexpr (Gradients::NORM != Norm::none) {
     // Nothing that its last block writes: a block without work says to nobody that it has read.
     if (!accumulates<Gradients>(step, facts_of_calls<Gradients>(step))) sum_gradients<Gradients>(step, scratch);
   }
+}
+
+// What is known when `node` has added, by one thread. `cohort`: that of the tensor, if it is a tensor's node.
+__device__ __forceinline__ void conclude(const Step& step, const RuleTables& rules, u64 t, const Node& node, u32 cohort, const Measurements& sum) {
+  if constexpr (MEASURED != 0) {
+    if (node.level == Level::tensor) {
+      const auto tensor = load_row(row_at<Tensor<1>>(step.tensors, step.tensor_bytes, node.index));
+      conclude_tensor_of(node.variant, step, t, cohort, tensor.place, tensor.len, sum);
+    }
+    if (node.level == Level::group) conclude_group_of(step, t, load_row(rules.groups + node.index), sum, {});
+    if (node.level == Level::all) {
+#pragma unroll 1
+      for (u32 i = 0; i < rules.group_count; i++) {
+        const Group group = load_row(rules.groups + i);
+        if (group.variant == node.variant) conclude_group_of(step, t, group, load_measurements(rules.measure_sums, group.slot), sum);
+      }
+    }
+  }
+}
+
+// The whole measuring launch, by all its blocks.
+__device__ __forceinline__ void measure_all(const Step& step, MeasureScratch& scratch) {
+  if constexpr (MEASURED != 0) {
+    const Facts facts = facts_of_walk<Gradients>(step);
+    if (accumulates<Gradients>(step, facts)) return;
+    const RuleTables rules = load_row(step.rules);
+    if (blockIdx.x >= rules.measure_tile_count) return;
+    const u64 t = load_relaxed(&step.control->t);
+    const MeasureTile tile = load_row(rules.measure_tiles + blockIdx.x);
+    Measurements sum = measure_tile(step, rules, t, tile, gradient_scalars<Gradients>(step, facts), scratch);
+    if ((tile.place & PACK) == 0 && threadIdx.x == 0) {
+      store_total(rules.measure_sums, tile.slot, sum);
+      const auto tensor = load_row(row_at<Tensor<1>>(step.tensors, step.tensor_bytes, tile.tensor));
+      if (tensor.len <= NORM_BLOCK) conclude_tensor_of(tile.variant, step, t, tile.cohort, tensor.place, tensor.len, sum);
+    }
+    u32 parent = tile.parent;
+#pragma unroll 1
+    while (parent != ROOT) {
+      const Node node = load_row(rules.measure_nodes + parent);
+      if (!arrives_last<Norm::one, MEASURE_WIDTH>(rules.measure_arrivals + parent, scratch, node.arrivals)) return;
+      sum = node_added<Norm::one, MEASURE_WIDTH>(rules.measure_sums, scratch, node);
+      if (threadIdx.x == 0) {
+        store_total(rules.measure_sums, node.slot, sum);
+        conclude(step, rules, t, node, tile.cohort, sum);
+      }
+      parent = node.parent;
+    }
+  }
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS) measure(const Step step) {
+  __shared__ MeasureScratch scratch;
+  measure_all(step, scratch);
 }
 
 // Fills the half in force.

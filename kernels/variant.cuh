@@ -1,36 +1,71 @@
 // What generated.cuh does with a rule: resolve its scalars for a cohort, and apply it to a tile.
 //
-// A rule R offers R::STREAMS, R::INPUTS and R::SCALARS, R::resolve(inputs, updates) in f64, R::Scalars with
-// R::scalars(record), and R::apply(x, scalars) for one element of each stream in f32. Elements are independent: no order is
-// visible in the results.
+// A rule R is what src/rule/tape/cuda.rs writes. It offers
+//   R::STREAMS, R::INPUTS, R::SCALARS          streams; what `resolve` is given; values of a record
+//   R::TENSOR_SCALARS, R::SUMS, R::MEMORY      values of a tensor's own; sums; what it remembers
+//   R::LOADS, R::STORES, R::STORES_ONCE        sets of streams that `apply` reads and writes, and that the first update writes
+//   R::MEASURE_LOADS                           that `measure` reads
+//   R::OF_COHORT, R::OF_GROUP, R::OF_TENSOR    sets of what it remembers, by whose it is
+//   R::LATE                                    the values of a record that follow from sums
+//   R::resolve(inputs, updates, known, r)      in f64, each scalar rounded once
+//   R::scalars(record, own), R::start(x, s), R::measure(x, s, sum), R::apply(x, s)
+//                                              one element of each stream in f32
+// Elements are independent: no order is visible in the results.
 #pragma once
 #include "gradients.cuh"
 #include "walk.cuh"
 
+// What a rule is resolved from besides its inputs. No array is empty.
+template <class R>
+struct Known {
+  double memory[R::MEMORY + 1], sum[R::SUMS + 1], len[R::SUMS + 1];
+};
+
+template <class R>
+struct Resolved {
+  Record<R::SCALARS> record;
+  Own<R::TENSOR_SCALARS> own;
+  double memory[R::MEMORY + 1];
+};
+
 // Applies rule R to elements, after what options O do to their gradients.
 template <class R, class O>
-struct Update {
-  static constexpr u32 LOADS = PARAM | GRAD | STATE;
-  static constexpr u32 STORES = PARAM | STATE | (O::ZERO ? GRAD : 0);
+struct Update : Functor {
+  static constexpr u32 LOADS = R::LOADS;
+  static constexpr u32 STORES = R::STORES | (O::ZERO ? GRAD : 0);
+  static constexpr u32 STORES_ONCE = R::STORES_ONCE;
   typename R::Scalars scalars;
   GradientScalars gradient;
+  Record<R::SCALARS> record;
+  const void* own;  // rows of what is a tensor's own
 
+  __device__ __forceinline__ Update(const Step& step, const Record<R::SCALARS>& r, const GradientScalars& g)
+      : scalars(R::scalars(r, {})), gradient(g), record(r), own(nullptr) {
+    if constexpr (R::TENSOR_SCALARS != 0) own = load_row(&step.rules->own);
+  }
+
+  __device__ __forceinline__ bool stores_once() const {
+    if constexpr (STORES_ONCE != 0) return scalars.first != 0.0f;
+    return false;
+  }
+  __device__ __forceinline__ void before_tensor(u32 place) {
+    if constexpr (R::TENSOR_SCALARS != 0) {
+      scalars = R::scalars(record, load_row(row_at<Own<R::TENSOR_SCALARS>>(own, OWN_BYTES, place)));
+    }
+  }
   __device__ __forceinline__ void element(float (&x)[R::STREAMS]) const {
     x[GRAD_AT] = prepare<O>(x[GRAD_AT], gradient);
+    R::start(x, scalars);
     R::apply(x, scalars);
     if constexpr (O::ZERO) x[GRAD_AT] = 0.0f;
   }
-  __device__ __forceinline__ void after_span(u64) const {}
-  __device__ __forceinline__ void after_tensor(u32) const {}
 };
 
 // Zeroes gradients and leaves all else as it is: what a skipped update does if gradients are zeroed after use.
-struct Zero {
+struct Zero : Functor {
   static constexpr u32 LOADS = 0, STORES = GRAD;
 
   __device__ __forceinline__ void element(float (&x)[Gradient::COUNT]) const { x[GRAD_AT] = 0.0f; }
-  __device__ __forceinline__ void after_span(u64) const {}
-  __device__ __forceinline__ void after_tensor(u32) const {}
 };
 
 // Updates what `tile` holds. Its record and its tensor's row are loaded side by side.
@@ -38,16 +73,70 @@ template <class R, class S, u32 N, class O>
 __device__ __forceinline__ void update_with(const Step& step, u64 t, const Tile& tile, const GradientScalars& gradient) {
   static_assert(R::STREAMS == S::COUNT, "a type for each stream of the rule");
   const auto record = load_row(record_at<const Record<R::SCALARS>>(step, t, tile.cohort));
-  const Update<R, O> functor = {R::scalars(record), gradient};
+  Update<R, O> functor(step, record, gradient);
   walk<S, N>(step, tile.tensor, tile.place, functor);
 }
 
-// Resolves the scalars of a cohort that has had `updates` updates. `inputs`: u32[R::INPUTS], places in `values`.
+// The k-th of the rows of half `t & 1` of a memory, which has `rows` of `width` values.
+__device__ __forceinline__ double* memory_of(double* memory, u64 t, u32 rows, u32 k, u32 width) {
+  return memory + ((t & 1) * rows + k) * (u64)width;
+}
+
+// What the set OF of what a rule remembers is at, `stride` apart.
+template <u32 OF, u32 MEMORY>
+__device__ __forceinline__ void load_memory(const double* from, u32 stride, double (&to)[MEMORY]) {
+  u32 k = 0;
+#pragma unroll
+  for (u32 i = 0; i + 1 < MEMORY; i++) {
+    if ((OF >> i & 1) != 0) to[i] = load_row(from + stride * k++);
+  }
+}
+template <u32 OF, u32 MEMORY>
+__device__ __forceinline__ void store_memory(double* to, u32 stride, const double (&from)[MEMORY]) {
+  u32 k = 0;
+#pragma unroll
+  for (u32 i = 0; i + 1 < MEMORY; i++) {
+    if ((OF >> i & 1) != 0) store_row(to + stride * k++, from[i]);
+  }
+}
+
+// A cohort for update `t`.
+struct CohortAt {
+  u64 t;
+  u32 index;
+  Cohort row;
+  const u32* inputs;  // u32[R::INPUTS], places in `values`; it and `values` may be staged
+  const double* values;
+  double lr_scale;  // of its metric rule
+};
+
+// Resolves a cohort's rule. What depends on sums that are not `known` is arbitrary.
 template <class R>
-__device__ __forceinline__ void resolve(const double* values, const u32* inputs, double lr_scale, u64 updates, void* record) {
+__device__ __forceinline__ void resolve_rule(const Step& step, const CohortAt& at, u64 updates, Known<R>& known, Resolved<R>& r) {
   double in[R::INPUTS];
 #pragma unroll
-  for (u32 k = 0; k < R::INPUTS; k++) in[k] = load_staged(values + load_staged(inputs + k));
-  in[0] = in[0] * lr_scale;
-  store_row((Record<R::SCALARS>*)record, R::resolve(in, updates));
+  for (u32 k = 0; k < R::INPUTS; k++) in[k] = load_staged(at.values + load_staged(at.inputs + k));
+  in[0] = in[0] * at.lr_scale;
+  if constexpr (R::OF_COHORT != 0) {
+    const double* of = memory_of(load_row(&step.rules->cohort_memory), at.t, step.cohort_capacity, at.index, 2 * COHORT_MEMORY);
+    load_memory<R::OF_COHORT>(of, 2, known.memory);
+  }
+  if constexpr (R::OF_GROUP != 0) {
+    const double* of = memory_of(load_row(&step.rules->group_memory), at.t - 1, step.cohort_capacity, at.index, GROUP_MEMORY);
+    load_memory<R::OF_GROUP>(of, 1, known.memory);
+  }
+  R::resolve(in, updates, known, r);
+}
+
+// Resolves the scalars of a cohort ahead of its update, and what it will remember.
+template <class R>
+__device__ __forceinline__ void resolve(const Step& step, const CohortAt& at) {
+  Known<R> known = {};
+  Resolved<R> r;
+  resolve_rule<R>(step, at, at.t + at.row.base, known, r);
+  store_row(record_at<Record<R::SCALARS>>(step, at.t, at.index), r.record);
+  if constexpr (R::OF_COHORT != 0) {
+    double* of = memory_of(load_row(&step.rules->cohort_memory), at.t, step.cohort_capacity, at.index, 2 * COHORT_MEMORY);
+    store_memory<R::OF_COHORT>(of + 1, 2, r.memory);
+  }
 }

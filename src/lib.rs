@@ -23,6 +23,7 @@ mod optim;
 mod optimizer;
 mod plan;
 mod program;
+pub mod rule;
 mod schedule;
 mod settings;
 mod telemetry;
@@ -31,7 +32,7 @@ pub use backend::{Device, Stream};
 pub use device::{CacheFound, DeviceFound, Doctor, NvrtcFound, Source};
 pub use error::{Error, Result};
 pub use gradient::{Accumulate, Clip, LossScale, NonFinite, Norm};
-pub use optim::{Adam, AdamRule, AdamW, Coupled, DecayForm, Decoupled, Momentum, Rule, Sgd};
+pub use optim::{Adam, AdamRule, AdamW, Coupled, DecayForm, Decoupled, Momentum, Parity, Sgd};
 pub use optimizer::{
     DeviceView, Edit, KnobValue, LoopBody, MetricStatus, Observed, Optimizer, OptimizerBuilder, Status, StopCondition,
     TelemetryReader, TensorView,

@@ -24,11 +24,11 @@ struct Floats<2> {
 };
 template <>
 struct Floats<3> {
-  using Type = Streams<Stream<PARAM, f32>, Stream<GRAD, f32>, Stream<STATE, f32>>;
+  using Type = Streams<f32, f32, f32>;
 };
 template <>
 struct Floats<4> {
-  using Type = Streams<Stream<PARAM, f32>, Stream<GRAD, f32>, Stream<STATE, f32>, Stream<STATE, f32>>;
+  using Type = Streams<f32, f32, f32, f32>;
 };
 
 struct Tables {

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::gradient::{Factor, ScaleState};
 use crate::plan::layout::{Control, MetricStateRow};
 use crate::plan::state::half;
-use crate::plan::{HandedIn, Plan, Scalar, metrics};
+use crate::plan::{HandedIn, Plan, Remembered, Scalar, metrics};
 use crate::program::Clocks;
 use crate::settings::Settings;
 use crate::telemetry::{Header, Layout, Runs};
@@ -39,6 +39,9 @@ pub(crate) struct Engine {
     /// Two halves of one state per metric rule, and of all windows.
     pub(super) metric_states: Vec<MetricStateRow>,
     pub(super) windows: Vec<f64>,
+    /// What rules remember, and each tensor's own scalars of the present update.
+    pub(super) remembered: Remembered,
+    pub(super) own: Vec<f32>,
     /// Records of calls; empty without telemetry. A reader on another thread may look at any time.
     ring: Arc<[AtomicU64]>,
     runs: Arc<Runs>,
@@ -54,11 +57,17 @@ impl Engine {
     pub fn new(mut plan: Plan, handed_in: HandedIn) -> Result<Engine> {
         refuse_flushed_subnormals()?;
         let mut state = vec![Window::zeroed(); plan.state_bytes.div_ceil(size_of::<Window>() as u64) as usize];
+        let elements: &mut [f32] = bytemuck::cast_slice_mut(&mut state);
+        for (offset, len, value) in plan.filled_states() {
+            elements[offset / size_of::<f32>()..][..len].fill(value);
+        }
         plan.place_state(state.as_mut_ptr() as u64);
         let mut engine = Engine {
             values: vec![f64::NAN; 2 * plan.scalars.len()],
             records: vec![f32::NAN; 2 * plan.cohorts.len() * plan.widths().record],
             pieces: memory::pieces(&plan),
+            remembered: plan.remembered(),
+            own: vec![f32::NAN; plan.tensors.len() * plan.widths().own],
             metric_states: metrics::start(&plan.metrics).repeat(2),
             windows: vec![0.0; 2 * metrics::window_count(&plan.metrics)],
             ring: (0..plan.telemetry.as_ref().map_or(0, Layout::words)).map(|_| AtomicU64::new(0)).collect(),
@@ -103,13 +112,15 @@ impl Engine {
         let skip = found && (plan.gradients.skip || self.handed_in.found_inf.is_some());
         if !skip {
             let scalars = gradients::scalars(plan, &self.control, self.handed_in, calls, flush == Flush::Yes);
-            memory::update(plan, &self.pieces, half(&self.records, t), scalars);
+            self.measure(t, scalars);
+            memory::update(&self.plan, &self.pieces, half(&self.records, t), &self.own, scalars);
         }
-        if plan.gradients.zero {
-            memory::zero_gradients(plan, &self.pieces);
+        if self.plan.gradients.zero {
+            memory::zero_gradients(&self.plan, &self.pieces);
         }
         let progress = self.control.progress.wrapping_add(self.control.increment);
         self.carry_metrics(t);
+        self.carry_memory(t);
         self.observe_in_step(t + 1);
         self.evaluate(Clocks { t: t + 1, progress });
         self.note_call(skip, calls);
@@ -195,32 +206,6 @@ impl Engine {
     /// The ring of telemetry.
     pub fn ring(&self) -> &Arc<[AtomicU64]> {
         &self.ring
-    }
-
-    /// Fills half `t & 1` with what update `t` needs: `evaluate` of `kernels/evaluate.cuh`.
-    pub(super) fn evaluate(&mut self, clocks: Clocks) {
-        let (plan, t) = (&self.plan, clocks.t);
-        let half = (t & 1) as usize;
-        let values = &mut self.values[half * plan.scalars.len()..][..plan.scalars.len()];
-        for bundle in &plan.bundles {
-            let program = &plan.programs[bundle.program as usize];
-            let scalars = bundle.first as usize..(bundle.first + bundle.count) as usize;
-            for (value, row) in values[scalars.clone()].iter_mut().zip(&plan.scalars[scalars]) {
-                let updates = t.wrapping_add(row.base).wrapping_add(1);
-                *value = program.value(&plan.constants[row.constants as usize..], clocks, updates);
-            }
-        }
-        let width = plan.widths().record;
-        let records = self.records[half * plan.cohorts.len() * width..].chunks_exact_mut(width);
-        for (record, cohort) in records.zip(&plan.cohorts) {
-            let group = &plan.groups[cohort.group as usize];
-            let mut inputs: Vec<f64> = cohort.inputs.iter().map(|scalar| values[*scalar as usize]).collect();
-            if group.metric != 0 {
-                inputs[0] *= self.metric_states[half * plan.metrics.len() + group.metric as usize - 1].scale;
-            }
-            let variant = plan.variants[group.variant as usize];
-            variant.resolve(&inputs, t.wrapping_add(cohort.base), record);
-        }
     }
 
     pub fn plan(&self) -> &Plan {

@@ -2,7 +2,6 @@
 //! summation, and the decisions of `kernels/gradients.cuh`.
 
 use super::memory;
-use super::rules::GradientScalars;
 use crate::gradient::{ClipForm, Factor, Norm, Verdict};
 use crate::plan::layout::{Control, NORM_BLOCK, SECTION, VECTOR, WARP, WARPS};
 use crate::plan::{HandedIn, Plan};
@@ -11,6 +10,41 @@ use crate::plan::{HandedIn, Plan};
 const ADDERS: usize = 256;
 /// Elements of a norm block that a warp adds.
 const SPAN: usize = NORM_BLOCK as usize / WARPS as usize;
+
+/// What is done to each gradient: `GradientScalars` of `kernels/gradients.cuh`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct GradientScalars {
+    pub factor: Option<f32>,
+    pub limit: Option<f32>,
+}
+
+impl GradientScalars {
+    /// What the rule is to see of `grad`: itself, or what is written to `prepared`.
+    pub fn prepare<'a>(self, grad: &'a [f32], prepared: &'a mut [f32]) -> &'a [f32] {
+        if self.factor.is_none() && self.limit.is_none() {
+            return grad;
+        }
+        let prepared = &mut prepared[..grad.len()];
+        prepared.copy_from_slice(grad);
+        if let Some(factor) = self.factor {
+            for g in prepared.iter_mut() {
+                *g *= factor;
+            }
+        }
+        if let Some(limit) = self.limit {
+            for g in prepared.iter_mut() {
+                // Comparisons, as in the kernel: they keep a NaN.
+                if *g < -limit {
+                    *g = -limit;
+                }
+                if *g > limit {
+                    *g = limit;
+                }
+            }
+        }
+        prepared
+    }
+}
 
 /// The norm launch: writes the scratch part of `control`. Nothing if this optimizer has none.
 pub(super) fn look(plan: &Plan, control: &mut Control, handed_in: HandedIn, calls: u32) {
@@ -80,32 +114,40 @@ struct Sum {
 }
 
 fn norm_of_block(norm: Norm, grad: &[f32]) -> Sum {
-    let mut spans = [0.0f64; WARPS as usize];
-    for (span, grad) in spans.iter_mut().zip(grad.chunks(SPAN)) {
-        let mut lanes = [0.0f64; WARP];
-        for (i, g) in grad.iter().enumerate() {
-            let lane = &mut lanes[i / VECTOR as usize % WARP];
-            let x = f64::from(*g);
-            *lane = match norm {
-                // The kernel's fma: the square of an f32 is exact in f64, so this has the same bits.
-                Norm::Two => *lane + x * x,
-                Norm::One => *lane + x.abs(),
-                Norm::Max => add_sums(norm, *lane, x.abs()),
-            };
-        }
-        *span = add_in_pairs(norm, &mut lanes);
+    let add = |lane: f64, x: f64| match norm {
+        // The kernel's fma: the square of an f32 is exact in f64, so this has the same bits.
+        Norm::Two => lane + x * x,
+        Norm::One => lane + x.abs(),
+        Norm::Max => add_sums(norm, lane, x.abs()),
+    };
+    let sum = in_lanes(norm, grad.iter().map(|g| f64::from(*g)), add);
+    Sum { sum, found: grad.iter().any(|g| !g.is_finite()) }
+}
+
+/// Adds the elements of a norm block: those of each lane, lanes in pairs, spans in pairs.
+pub(super) fn in_lanes(norm: Norm, elements: impl Iterator<Item = f64>, add: impl Fn(f64, f64) -> f64) -> f64 {
+    let mut lanes = [[0.0f64; WARP]; WARPS as usize];
+    for (i, x) in elements.enumerate() {
+        let lane = &mut lanes[i / SPAN][i % SPAN / VECTOR as usize % WARP];
+        *lane = add(*lane, x);
     }
-    Sum { sum: add_in_pairs(norm, &mut spans), found: grad.iter().any(|g| !g.is_finite()) }
+    let mut spans = lanes.map(|mut lanes| add_in_pairs(norm, &mut lanes));
+    add_in_pairs(norm, &mut spans)
 }
 
 /// Adds the places of a level: 256 adders, then those of each warp, then the warps.
-fn level(norm: Norm, places: &[Sum]) -> Sum {
+pub(super) fn level_of(norm: Norm, places: impl Iterator<Item = f64>) -> f64 {
     let mut adders = [0.0f64; ADDERS];
-    for (i, place) in places.iter().enumerate() {
-        adders[i % ADDERS] = add_sums(norm, adders[i % ADDERS], place.sum);
+    for (i, place) in places.enumerate() {
+        adders[i % ADDERS] = add_sums(norm, adders[i % ADDERS], place);
     }
     let mut warps: Vec<f64> = adders.chunks_mut(WARP).map(|lanes| add_in_pairs(norm, lanes)).collect();
-    Sum { sum: add_in_pairs(norm, &mut warps), found: places.iter().any(|place| place.found) }
+    add_in_pairs(norm, &mut warps)
+}
+
+fn level(norm: Norm, places: &[Sum]) -> Sum {
+    let sum = level_of(norm, places.iter().map(|place| place.sum));
+    Sum { sum, found: places.iter().any(|place| place.found) }
 }
 
 /// Adds a power of two of values in pairs that are half of them apart, a quarter, ..., 1 apart.

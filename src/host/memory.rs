@@ -2,10 +2,10 @@
 
 use rayon::prelude::*;
 
-use super::rules::{self, Elements, GradientScalars};
-use crate::optim::Variant;
+use super::gradients::GradientScalars;
 use crate::plan::layout::NORM_BLOCK;
 use crate::plan::{Dtype, Plan, Scalar, TensorRow};
+use crate::rule::{Compiled, Lanes, Start};
 
 /// Elements whose gradients are prepared on the stack at once.
 const CHUNK: usize = 2048;
@@ -80,43 +80,104 @@ pub(super) fn zero_gradients(plan: &Plan, pieces: &[Piece]) {
     });
 }
 
-/// Applies every tensor's rule to its pieces, in parallel. `records`: one per cohort.
+/// Applies every tensor's rule to its pieces, in parallel. `records`: one per cohort; `own`: what is each tensor's own.
 ///
 /// Sound because of where a [`Plan`] comes from: `Tensor::new`'s caller vouched for the memory, `plan::check` made sure that
 /// no parameter overlaps anything, state memory belongs to one tensor, and pieces of a tensor are disjoint.
-pub(super) fn update(plan: &Plan, pieces: &[Piece], records: &[f32], gradient: GradientScalars) {
-    let width = plan.widths().record;
+pub(super) fn update(plan: &Plan, pieces: &[Piece], records: &[f32], own: &[f32], gradient: GradientScalars) {
+    let (width, own_width) = (plan.widths().record, plan.widths().own);
     pieces.par_iter().with_min_len(MIN_PIECES).for_each(|piece| {
         let row = &plan.tensors[piece.tensor as usize];
-        let variant = plan.variants[row.variant as usize];
+        let rule = &*plan.variants[row.variant as usize];
         let record = &records[row.cohort as usize * width..][..width];
+        let own = own.get(piece.tensor as usize * own_width..).unwrap_or_default();
+        let scalars = rule.scalars(record, own);
+        let first = is_first(rule, record);
         let end = row.len.min(piece.begin + PIECE) as usize;
         for begin in (piece.begin as usize..end).step_by(CHUNK) {
-            update_chunk(row, begin, (end - begin).min(CHUNK), variant, record, gradient);
+            update_chunk(row, begin, (end - begin).min(CHUNK), rule, &scalars, first, gradient);
         }
     });
+}
+
+/// Whether streams that start from something do so now.
+fn is_first(rule: &Compiled, record: &[f32]) -> bool {
+    rule.standing.first.is_some_and(|at| record[at as usize] != 0.0)
 }
 
 fn update_chunk(
     row: &TensorRow,
     begin: usize,
     len: usize,
-    variant: Variant,
-    record: &[f32],
+    rule: &Compiled,
+    scalars: &[f32],
+    first: bool,
     gradient: GradientScalars,
 ) {
-    let states = row.states().iter().map(|address| {
+    let streams = row.states().iter().map(|address| {
         // SAFETY: state memory was allocated for this tensor alone, and this chunk of it is ours.
         unsafe { view_mut(*address, begin, len) }
     });
-    let elements = Elements {
-        // SAFETY: the caller vouches for the tensor; parameters do not overlap, and this chunk of it is ours.
-        param: unsafe { view_mut(row.param(), begin, len) },
-        // SAFETY: the caller vouches for the tensor; no parameter overlaps a gradient, so nothing writes it.
-        grad: unsafe { view(row.grad(), begin, len) },
-        states: states.collect(),
-    };
-    update_elements(variant, elements, record, gradient);
+    let mut streams: Vec<&mut [f32]> = streams.collect();
+    // SAFETY: the caller vouches for the tensor; parameters do not overlap, and this chunk of it is ours.
+    let param: &mut [f32] = unsafe { view_mut(row.param(), begin, len) };
+    // SAFETY: the caller vouches for the tensor; no parameter overlaps a gradient, so nothing writes it.
+    let grad: &[f32] = unsafe { view(row.grad(), begin, len) };
+    // A chunk's gradients are prepared on the stack; the engine's own are never written.
+    let mut prepared = [0.0; CHUNK];
+    let grad = gradient.prepare(grad, &mut prepared);
+    if first {
+        for (place, start) in rule.started() {
+            streams[place].copy_from_slice(if start == Start::Param { param } else { grad });
+        }
+    }
+    rule.code.apply(Lanes { param, grad, streams: &mut streams }, scalars);
+}
+
+/// What each element of a block adds to the sums of its rule: [sum][side][element].
+pub(super) type BlockTerms = Vec<[Vec<f32>; 2]>;
+
+/// Calls `work` with the terms of every norm block of the tensors of variant `variant`, in parallel, and returns what it makes
+/// of each, in their order. Nothing is written but memory of its own; else as [`update`].
+pub(super) fn map_terms<T: Send>(
+    plan: &Plan,
+    variant: u32,
+    records: &[f32],
+    gradient: GradientScalars,
+    work: impl Fn(&BlockTerms) -> T + Sync,
+) -> Vec<T> {
+    let (width, rule) = (plan.widths().record, &*plan.variants[variant as usize]);
+    let rows = plan.tensors.iter().filter(|row| row.variant == variant);
+    let all: Vec<_> =
+        rows.flat_map(|row| (0..row.len.div_ceil(NORM_BLOCK)).map(move |i| (row, i * NORM_BLOCK))).collect();
+    let blocks = all.par_iter().with_min_len(MIN_PIECES);
+    blocks
+        .map(|(row, begin)| {
+            let (begin, len) = (*begin as usize, (row.len - begin).min(NORM_BLOCK) as usize);
+            let record = &records[row.cohort as usize * width..][..width];
+            // SAFETY: the caller vouches for the tensor, and nothing writes it meanwhile.
+            let param: &[f32] = unsafe { view(row.param(), begin, len) };
+            // SAFETY: as above.
+            let grad: &[f32] = unsafe { view(row.grad(), begin, len) };
+            let mut prepared = [0.0; NORM_BLOCK as usize];
+            let grad = gradient.prepare(grad, &mut prepared);
+            let streams = row.states().iter().map(|address| {
+                // SAFETY: state memory was allocated for this tensor alone, and nothing writes it meanwhile.
+                unsafe { view(*address, begin, len) }
+            });
+            let mut streams: Vec<&[f32]> = streams.collect();
+            if is_first(rule, record) {
+                for (place, start) in rule.started() {
+                    streams[place] = if start == Start::Param { param } else { grad };
+                }
+            }
+            let mut terms = vec![[vec![0.0; len], vec![0.0; len]]; rule.tape.sums.len()];
+            // What is the tensor's own is not known yet, and not used.
+            let own = vec![0.0; rule.standing.tensor_len];
+            rule.code.measure(param, grad, &streams, &rule.scalars(record, &own), &mut terms);
+            work(&terms)
+        })
+        .collect()
 }
 
 /// # Safety
@@ -137,38 +198,24 @@ unsafe fn view_mut<'a>(address: u64, offset: usize, len: usize) -> &'a mut [f32]
     unsafe { std::slice::from_raw_parts_mut(first, len) }
 }
 
-fn update_elements(variant: Variant, elements: Elements<'_>, record: &[f32], gradient: GradientScalars) {
-    #[cfg(target_arch = "x86_64")]
-    if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
-        // SAFETY: the CPU has what the function is compiled for.
-        return unsafe { update_elements_avx2(variant, elements, record, gradient) };
-    }
-    update_elements_portable(variant, elements, record, gradient);
+/// Loops that are worth compiling for AVX2 and FMA.
+pub(super) trait Work {
+    /// Marked `#[inline(always)]`, with all that it calls: else it is compiled for any CPU.
+    fn run(self);
 }
 
 /// Without FMA instructions `mul_add` is a library call: the same bits, ten times slower.
+pub(super) fn with_fma(work: impl Work) {
+    #[cfg(target_arch = "x86_64")]
+    if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
+        // SAFETY: the CPU has what the function is compiled for.
+        return unsafe { with_avx2_and_fma(work) };
+    }
+    work.run();
+}
+
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn update_elements_avx2(variant: Variant, elements: Elements<'_>, record: &[f32], gradient: GradientScalars) {
-    update_elements_portable(variant, elements, record, gradient);
-}
-
-#[inline(always)]
-fn update_elements_portable(variant: Variant, elements: Elements<'_>, record: &[f32], gradient: GradientScalars) {
-    if !gradient.changes() {
-        return apply(variant, elements, record);
-    }
-    // A chunk's gradients are prepared on the stack; the engine's own are never written.
-    let mut prepared = [0.0; CHUNK];
-    let prepared = &mut prepared[..elements.grad.len()];
-    rules::prepare(prepared, elements.grad, gradient);
-    apply(variant, Elements { grad: prepared, ..elements }, record);
-}
-
-#[inline(always)]
-fn apply(variant: Variant, elements: Elements<'_>, record: &[f32]) {
-    match variant {
-        Variant::Adam { decay, direction } => rules::adam(decay, direction, elements, record),
-        Variant::Sgd { momentum, decay, direction } => rules::sgd(momentum, decay, direction, elements, record),
-    }
+fn with_avx2_and_fma(work: impl Work) {
+    work.run();
 }

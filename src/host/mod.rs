@@ -2,7 +2,7 @@
 //!
 //! It runs an update at once, where a device would enqueue it. `engine` walks the tables, `edit` writes constants,
 //! `gradients` looks at all gradients first, `metrics` observes and looks for the end, `state` turns what a run changes into a
-//! block of bytes and back, `rules` holds the arithmetic of one element, `memory` the only unsafe code:
+//! block of bytes and back, `resolve` turns schedules and sums into scalars, `native` runs rules over elements, `memory` has the only unsafe code:
 //! views of the caller's memory, and the AVX2 + FMA build of the loops.
 
 mod edit;
@@ -11,7 +11,9 @@ mod gradients;
 #[allow(unsafe_code)]
 mod memory;
 mod metrics;
-mod rules;
+mod native;
+mod resolve;
 mod state;
 
 pub(crate) use engine::Engine;
+pub(crate) use native::{describe, describe_tape};

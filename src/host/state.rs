@@ -18,6 +18,7 @@ impl Engine {
             constants: self.plan.constants.clone(),
             metric_states: state::half(&self.metric_states, t).to_vec(),
             windows: state::half(&self.windows, t).to_vec(),
+            remembered: self.remembered.durable(t),
         };
         state::encode(&self.plan, &tables, bytemuck::cast_slice(&self.state))
     }
@@ -27,7 +28,8 @@ impl Engine {
         refuse_flushed_subnormals()?;
         let loaded = state::decode(&self.plan, block)?;
         loaded.place_states(&self.plan, bytemuck::cast_slice_mut(&mut self.state));
-        let Tables { control, settings, constants, metric_states, windows } = loaded.tables;
+        let Tables { control, settings, constants, metric_states, windows, remembered } = loaded.tables;
+        self.remembered.resume(control.t, &remembered);
         let half = (control.t & 1) as usize;
         // The control block is written where it is: `device_view` gave its address.
         *self.control = control;

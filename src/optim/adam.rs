@@ -1,18 +1,10 @@
-//! Adam and AdamW. Element arithmetic: `kernels/adam.cuh`.
+//! Adam and AdamW.
 
 use std::marker::PhantomData;
 
-use super::sealed::Sealed;
-use super::{Decay, Description, Direction, Hyperparameter, Variant, is_zero};
-use crate::error::Result;
+use super::options::{Decay, Direction, Parity};
+use crate::rule::{Count, Element, Hyperparameter, Range, Rule, Scalar, Step, Stream};
 use crate::schedule::{Metric, Schedule};
-
-/// Reads param, grad, exp_avg, exp_avg_sq; writes all but grad. `kernels/adam.cuh`, line 2.
-pub(super) const BYTES_PER_PARAM: usize = 16 + 12;
-pub(super) const STATES: [&str; 2] = ["exp_avg", "exp_avg_sq"];
-pub(super) const HYPERPARAMETERS: [&str; 5] = ["lr", "weight_decay", "beta1", "beta2", "eps"];
-/// The betas.
-pub(super) const CORRECTED: [usize; 2] = [2, 3];
 
 /// Adam. Weight decay is an L2 term, added to the gradient; its default is 0.
 ///
@@ -34,8 +26,9 @@ pub type AdamW = AdamRule<Decoupled>;
 pub trait DecayForm: form::Form {}
 
 mod form {
-    pub trait Form {
-        const FORM: super::Decay;
+    pub trait Form: std::fmt::Debug + Clone + Send + Sync + 'static {
+        const NAME: &'static str;
+        const FORM: crate::optim::options::Decay;
         const DEFAULT: f64;
     }
 }
@@ -49,11 +42,13 @@ pub enum Coupled {}
 pub enum Decoupled {}
 
 impl form::Form for Coupled {
+    const NAME: &'static str = "adam";
     const FORM: Decay = Decay::Coupled;
     const DEFAULT: f64 = 0.0;
 }
 
 impl form::Form for Decoupled {
+    const NAME: &'static str = "adamw";
     const FORM: Decay = Decay::Decoupled;
     const DEFAULT: f64 = 0.01;
 }
@@ -71,6 +66,7 @@ pub struct AdamRule<D> {
     beta2: Schedule,
     eps: Schedule,
     direction: Direction,
+    parity: Parity,
     metric: Option<Metric>,
     form: PhantomData<D>,
 }
@@ -85,6 +81,7 @@ impl<D: DecayForm> AdamRule<D> {
             beta2: 0.999.into(),
             eps: 1e-8.into(),
             direction: Direction::Minimize,
+            parity: Parity::Stated,
             metric: None,
             form: PhantomData,
         }
@@ -128,48 +125,126 @@ impl<D: DecayForm> AdamRule<D> {
         self.direction = Direction::Maximize;
         self
     }
-}
 
-impl<D: DecayForm> Sealed for AdamRule<D> {
-    fn describe(&self) -> Result<Description> {
-        let decay = if is_zero(&self.weight_decay) { Decay::None } else { D::FORM };
-        Ok(Description {
-            variant: Variant::Adam { decay, direction: self.direction },
-            hyperparameters: vec![
-                Hyperparameter::new("lr", &self.lr),
-                Hyperparameter::new("weight_decay", &self.weight_decay),
-                Hyperparameter::new("beta1", &self.beta1),
-                Hyperparameter::new("beta2", &self.beta2),
-                Hyperparameter::new("eps", &self.eps),
-            ],
-            metric: self.metric,
-        })
+    /// Follows another order of operations in f32: torch's.
+    pub fn parity(mut self, parity: Parity) -> Self {
+        self.parity = parity;
+        self
+    }
+
+    fn decay(&self) -> Decay {
+        Decay::of(&self.weight_decay, D::FORM)
     }
 }
 
-/// Places in a record: the hyperparameters, then what is derived from them. `kernels/adam.cuh` names the same.
-pub(crate) mod record {
-    pub const WEIGHT_DECAY: usize = 1;
-    pub const BETA2: usize = 3;
-    pub const EPS: usize = 4;
-    pub const LR_WEIGHT_DECAY: usize = 5;
-    pub const ONE_MINUS_BETA1: usize = 6;
-    pub const ONE_MINUS_BETA2: usize = 7;
-    pub const STEP_SIZE: usize = 8;
-    pub const INV_SQRT_BIAS_CORRECTION2: usize = 9;
-    pub const LEN: usize = 10;
+crate::scalars! {
+    /// What elements go by; each order of operations uses some.
+    pub AdamScalars {
+        weight_decay, lr_weight_decay, one_minus_lr_weight_decay, beta1, one_minus_beta1, beta2, one_minus_beta2, eps,
+        step_size, sqrt_bias_correction2, inv_sqrt_bias_correction2
+    }
 }
 
-pub(super) fn resolve(inputs: &[f64], r: &mut [f32]) {
-    let &[lr, weight_decay, beta1, beta2, eps, bias_correction1, bias_correction2] = inputs else {
-        unreachable!("five hyperparameters and two bias corrections")
-    };
-    for (place, value) in r.iter_mut().zip([lr, weight_decay, beta1, beta2, eps]) {
-        *place = value as f32;
+impl<D: DecayForm> Rule for AdamRule<D> {
+    const NAME: &'static str = D::NAME;
+    type Hyperparameters<T> = [T; 5];
+    type Streams<T> = [T; 2];
+    type Scalars<T> = AdamScalars<T>;
+
+    fn hyperparameters(&self) -> [Hyperparameter; 5] {
+        [
+            Hyperparameter::new("lr", &self.lr, Range::NotNegative),
+            Hyperparameter::new("weight_decay", &self.weight_decay, Range::NotNegative).default(D::DEFAULT),
+            Hyperparameter::new("beta1", &self.beta1, Range::BelowOne).default(0.9),
+            Hyperparameter::new("beta2", &self.beta2, Range::BelowOne).default(0.999),
+            Hyperparameter::new("eps", &self.eps, Range::Positive).default(1e-8),
+        ]
     }
-    r[record::LR_WEIGHT_DECAY] = (lr * weight_decay) as f32;
-    r[record::ONE_MINUS_BETA1] = (1.0 - beta1) as f32;
-    r[record::ONE_MINUS_BETA2] = (1.0 - beta2) as f32;
-    r[record::STEP_SIZE] = (lr / bias_correction1) as f32;
-    r[record::INV_SQRT_BIAS_CORRECTION2] = (1.0 / bias_correction2.sqrt()) as f32;
+
+    fn streams(&self) -> [Stream; 2] {
+        [Stream::new("exp_avg"), Stream::new("exp_avg_sq").denominator()]
+    }
+
+    fn metric(&self) -> Option<Metric> {
+        self.metric
+    }
+
+    fn identity(&self) -> Option<String> {
+        let (decay, direction, parity) = (self.decay().name(), self.direction.name(), self.parity.suffix());
+        Some(format!("Adam<Decay::{decay}, Direction::{direction}{parity}>"))
+    }
+
+    fn resolve<W: Scalar>(&self, given: [W; 5], step: &mut Step<'_, W>) -> AdamScalars<W::Element> {
+        let [lr, weight_decay, beta1, beta2, eps] = given;
+        let (one, updates) = (W::literal(1.0), step.updates().next());
+        let sqrt_bias_correction2 = beta2.bias_correction(updates).sqrt();
+        AdamScalars {
+            weight_decay: weight_decay.round(),
+            lr_weight_decay: (lr * weight_decay).round(),
+            one_minus_lr_weight_decay: (one - lr * weight_decay).round(),
+            beta1: beta1.round(),
+            one_minus_beta1: (one - beta1).round(),
+            beta2: beta2.round(),
+            one_minus_beta2: (one - beta2).round(),
+            eps: eps.round(),
+            step_size: (lr / beta1.bias_correction(updates)).round(),
+            sqrt_bias_correction2: sqrt_bias_correction2.round(),
+            inv_sqrt_bias_correction2: (one / sqrt_bias_correction2).round(),
+        }
+    }
+
+    #[inline(always)]
+    fn apply<E: Element>(&self, s: &AdamScalars<E>, p: E, g: E, [m, v]: [E; 2]) -> (E, [E; 2]) {
+        let mut g = if self.direction == Direction::Maximize { -g } else { g };
+        if self.decay() == Decay::Coupled {
+            g = s.weight_decay.fma(p, g).named("decayed_g");
+        }
+        match self.parity {
+            Parity::Stated => self.stated(s, p, g, [m, v]),
+            Parity::TorchForLoop => self.torch_for_loop(s, p, g, [m, v]),
+            Parity::TorchFused => self.torch_fused(s, p, g, [m, v]),
+        }
+    }
+}
+
+/// One element, after the coupled decay.
+impl<D: DecayForm> AdamRule<D> {
+    /// The parameter is rounded once, so no decay is lost beside an update.
+    #[inline(always)]
+    fn stated<E: Element>(&self, s: &AdamScalars<E>, p: E, g: E, [m, v]: [E; 2]) -> (E, [E; 2]) {
+        let m = s.one_minus_beta1.fma(g - m, m).named("m");
+        let v = s.beta2.fma(v, s.one_minus_beta2 * (g * g)).named("v");
+        let u = (m / v.sqrt().fma(s.inv_sqrt_bias_correction2, s.eps)).named("u");
+        let p = match self.decay() {
+            Decay::Decoupled => p - s.lr_weight_decay.fma(p, s.step_size * u),
+            Decay::None | Decay::Coupled => (-s.step_size).fma(u, p),
+        };
+        (p, [m, v])
+    }
+
+    #[inline(always)]
+    fn torch_for_loop<E: Element>(&self, s: &AdamScalars<E>, mut p: E, g: E, [m, v]: [E; 2]) -> (E, [E; 2]) {
+        if self.decay() == Decay::Decoupled {
+            p = (p * s.one_minus_lr_weight_decay).named("decayed_p");
+        }
+        // torch's lerp begins at the nearer end.
+        let (weight, apart) = (s.one_minus_beta1, (g - m).named("apart"));
+        let from_g = (-(E::literal(1.0) - weight)).fma(apart, g);
+        let m = E::select(weight.less(E::literal(0.5)), weight.fma(apart, m), from_g).named("m");
+        let v = (s.one_minus_beta2 * g).fma(g, v * s.beta2).named("v");
+        let denominator = v.sqrt() / s.sqrt_bias_correction2 + s.eps;
+        (p + (-s.step_size * m) / denominator, [m, v])
+    }
+
+    #[inline(always)]
+    fn torch_fused<E: Element>(&self, s: &AdamScalars<E>, mut p: E, g: E, [m, v]: [E; 2]) -> (E, [E; 2]) {
+        if self.decay() == Decay::Decoupled {
+            p = (-s.lr_weight_decay).fma(p, p).named("decayed_p");
+        }
+        let square = (g * g).named("square");
+        let m = s.beta1.fma(m, (-s.beta1).fma(g, g)).named("m");
+        let v = s.beta2.fma(v, (-s.beta2).fma(square, square)).named("v");
+        let denominator = v.sqrt() / s.sqrt_bias_correction2 + s.eps;
+        (p - (s.step_size * m) / denominator, [m, v])
+    }
 }

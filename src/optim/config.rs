@@ -1,8 +1,10 @@
 //! What a configuration must be so that some rule takes each of its groups: the ranges of a build, without one.
 
-use super::{Hyperparameter, adam, is_zero, sgd};
+use super::options::is_zero;
+use super::{AdamW, Sgd};
 use crate::error::{Error, Result};
 use crate::program::Knobs;
+use crate::rule::{Hyperparameter, Rule};
 use crate::schedule::{Config, GroupConfig, Metric};
 
 impl Config {
@@ -32,11 +34,16 @@ impl Config {
 impl GroupConfig {
     fn check(&self, knobs: &mut Knobs) -> Result<()> {
         let names: Vec<&str> = self.hyperparameters().map(|(name, _)| name).collect();
+        let of_adam = AdamW::new(0.0).hyperparameters();
+        let of_sgd = Sgd::new(0.0).hyperparameters();
         for (name, schedule) in self.hyperparameters() {
-            Hyperparameter::new(name, schedule).lower(knobs)?;
+            let known = of_adam.iter().chain(&of_sgd).find(|known| known.name() == name);
+            let known = known.ok_or_else(|| Error::argument(name, "set", "no update rule has it"))?;
+            Hyperparameter::new(name, schedule, known.range).lower(knobs)?;
         }
-        let foreign = |rule: &[&str]| names.iter().copied().find(|name| !rule.contains(name));
-        if let (Some(of_sgd), Some(of_adam)) = (foreign(&adam::HYPERPARAMETERS), foreign(&sgd::HYPERPARAMETERS)) {
+        let foreign =
+            |rule: &[Hyperparameter]| names.iter().copied().find(|name| rule.iter().all(|h| h.name() != *name));
+        if let (Some(of_sgd), Some(of_adam)) = (foreign(&of_adam), foreign(&of_sgd)) {
             return Err(Error::argument(of_sgd, "set", format!("{of_adam} is too, and no update rule has both")));
         }
         if self.momentum.is_none() && self.dampening.as_ref().is_some_and(|dampening| !is_zero(dampening)) {

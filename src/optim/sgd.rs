@@ -1,18 +1,11 @@
-//! SGD. Element arithmetic: `kernels/sgd.cuh`.
+//! SGD.
 
-use super::sealed::Sealed;
-use super::{Decay, Description, Direction, Hyperparameter, Variant, is_zero};
+use super::options::{Decay, Direction, Parity, is_zero};
 use crate::error::{Error, Result};
+use crate::rule::{Count, Element, Hyperparameter, Range, Rule, Scalar, Step, Stream};
 use crate::schedule::{Metric, Schedule};
 
-/// Reads param and grad, writes param. `kernels/sgd.cuh`, line 2.
-pub(super) const BYTES_PER_PARAM: usize = 8 + 4;
-/// Reads and writes momentum_buffer as well.
-pub(super) const BYTES_PER_PARAM_WITH_MOMENTUM: usize = 12 + 8;
-pub(super) const STATES: [&str; 1] = ["momentum_buffer"];
-pub(super) const HYPERPARAMETERS: [&str; 4] = ["lr", "weight_decay", "momentum", "dampening"];
-
-/// How momentum enters the update. The names are those of `kernels/sgd.cuh`.
+/// How momentum enters the update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Momentum {
     /// No momentum: no state.
@@ -24,11 +17,11 @@ pub enum Momentum {
 }
 
 impl Momentum {
-    pub(super) fn cuda(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
-            Momentum::None => "Momentum::none",
-            Momentum::Heavy => "Momentum::heavy",
-            Momentum::Nesterov => "Momentum::nesterov",
+            Momentum::None => "none",
+            Momentum::Heavy => "heavy",
+            Momentum::Nesterov => "nesterov",
         }
     }
 }
@@ -47,6 +40,7 @@ pub struct Sgd {
     dampening: Schedule,
     form: Momentum,
     direction: Direction,
+    parity: Parity,
     metric: Option<Metric>,
 }
 
@@ -60,6 +54,7 @@ impl Sgd {
             dampening: 0.0.into(),
             form: Momentum::None,
             direction: Direction::Minimize,
+            parity: Parity::Stated,
             metric: None,
         }
     }
@@ -96,11 +91,47 @@ impl Sgd {
         self.direction = Direction::Maximize;
         self
     }
+
+    /// Follows another order of operations in f32. That of torch's for-loop is the one that the rule states.
+    pub fn parity(mut self, parity: Parity) -> Sgd {
+        self.parity = parity;
+        self
+    }
+
+    fn decay(&self) -> Decay {
+        Decay::of(&self.weight_decay, Decay::Coupled)
+    }
 }
 
-impl Sealed for Sgd {
-    fn describe(&self) -> Result<Description> {
-        let decay = if is_zero(&self.weight_decay) { Decay::None } else { Decay::Coupled };
+crate::scalars! {
+    /// What elements go by. `keep` and `take` are 0 and 1 at a tensor's first update, then momentum and 1 - dampening.
+    pub SgdScalars { lr, weight_decay, momentum, keep, take }
+}
+
+impl Rule for Sgd {
+    const NAME: &'static str = "sgd";
+    type Hyperparameters<T> = [T; 4];
+    type Streams<T> = [T; 1];
+    type Scalars<T> = SgdScalars<T>;
+
+    fn hyperparameters(&self) -> [Hyperparameter; 4] {
+        [
+            Hyperparameter::new("lr", &self.lr, Range::NotNegative),
+            Hyperparameter::new("weight_decay", &self.weight_decay, Range::NotNegative).default(0.0),
+            Hyperparameter::new("momentum", &self.momentum, Range::BelowOne).default(0.0),
+            Hyperparameter::new("dampening", &self.dampening, Range::NotNegative).default(0.0),
+        ]
+    }
+
+    fn streams(&self) -> [Stream; 1] {
+        [Stream::new("momentum_buffer").only_if(self.form != Momentum::None)]
+    }
+
+    fn metric(&self) -> Option<Metric> {
+        self.metric
+    }
+
+    fn check(&self) -> Result<()> {
         if self.form == Momentum::Nesterov && !is_zero(&self.dampening) {
             return Err(Error::argument("dampening", "set", "Nesterov momentum has none"));
         }
@@ -112,34 +143,43 @@ impl Sealed for Sgd {
                 "that form has no momentum and no dampening",
             ));
         }
-        Ok(Description {
-            variant: Variant::Sgd { momentum: self.form, decay, direction: self.direction },
-            hyperparameters: vec![
-                Hyperparameter::new("lr", &self.lr),
-                Hyperparameter::new("weight_decay", &self.weight_decay),
-                Hyperparameter::new("momentum", &self.momentum),
-                Hyperparameter::new("dampening", &self.dampening),
-            ],
-            metric: self.metric,
-        })
+        Ok(())
     }
-}
 
-/// Places in a record: the hyperparameters, then what is derived from them. `kernels/sgd.cuh` names the same.
-pub(crate) mod record {
-    pub const LR: usize = 0;
-    pub const WEIGHT_DECAY: usize = 1;
-    pub const MOMENTUM: usize = 2;
-    pub const KEEP: usize = 4;
-    pub const TAKE: usize = 5;
-    pub const LEN: usize = 6;
-}
-
-pub(super) fn resolve(inputs: &[f64], updates: u64, r: &mut [f32]) {
-    let &[lr, weight_decay, momentum, dampening] = inputs else { unreachable!("four hyperparameters") };
-    for (place, value) in r.iter_mut().zip([lr, weight_decay, momentum, dampening]) {
-        *place = value as f32;
+    fn identity(&self) -> Option<String> {
+        let (form, decay, direction) = (self.form.name(), self.decay().name(), self.direction.name());
+        // As the rule states it is as the for-loop does it.
+        let parity = if self.parity == Parity::TorchFused { self.parity.suffix() } else { "" };
+        Some(format!("Sgd<Momentum::{form}, Decay::{decay}, Direction::{direction}{parity}>"))
     }
-    r[record::KEEP] = if updates == 0 { 0.0 } else { momentum as f32 };
-    r[record::TAKE] = if updates == 0 { 1.0 } else { (1.0 - dampening) as f32 };
+
+    fn resolve<W: Scalar>(&self, given: [W; 4], step: &mut Step<'_, W>) -> SgdScalars<W::Element> {
+        let [lr, weight_decay, momentum, dampening] = given;
+        let (first, one) = (step.updates().is(0), W::literal(1.0));
+        SgdScalars {
+            lr: lr.round(),
+            weight_decay: weight_decay.round(),
+            momentum: momentum.round(),
+            keep: W::select(first, W::literal(0.0), momentum).round(),
+            take: W::select(first, one, one - dampening).round(),
+        }
+    }
+
+    #[inline(always)]
+    fn apply<E: Element>(&self, s: &SgdScalars<E>, p: E, g: E, [buf]: [E; 1]) -> (E, [E; 1]) {
+        let mut g = if self.direction == Direction::Maximize { -g } else { g };
+        if self.decay() == Decay::Coupled {
+            g = s.weight_decay.fma(p, g).named("decayed_g");
+        }
+        if self.form == Momentum::None {
+            return ((-s.lr).fma(g, p), [buf]);
+        }
+        let buf = match self.parity {
+            Parity::Stated | Parity::TorchForLoop => s.take.fma(g, s.keep * buf),
+            Parity::TorchFused => s.keep.fma(buf, s.take * g),
+        };
+        let buf = buf.named("buf");
+        let g = if self.form == Momentum::Nesterov { s.momentum.fma(buf, g) } else { buf };
+        ((-s.lr).fma(g, p), [buf])
+    }
 }

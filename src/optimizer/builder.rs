@@ -1,5 +1,6 @@
 //! Collects groups and checks everything at [`OptimizerBuilder::build`].
 
+use super::group::GroupRule;
 use super::{Engine, Observed, Optimizer, addresses, cuda};
 use crate::backend::{Backend, Device};
 use crate::error::{Error, Result};
@@ -7,8 +8,8 @@ use crate::features::FeatureOptions;
 use crate::gradient::{Accumulate, Clip, GradientOptions, LossScale, NonFinite, Norm};
 use crate::host;
 use crate::kernels::Unit;
-use crate::optim::{Description, Rule};
 use crate::plan::{Dtype, HandedIn, Plan, Purpose, Scalar, Tensor, TensorRow, Tuning};
+use crate::rule::Description;
 use crate::schedule::Metric;
 use crate::telemetry::Telemetry;
 
@@ -46,7 +47,7 @@ impl OptimizerBuilder {
 
     /// Adds a parameter group: a rule with its hyperparameters, and the tensors that it updates. Groups of one optimizer
     /// may have different rules; all are updated in one launch.
-    pub fn group(mut self, rule: impl Rule, tensors: &[Tensor]) -> Self {
+    pub fn group(mut self, rule: impl GroupRule, tensors: &[Tensor]) -> Self {
         self.groups.push((rule.describe(), tensors.to_vec()));
         self
     }

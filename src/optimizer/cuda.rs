@@ -13,7 +13,7 @@ use super::view::{DeviceView, Status};
 use crate::device::{self, Context, Function, Memory, Module, Pinned, Setup, Source, Stream, Turns};
 use crate::error::{Error, Result};
 use crate::kernels::{UNIT, Unit};
-use crate::plan::layout::{Condition, Control, EditRow, MetricStateRow, Observation, Step, THREADS};
+use crate::plan::layout::{Condition, Control, EditRow, MetricStateRow, Observation, RuleTablesRow, Step, THREADS};
 use crate::plan::{HandedIn, Plan, Request, Scalar, state};
 use crate::settings::Settings;
 use crate::telemetry::{Layout, Runs};
@@ -26,10 +26,13 @@ pub(super) struct Engine {
     update: Function<Step>,
     /// The norm launch and its grid, if there is one.
     norm: Option<(Function<Step>, u32)>,
+    /// The measuring launch and its grid, if a rule sums over elements.
+    measure: Option<(Function<Step>, u32)>,
     edit: Function<EditRow>,
     observe: Function<Observation>,
     prime: Function<Step>,
     step: Step,
+    rules: RuleTablesRow,
     grid: u32,
     seen: Seen,
     /// Constants are those of the build.
@@ -71,11 +74,14 @@ impl Engine {
         let mut setup = Setup::new(context)?;
         let state = Memory::new(context, plan.state_bytes as usize)?;
         setup.fill(&state, 0, state.len(), 0)?;
+        for (offset, len, value) in plan.filled_states() {
+            setup.fill_f32(&state, offset, len, value)?;
+        }
         plan.place_state(state.address());
         let ring = plan.telemetry.as_ref().map(|layout| ring(&setup, context, layout)).transpose()?;
 
         let wave = context.multiprocessors() * update.blocks_per_multiprocessor(THREADS)?;
-        let Tables { bytes, mut step, grid, norm_grid, seen } =
+        let Tables { mut bytes, mut step, grid, norm_grid, measure_grid, mut rules, seen } =
             Tables::of(&plan, wave, ring.as_ref().map_or(0, Ring::address));
         // Before the memory: if this fails below, what frees the memory waits for `prime`, which writes to both.
         let flags = Pinned::new(context, FLAGS)?;
@@ -103,6 +109,12 @@ impl Engine {
         ] {
             *address += memory.address();
         }
+        if step.rules != 0 {
+            let at = step.rules as usize;
+            rules.place(memory.address());
+            bytes[at..at + size_of_val(&rules)].copy_from_slice(bytemuck::bytes_of(&rules));
+            step.rules += memory.address();
+        }
         let address = |scalar: Option<Scalar>| scalar.map_or(0, |Scalar(address)| address);
         step.found_inf = address(handed_in.found_inf);
         step.inv_scale = address(handed_in.inv_scale);
@@ -112,6 +124,7 @@ impl Engine {
         // What the engine hands in is not looked at: its work on that is not ordered before this.
         prime.launch(setup.stream(), 1, THREADS, &Step { found_inf: 0, inv_scale: 0, norm_square: 0, ..step })?;
         let norm = norm_grid.map(|grid| Ok((module.function::<Step>("gradient_norm")?, grid))).transpose()?;
+        let measure = measure_grid.map(|grid| Ok((module.function::<Step>("measure")?, grid))).transpose()?;
         setup.finish()?;
         let resident = Resident {
             _memory: [state, memory],
@@ -123,7 +136,23 @@ impl Engine {
         };
         let (context, resident) = (context.clone(), Arc::new(resident));
         let runs = Arc::default();
-        Ok(Engine { resident, context, update, norm, edit, observe, prime, step, grid, seen, plan, runs, turns: None })
+        Ok(Engine {
+            resident,
+            context,
+            update,
+            norm,
+            measure,
+            rules,
+            edit,
+            observe,
+            prime,
+            step,
+            grid,
+            seen,
+            plan,
+            runs,
+            turns: None,
+        })
     }
 
     /// The same in check mode, if it is asked for.
@@ -156,6 +185,9 @@ impl Engine {
         let current = self.context.current()?;
         if let Some((norm, grid)) = &self.norm {
             norm.launch_in(&current, stream, *grid, THREADS, step)?;
+        }
+        if let Some((measure, grid)) = &self.measure {
+            measure.launch_in(&current, stream, *grid, THREADS, step)?;
         }
         self.update.launch_in(&current, stream, self.grid, THREADS, step)
     }
@@ -219,7 +251,11 @@ impl Engine {
         let mut constants = vec![0u64; plan.constants.len()];
         let mut windows = vec![0.0f64; 2 * step.window_capacity as usize];
         let mut memory = vec![0u8; plan.state_bytes as usize];
+        let mut remembered = plan.remembered();
         let mut copies = [
+            (self.rules.cohort_memory, bytemuck::cast_slice_mut(&mut remembered.cohorts)),
+            (self.rules.group_memory, bytemuck::cast_slice_mut(&mut remembered.groups)),
+            (self.rules.tensor_memory, bytemuck::cast_slice_mut(&mut remembered.tensors)),
             (step.control, &mut seen[..]),
             (step.settings, bytemuck::bytes_of_mut(&mut settings)),
             (step.constants, bytemuck::cast_slice_mut(&mut constants)),
@@ -232,7 +268,8 @@ impl Engine {
         let metric_states: Vec<MetricStateRow> = rows(&seen[self.seen.metric_states..]);
         let metric_states = state::half(&metric_states, control.t).to_vec();
         let windows = state::half(&windows, control.t).to_vec();
-        let tables = state::Tables { control, settings, constants, metric_states, windows };
+        let remembered = remembered.durable(control.t);
+        let tables = state::Tables { control, settings, constants, metric_states, windows, remembered };
         state::encode(plan, &tables, &memory)
     }
 
@@ -244,7 +281,12 @@ impl Engine {
         let mut memory = vec![0u8; self.plan.state_bytes as usize];
         loaded.place_states(&self.plan, &mut memory);
         let half = |first: u64, len: usize| first + (tables.control.t & 1) * len as u64;
-        let copies: [(u64, &[u8]); 6] = [
+        let mut remembered = self.plan.remembered();
+        remembered.resume(tables.control.t, &tables.remembered);
+        let copies: [(u64, &[u8]); 9] = [
+            (self.rules.cohort_memory, bytemuck::cast_slice(&remembered.cohorts)),
+            (self.rules.group_memory, bytemuck::cast_slice(&remembered.groups)),
+            (self.rules.tensor_memory, bytemuck::cast_slice(&remembered.tensors)),
             (step.control, bytemuck::bytes_of(&tables.control)),
             (step.settings, bytemuck::bytes_of(&tables.settings)),
             (step.constants, bytemuck::cast_slice(&tables.constants)),

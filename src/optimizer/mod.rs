@@ -5,6 +5,7 @@ mod builder;
 mod condition;
 mod cuda;
 mod edit;
+mod group;
 mod observe;
 mod state;
 mod tables;

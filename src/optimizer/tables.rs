@@ -2,8 +2,8 @@
 
 use bytemuck::{NoUninit, Zeroable};
 
-use crate::plan::layout::{Control, Counts, NormTileRow, PartialRow, Step, TelemetryRow, TileRow};
-use crate::plan::{Plan, metrics};
+use crate::plan::layout::{Control, Counts, NormTileRow, PartialRow, RuleTablesRow, Step, TelemetryRow, TileRow};
+use crate::plan::{MeasureTables, Plan, Remembered, metrics};
 use crate::telemetry::Layout;
 
 /// What a block that evaluates stages in shared memory at most. `kernels/evaluate.cuh` has the same number.
@@ -19,6 +19,10 @@ pub(super) struct Tables {
     /// Blocks of the update and of the norm launch, if there is one.
     pub grid: u32,
     pub norm_grid: Option<u32>,
+    /// Blocks of the measuring launch; none where no rule sums.
+    pub measure_grid: Option<u32>,
+    /// Where the addresses of [`RuleTablesRow`] are, if there is one: offsets, as those of `step`.
+    pub rules: RuleTablesRow,
     /// Bytes from the control block on that a report needs: tickets, records and the metric rules' states follow it.
     pub seen: Seen,
 }
@@ -38,10 +42,12 @@ impl Tables {
     pub fn of(plan: &Plan, wave: u32, ring: u64) -> Tables {
         let tiles = plan.tiles(plan.tuning.wave.unwrap_or(wave));
         let norm = plan.gradients.norm.map(|_| plan.norm_tables(&tiles));
+        let measure = plan.measures().then(|| plan.measure_tables(&tiles));
         let (widths, reserve) = (plan.widths(), plan.tuning.reserve);
         let (windows, metric_count) = (metrics::window_count(&plan.metrics), plan.metrics.len());
         let norm_tiles = norm.as_ref().map_or(0, |norm| norm.rows.len() as u32);
-        let nodes = norm.as_ref().map_or(0, |norm| norm.nodes.len());
+        let nodes = norm.as_ref().map_or(0, |norm| norm.tree.nodes.len());
+        let measure_nodes = measure.as_ref().map_or(0, |measure| measure.tree.nodes.len());
         let counts = Counts {
             tiles: tiles.rows.len() as u32,
             norm_tiles,
@@ -54,7 +60,7 @@ impl Tables {
         let mut bytes = Bytes::default();
         let control = bytes.put(&[Control::new(plan.increment, plan.gradients, &plan.settings)], LINE);
         // Right after it: all of this is read back together. The ticket of the update is a u64.
-        let ticket = bytes.put(&vec![0u32; 2 + nodes], size_of::<u64>());
+        let ticket = bytes.put(&vec![0u32; 2 + nodes + measure_nodes], size_of::<u64>());
         let records = bytes.put(&vec![f32::NAN; 2 * plan.cohorts.len() * widths.record], LINE);
         let metric_states = bytes.put(&metrics::start(&plan.metrics).repeat(2), size_of::<u64>());
         let seen = Seen {
@@ -90,8 +96,12 @@ impl Tables {
         if let Some(norm) = &norm {
             step.norm_tiles = bytes.put(&norm.rows, LINE);
             bytes.extend_by((1 + reserve as usize) * size_of::<NormTileRow>());
-            step.nodes = bytes.put(&norm.nodes, LINE);
-            step.sums = bytes.put(&vec![PartialRow::zeroed(); norm.slots as usize], LINE);
+            step.nodes = bytes.put(&norm.tree.nodes, LINE);
+            step.sums = bytes.put(&vec![PartialRow::zeroed(); norm.tree.slots as usize], LINE);
+        }
+        let (measure_grid, rules) = bytes.put_rules(plan, measure.as_ref(), ticket + 4 * (2 + nodes as u64));
+        if plan.measures() || plan.remembers() {
+            step.rules = bytes.put(&[rules], LINE);
         }
         step.metrics = bytes.put(&metrics::rows(&plan.metrics), LINE);
         step.windows = bytes.put(&vec![0.0f64; 2 * windows], LINE);
@@ -105,7 +115,7 @@ impl Tables {
         step.window_capacity = windows as u32;
         // A grid is never empty: one block evaluates, and one judges a norm of nothing.
         let norm_grid = norm.map(|_| norm_tiles.max(1) + reserve);
-        Tables { bytes: bytes.0, step, grid: 1 + counts.tiles + reserve, norm_grid, seen }
+        Tables { bytes: bytes.0, step, grid: 1 + counts.tiles + reserve, norm_grid, measure_grid, rules, seen }
     }
 }
 
@@ -131,7 +141,7 @@ fn tensors(plan: &Plan, order: &[u32], slots: Option<&[u32]>) -> Vec<u8> {
         let tensor = &plan.tensors[*place as usize];
         let slot = slots.map_or(0, |slots| slots[*place as usize]);
         bytes.extend_from_slice(&tensor.len.to_ne_bytes());
-        bytes.extend_from_slice(bytemuck::cast_slice(&[slot, 0]));
+        bytes.extend_from_slice(bytemuck::cast_slice(&[slot, *place]));
         bytes.extend_from_slice(bytemuck::cast_slice(&tensor.streams));
         bytes.resize((i + 1) * width, 0);
     }
@@ -156,6 +166,36 @@ impl Bytes {
 
     fn extend_by(&mut self, bytes: usize) {
         self.0.resize(self.0.len() + bytes, 0);
+    }
+
+    /// What rules that measure or remember need, and how many blocks measure. `arrivals`: where tickets of its nodes are.
+    fn put_rules(
+        &mut self,
+        plan: &Plan,
+        measure: Option<&MeasureTables>,
+        arrivals: u64,
+    ) -> (Option<u32>, RuleTablesRow) {
+        let Remembered { cohorts, groups, tensors } = plan.remembered();
+        let mut rules = RuleTablesRow {
+            cohort_memory: self.put(&cohorts, LINE),
+            group_memory: self.put(&groups, LINE),
+            tensor_memory: self.put(&tensors, LINE),
+            own: self.put(&vec![f32::NAN; plan.tensors.len() * plan.widths().own], LINE),
+            measure_arrivals: arrivals,
+            group_count: plan.groups.len() as u32,
+            tensor_count: plan.tensors.len() as u32,
+            ..RuleTablesRow::default()
+        };
+        let Some(measure) = measure else { return (None, rules) };
+        rules.measure_tile_count = measure.rows.len() as u32;
+        rules.measure_tiles = self.put(&measure.rows, LINE);
+        rules.measure_nodes = self.put(&measure.tree.nodes, LINE);
+        rules.measure_slots = self.put(&measure.tensor_slots, LINE);
+        rules.groups = self.put(&measure.groups, LINE);
+        let sums = measure.tree.slots as usize * plan.widths().sums;
+        rules.measure_sums = self.put(&vec![PartialRow::zeroed(); sums], LINE);
+        // Without elements there is nothing to sum, and nothing follows.
+        ((rules.measure_tile_count > 0).then_some(rules.measure_tile_count), rules)
     }
 
     /// Where records of calls go: a row, and then the places of the values.

@@ -1,6 +1,7 @@
 //! What can be seen of an optimizer: addresses for the engine's own kernels, and values for reports.
 
 use std::mem::offset_of;
+use std::sync::Arc;
 
 use crate::plan::layout::{Control, MetricStateRow};
 use crate::plan::{Plan, TensorRow, state};
@@ -123,7 +124,7 @@ pub struct Status {
     pub growth_tracker: u32,
     /// Skipped updates until the loss scale backs off: [`LossScale::hysteresis`](crate::LossScale::hysteresis).
     pub hysteresis: u32,
-    groups: Vec<Vec<(&'static str, f32)>>,
+    groups: Vec<Vec<(Arc<str>, f32)>>,
     metrics: Vec<Option<MetricStatus>>,
 }
 
@@ -150,7 +151,7 @@ impl Status {
         let groups = plan.groups.iter().enumerate().map(|(index, group)| {
             let names = plan.variants[group.variant as usize].hyperparameters();
             let values = &half[plan.first_cohort(index) * width..];
-            names.iter().copied().zip(values.iter().copied()).collect()
+            names.map(Arc::from).zip(values.iter().copied()).collect()
         });
         let states = state::half(states, control.t);
         let metrics = plan.groups.iter().map(|group| {
@@ -180,7 +181,7 @@ impl Status {
     }
 
     /// Names and values of group `group`'s hyperparameters for update `t`, as the kernel uses them.
-    pub fn scalars(&self, group: usize) -> Option<&[(&'static str, f32)]> {
+    pub fn scalars(&self, group: usize) -> Option<&[(Arc<str>, f32)]> {
         self.groups.get(group).map(Vec::as_slice)
     }
 
@@ -191,7 +192,7 @@ impl Status {
 
     /// One of [`Status::scalars`], by name, e.g. `lr` or `weight_decay`.
     pub fn scalar(&self, group: usize, name: &str) -> Option<f32> {
-        self.scalars(group)?.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+        self.scalars(group)?.iter().find(|(known, _)| **known == *name).map(|(_, value)| *value)
     }
 }
 
@@ -205,19 +206,19 @@ pub struct TensorView<'a> {
     /// Length in elements, of the parameter and of each state.
     pub len: u64,
     /// Name and address of each f32 state, e.g. `exp_avg`.
-    pub states: Vec<(&'static str, u64)>,
+    pub states: Vec<(&'a str, u64)>,
     /// Bytes that one update reads and writes per parameter.
     pub bytes_per_param: usize,
 }
 
 impl<'a> TensorView<'a> {
-    pub(super) fn new(plan: &Plan, row: &TensorRow, name: &'a str) -> TensorView<'a> {
-        let variant = plan.variants[row.variant as usize];
+    pub(super) fn new(plan: &'a Plan, row: &TensorRow, name: &'a str) -> TensorView<'a> {
+        let variant = &plan.variants[row.variant as usize];
         TensorView {
             name,
             param: row.param(),
             len: row.len,
-            states: variant.states().iter().copied().zip(row.states().iter().copied()).collect(),
+            states: variant.streams().iter().map(|stream| &*stream.name).zip(row.states().iter().copied()).collect(),
             bytes_per_param: variant.bytes_per_param(),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{Buffer, Dtype, Purpose, Tensor, Tuning};
 use crate::error::{Error, Result};
-use crate::optim::Description;
+use crate::rule::Description;
 
 /// The most updates that a tensor may have had: leaves the counter room for as many more.
 const MAX_UPDATES: u64 = 1 << 62;

@@ -12,8 +12,8 @@ use super::layout::{EditRow, MAX_WRITES, Step, Write};
 use super::{Plan, now};
 use crate::error::{Error, Result};
 use crate::gradient;
-use crate::optim::Hyperparameter;
 use crate::program::{Bounds, Count, Knob, Knobs, Program, Real};
+use crate::rule::Hyperparameter;
 
 /// What is asked for, unchecked.
 #[derive(Debug, Default)]

@@ -68,9 +68,9 @@ pub(super) fn describe(plan: &Plan, facts: &mut impl Facts) -> Result<()> {
     facts.number(plan.groups.len() as u64, || "groups.len".to_owned(), "the number of groups")?;
     let (schedules, metric_rows) = (schedules(plan), metrics::rows(&plan.metrics));
     for (g, group) in plan.groups.iter().enumerate() {
-        let variant = plan.variants[group.variant as usize];
-        facts.text(&variant.cuda_type(), || format!("groups[{g}].rule"), "the group's rule")?;
-        for (name, scalar) in variant.hyperparameters().iter().zip(&group.scalars) {
+        let variant = &plan.variants[group.variant as usize];
+        facts.text(&variant.identity, || format!("groups[{g}].rule"), "the group's rule")?;
+        for (name, scalar) in variant.hyperparameters().zip(&group.scalars) {
             facts.text(
                 &schedules[*scalar as usize],
                 || format!("groups[{g}].{name}"),

@@ -118,9 +118,91 @@ pub(crate) struct NodeRow {
     pub arrivals: u32,
     pub slot: u32,
     pub parent: u32,
-    pub reserved: [u32; 3],
+    /// Of the measuring launch: what is known when it has added, a number of [`level`].
+    pub level: u32,
+    /// The tensor's row, or the group.
+    pub index: u32,
+    pub variant: u32,
 }
 const _: () = assert!(size_of::<NodeRow>() == 32);
+
+/// What is known when a node has added: `Level` of `kernels/tables.cuh`.
+pub(crate) mod level {
+    pub const PART: u32 = 0;
+    pub const TENSOR: u32 = 1;
+    pub const GROUP: u32 = 2;
+    pub const ALL: u32 = 3;
+}
+
+/// The work of one block of the measuring launch.
+#[repr(C, align(16))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub(crate) struct MeasureTileRow {
+    pub tensor: u32,
+    pub place: u32,
+    pub slot: u32,
+    pub parent: u32,
+    pub cohort: u32,
+    pub variant: u32,
+    pub reserved: [u32; 2],
+}
+const _: () = assert!(size_of::<MeasureTileRow>() == 32);
+
+/// A group, for what follows from its sums.
+#[repr(C, align(16))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub(crate) struct GroupRow {
+    pub variant: u32,
+    pub first_cohort: u32,
+    pub cohorts: u32,
+    /// Where its sum is.
+    pub slot: u32,
+    /// Elements of its tensors, and of those of all groups with its variant.
+    pub len: u64,
+    pub len_of_all: u64,
+}
+const _: () = assert!(size_of::<GroupRow>() == 32);
+
+/// What rules that measure or remember need besides: addresses, and how many rows there are.
+#[repr(C, align(16))]
+#[derive(Debug, Clone, Copy, Default, Pod, Zeroable)]
+pub(crate) struct RuleTablesRow {
+    pub measure_tiles: u64,
+    pub measure_nodes: u64,
+    pub measure_sums: u64,
+    pub measure_arrivals: u64,
+    pub measure_slots: u64,
+    pub groups: u64,
+    pub own: u64,
+    pub cohort_memory: u64,
+    pub group_memory: u64,
+    pub tensor_memory: u64,
+    pub measure_tile_count: u32,
+    pub group_count: u32,
+    pub tensor_count: u32,
+    pub reserved: u32,
+}
+const _: () = assert!(size_of::<RuleTablesRow>() == 96);
+
+impl RuleTablesRow {
+    /// Turns offsets into addresses.
+    pub fn place(&mut self, base: u64) {
+        for address in [
+            &mut self.measure_tiles,
+            &mut self.measure_nodes,
+            &mut self.measure_sums,
+            &mut self.measure_arrivals,
+            &mut self.measure_slots,
+            &mut self.groups,
+            &mut self.own,
+            &mut self.cohort_memory,
+            &mut self.group_memory,
+            &mut self.tensor_memory,
+        ] {
+            *address += base;
+        }
+    }
+}
 
 /// In place of a parent: there is none.
 pub(crate) const ROOT: u32 = u32::MAX;
@@ -145,6 +227,12 @@ pub(crate) struct Widths {
     pub inputs: usize,
     /// Values of a record, a multiple of 4.
     pub record: usize,
+    /// The most scalars that are a tensor's own, a multiple of 4.
+    pub own: usize,
+    /// The most sums of a rule.
+    pub sums: usize,
+    /// The most that a cohort, a group and a tensor remember.
+    pub memory: [usize; 3],
 }
 
 impl Widths {
@@ -287,9 +375,11 @@ pub(crate) struct Step {
     pub window_capacity: u32,
     /// Not 0: this launch makes an update of the calls before it alone.
     pub flush: u32,
-    pub reserved: u32,
+    pub reserved: [u32; 3],
+    /// The address of a [`RuleTablesRow`].
+    pub rules: u64,
 }
-const _: () = assert!(size_of::<Step>() == 224);
+const _: () = assert!(size_of::<Step>() == 240);
 
 /// What an edit writes at one place of the table of constants.
 #[repr(C)]
@@ -315,7 +405,7 @@ impl Write {
 }
 
 /// The most writes of one launch: with all else they fill the 4 KiB that the argument of a kernel may have.
-pub(crate) const MAX_WRITES: usize = 240;
+pub(crate) const MAX_WRITES: usize = 239;
 
 /// The argument of an edit.
 #[repr(C)]

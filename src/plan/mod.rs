@@ -13,11 +13,14 @@ mod ends;
 mod fit;
 mod formula;
 pub(crate) mod layout;
+mod measure;
 pub(crate) mod metrics;
 mod norm;
 mod now;
+mod remember;
 mod scalars;
 pub(crate) mod state;
+mod sums;
 mod tensor;
 mod tiles;
 mod tuning;
@@ -25,6 +28,9 @@ mod tuning;
 pub(crate) use edit::{Editable, Request};
 pub(crate) use ends::Fall;
 pub(crate) use formula::Formula;
+pub(crate) use layout::NORM_BLOCK;
+pub(crate) use measure::MeasureTables;
+pub(crate) use remember::Remembered;
 pub use tensor::{Buffer, Dtype, Tensor};
 pub(crate) use tensor::{HandedIn, Scalar};
 pub use tuning::Tuning;
@@ -32,8 +38,10 @@ pub use tuning::Tuning;
 use crate::error::Result;
 use crate::features::{FeatureOptions, Features};
 use crate::gradient::{GradientOptions, Gradients};
-use crate::optim::{Description, Variant};
+use std::sync::Arc;
+
 use crate::program::{Bounds, Program};
+use crate::rule::{Compiled, Description, Of, Start};
 use crate::schedule::Metric;
 use crate::settings::Settings;
 use crate::telemetry::{Layout, Telemetry};
@@ -108,7 +116,7 @@ pub(crate) struct Plan {
     pub editable: Editable,
     /// The distinct structures; a bundle's `program` is a place here.
     pub programs: Vec<Formula>,
-    pub variants: Vec<Variant>,
+    pub variants: Vec<Arc<Compiled>>,
     pub names: Vec<String>,
     /// The bounds of each group's rate.
     rates: Vec<ends::RateBounds>,
@@ -176,6 +184,18 @@ impl Plan {
         Ok(plan)
     }
 
+    /// Streams that start from a value: an offset into the state memory, a number of elements, the value. Addresses are offsets
+    /// still.
+    pub fn filled_states(&self) -> impl Iterator<Item = (usize, usize, f32)> {
+        self.tensors.iter().flat_map(|row| {
+            let streams = self.variants[row.variant as usize].streams().iter().zip(row.states());
+            streams.filter_map(|(stream, offset)| match stream.start {
+                Start::Value(value) => Some((*offset as usize, row.len as usize, value)),
+                Start::Zero | Start::Param | Start::FirstGradient => None,
+            })
+        })
+    }
+
     /// Turns the state offsets of the tensor table into addresses.
     pub fn place_state(&mut self, base: u64) {
         self.state_base = base;
@@ -186,11 +206,18 @@ impl Plan {
 
     /// How wide the rows are that depend on the rules.
     pub fn widths(&self) -> Widths {
-        let most = |of: fn(&Variant) -> usize| self.variants.iter().map(of).max().unwrap_or(0);
+        let most = |of: fn(&Arc<Compiled>) -> usize| self.variants.iter().map(of).max().unwrap_or(0);
         Widths {
-            streams: most(|variant| 2 + variant.states().len()),
+            streams: most(|variant| 2 + variant.streams().len()),
             inputs: most(|variant| variant.hyperparameters().len() + variant.corrected().len()),
             record: most(|variant| variant.record_len()).next_multiple_of(4),
+            own: most(|variant| variant.standing.tensor_len).next_multiple_of(4),
+            sums: most(|variant| variant.tape.sums.len()),
+            memory: [
+                most(|variant| variant.remembered(Of::Cohort).count()),
+                most(|variant| variant.remembered(Of::Group).count()),
+                most(|variant| variant.remembered(Of::Tensor).count()),
+            ],
         }
     }
 
@@ -205,9 +232,9 @@ impl Plan {
     /// `metric`: the place of its metric rule.
     fn lay_out_group(&mut self, rule: &Description, tensors: &[Tensor], metric: u32) {
         let group = self.groups.len() as u32;
-        let known = self.variants.iter().position(|known| *known == rule.variant);
+        let known = self.variants.iter().position(|known| *known == rule.rule);
         let variant = known.unwrap_or_else(|| {
-            self.variants.push(rule.variant);
+            self.variants.push(rule.rule.clone());
             self.variants.len() - 1
         }) as u32;
         self.groups.push(Group { scalars: Vec::new(), variant, metric });
@@ -225,7 +252,7 @@ impl Plan {
                     self.cohorts.len() - 1 - first_cohort
                 });
             let mut streams = vec![tensor.param.address, tensor.grad.address];
-            for _ in rule.variant.states() {
+            for _ in rule.rule.streams() {
                 streams.push(self.state_bytes);
                 self.state_bytes += (4 * tensor.param.len).next_multiple_of(STATE_ALIGNMENT);
             }
@@ -235,8 +262,9 @@ impl Plan {
 
     /// A group is shown by its first cohort.
     fn lay_out_telemetry(&self, telemetry: &Telemetry) -> Result<Layout> {
-        let names = |group: &Group| self.variants[group.variant as usize].hyperparameters();
-        let names: Vec<_> = self.groups.iter().map(names).collect();
+        let names =
+            |group: &Group| self.variants[group.variant as usize].hyperparameters().map(str::to_owned).collect();
+        let names: Vec<Vec<String>> = self.groups.iter().map(names).collect();
         let record = self.widths().record;
         let records: Vec<usize> = (0..self.groups.len()).map(|group| record * self.first_cohort(group)).collect();
         let state = |group: &Group| group.metric.checked_sub(1).map(|state| metrics::shown(state as usize).to_vec());

@@ -9,9 +9,9 @@ use std::collections::HashMap;
 use super::layout::{BundleRow, ScalarRow, WARP};
 use super::{Formula, Plan, Tensor};
 use crate::error::Result;
-use crate::optim::{Description, Hyperparameter};
 use crate::program::math::ln;
 use crate::program::{Knobs, Node, Program};
+use crate::rule::{Description, Hyperparameter};
 use crate::schedule::Metric;
 
 /// Lowers the hyperparameters of all groups, in their order, and collects the knobs, which all groups share.
@@ -118,7 +118,7 @@ impl Plan {
         let mut inputs: Vec<Vec<usize>> = Vec::with_capacity(self.cohorts.len());
         for cohort in &self.cohorts {
             let own = &of_groups[cohort.group as usize];
-            let variant = self.variants[self.groups[cohort.group as usize].variant as usize];
+            let variant = &self.variants[self.groups[cohort.group as usize].variant as usize];
             let corrections = variant.corrected().iter().map(|beta| drafts.correction(own[*beta], cohort.base));
             inputs.push(own.iter().copied().chain(corrections).collect());
         }
@@ -175,8 +175,8 @@ impl Plan {
         let first = self.scalars.iter().map(|row| row.constants).filter(|first| *first <= place).max()?;
         let of = |inputs: &[u32]| inputs.iter().position(|scalar| self.scalars[*scalar as usize].constants == first);
         let (cohort, input) = self.cohorts.iter().find_map(|cohort| Some((cohort, of(&cohort.inputs)?)))?;
-        let variant = self.variants[self.groups[cohort.group as usize].variant as usize];
-        let names = variant.hyperparameters();
+        let variant = &self.variants[self.groups[cohort.group as usize].variant as usize];
+        let names: Vec<&str> = variant.hyperparameters().collect();
         let name = names.get(input).unwrap_or_else(|| &names[variant.corrected()[input - names.len()]]);
         Some((format!("groups[{}].{name}", cohort.group), place - first))
     }

@@ -19,6 +19,7 @@
 //! | `ctrl` | one row of control, whole |
 //! | `metr` | rows of the metric rules' states, of the half in force |
 //! | `wind` | rows of f64: the windows of the metric rules, of the half in force |
+//! | `memo` | rows of f64: what rules remember, of each cohort as the update before left it, then of each group (for each of its cohorts), then of each tensor; no such section where no rule remembers |
 //! | `stat` | f32: for each tensor, for each of its states, as many values as the tensor has, without gaps |
 //!
 //! Values and records of schedules follow from the step, and are computed anew. Addresses and the gaps before them are in
@@ -47,6 +48,7 @@ const CONSTANTS: Tag = *b"cons";
 const CONTROL: Tag = *b"ctrl";
 const METRIC_STATES: Tag = *b"metr";
 const WINDOWS: Tag = *b"wind";
+const REMEMBERED: Tag = *b"memo";
 const STATES: Tag = *b"stat";
 
 /// The tables that change: of those with two halves, the one in force.
@@ -57,6 +59,8 @@ pub(crate) struct Tables {
     pub constants: Vec<u64>,
     pub metric_states: Vec<MetricStateRow>,
     pub windows: Vec<f64>,
+    /// What rules remember: see [`Remembered::durable`](super::Remembered::durable).
+    pub remembered: Vec<f64>,
 }
 
 /// The half that update `t` reads.
@@ -120,6 +124,9 @@ pub(crate) fn encode(plan: &Plan, tables: &Tables, memory: &[u8]) -> Result<Vec<
     rows(CONTROL, &|section| section.rows(&[tables.control]))?;
     rows(METRIC_STATES, &|section| section.rows(&tables.metric_states))?;
     rows(WINDOWS, &|section| section.rows(&tables.windows))?;
+    if plan.remembers() {
+        rows(REMEMBERED, &|section| section.rows(&tables.remembered))?;
+    }
     rows(STATES, &|section| plan.state_ranges().for_each(|range| section.bytes(&memory[range])))?;
     Ok(block.finish())
 }
@@ -148,11 +155,16 @@ pub(crate) fn decode<'a>(plan: &Plan, block: &'a [u8]) -> Result<Loaded<'a>> {
     }
     let metric_states = read_rows(&mut block, METRIC_STATES, "metric_states", plan.metrics.len())?;
     let windows = read_rows(&mut block, WINDOWS, "windows", metrics::window_count(&plan.metrics))?;
+    let remembered = match plan.remembers() {
+        true => read_rows(&mut block, REMEMBERED, "remembered", plan.remembered().durable_len())?,
+        false => Vec::new(),
+    };
     let mut section = block.section(STATES, "states")?;
     let states = section.bytes(plan.state_ranges().map(|range| range.len()).sum())?;
     section.end()?;
     block.end()?;
-    Ok(Loaded { tables: Tables { control, settings, constants, metric_states, windows }, editable, states })
+    let tables = Tables { control, settings, constants, metric_states, windows, remembered };
+    Ok(Loaded { tables, editable, states })
 }
 
 impl Loaded<'_> {

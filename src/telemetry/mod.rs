@@ -56,7 +56,7 @@ impl Telemetry {
     /// half of them, counted in f32; `metrics`: what its metric rule has come to, if it has one.
     pub(crate) fn lay_out(
         &self,
-        groups: &[&'static [&'static str]],
+        groups: &[Vec<String>],
         records: &[usize],
         metrics: &[Vec<(&'static str, Word)>],
     ) -> Result<Layout> {
@@ -86,13 +86,13 @@ impl Telemetry {
 }
 
 /// What one value of a record is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TelemetryColumn {
     /// The group.
     pub group: usize,
     /// The hyperparameter, e.g. `lr`; or, of a group with a metric rule, what that had come to: `metric_scale`, `metric_best`,
     /// `metric_bad` (observations in a row that were not better).
-    pub name: &'static str,
+    pub name: Arc<str>,
 }
 
 /// One call of a step that applied or skipped an update.
@@ -139,7 +139,7 @@ impl TelemetryRecord {
 
     /// One of the values, by the group and the name of the column.
     pub fn scalar(&self, group: usize, name: &str) -> Option<f32> {
-        let place = self.columns.iter().position(|column| column.group == group && column.name == name)?;
+        let place = self.columns.iter().position(|column| column.group == group && *column.name == *name)?;
         Some(self.values[place])
     }
 }

@@ -86,16 +86,16 @@ impl Layout {
     }
 
     /// Adds the hyperparameters of a group, whose record begins at `record`.
-    pub fn add(&mut self, group: usize, names: &'static [&'static str], record: usize) {
-        let columns = names.iter().map(|name| TelemetryColumn { group, name });
-        self.columns = self.columns.iter().copied().chain(columns).collect();
+    pub fn add(&mut self, group: usize, names: &[String], record: usize) {
+        let columns = names.iter().map(|name| TelemetryColumn { group, name: name.as_str().into() });
+        self.columns = self.columns.iter().cloned().chain(columns).collect();
         self.sources.extend((0..names.len()).map(|place| (record + place) as u32));
     }
 
     /// Adds what a group's metric rule has come to.
     pub fn add_metric(&mut self, group: usize, words: &[(&'static str, Word)]) {
-        let columns = words.iter().map(|(name, _)| TelemetryColumn { group, name });
-        self.columns = self.columns.iter().copied().chain(columns).collect();
+        let columns = words.iter().map(|(name, _)| TelemetryColumn { group, name: (*name).into() });
+        self.columns = self.columns.iter().cloned().chain(columns).collect();
         self.sources.extend(words.iter().map(|(_, word)| match word {
             Word::Value(place) => METRIC_VALUE | *place as u32,
             Word::Count(place) => METRIC_COUNT | *place as u32,

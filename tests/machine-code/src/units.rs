@@ -46,7 +46,7 @@ impl Unit {
             self.headers.iter().find(|(name, _)| name == "generated.cuh").expect("an optimizer's unit");
         let (_, after) = generated.split_once("constexpr u32 VECTORS = ").expect("it states VECTORS");
         let vectors: usize = after.split(';').next().and_then(|digits| digits.parse().ok()).expect("a number");
-        vectors * generated.matches("    Stream<").count()
+        vectors * generated.matches("    f32").count()
     }
 
     /// Replaces `from`, which must occur once in all texts, for tests that plant a fault.

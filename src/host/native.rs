@@ -1,0 +1,194 @@
+//! Rules as loops: a rule in Rust over f32, compiled for AVX2 and FMA where the CPU has them, and the same for interpreted ones.
+
+use std::sync::Arc;
+
+use super::memory::{Work, with_fma};
+use crate::error::Result;
+use crate::rule::tape::{Interpreted, present, trace};
+use crate::rule::{
+    Code, Compiled, Description, Fields, Lanes, MAX_SUMS, Moment, Rule, Scalars, Step, TapeRule, Term, Terms, Values,
+};
+
+/// What the optimizer needs of a rule in Rust, or the first thing that is wrong with it.
+pub(crate) fn describe<R: Rule>(rule: &R) -> Result<Description> {
+    rule.check()?;
+    let tape = trace(rule)?;
+    let (_, places) = present(rule.streams().as_slice());
+    let places = places.into_iter().map(|place| place.map(|place| place as usize)).collect();
+    let code = Arc::new(Native { rule: rule.clone(), places });
+    let rule_of = Arc::new(Compiled::new(tape, rule.identity(), code)?);
+    let hyperparameters = rule.hyperparameters().into_vec();
+    Ok(Description { rule: rule_of, hyperparameters, metric: rule.metric() })
+}
+
+/// The same of a rule that was read.
+pub(crate) fn describe_tape(rule: &TapeRule) -> Result<Description> {
+    let hyperparameters = rule.hyperparameters()?;
+    let code = Arc::new(Interpreted::new(&rule.tape));
+    let rule_of = Arc::new(Compiled::new(rule.tape.clone(), None, code)?);
+    Ok(Description { rule: rule_of, hyperparameters, metric: rule.metric })
+}
+
+#[derive(Debug)]
+struct Native<R> {
+    rule: R,
+    /// Of all streams of the rule, the place among those that are there.
+    places: Vec<Option<usize>>,
+}
+
+/// Elements that one call takes at most, for streams that are not there.
+const CHUNK: usize = 2048;
+
+impl<R: Rule> Code for Native<R> {
+    fn resolve(&self, moment: &Moment<'_>) -> Values {
+        let given = R::Hyperparameters::<f64>::from_fn(|k| moment.hyperparameters[k]);
+        let mut next = vec![None; moment.memory.len()];
+        let Moment { updates, memory, sums, lens, .. } = *moment;
+        let mut step = Step::<f64> { updates, memory, sums, lens, next: &mut next };
+        let mut scalars = Vec::with_capacity(R::Scalars::<f32>::NAMES.len());
+        self.rule.resolve::<f64>(given, &mut step).each(|scalar| scalars.push(scalar));
+        Values { scalars, memory: next.into_iter().map(|next| next.unwrap_or(f64::NAN)).collect() }
+    }
+
+    fn apply(&self, lanes: Lanes<'_, '_>, scalars: &[f32]) {
+        let Lanes { param, grad, streams } = lanes;
+        let is_prefix = self.places.iter().enumerate().all(|(k, place)| place.is_none_or(|place| place == k));
+        if is_prefix {
+            return with_fma(Apply { rule: &self.rule, param, grad, streams, scalars });
+        }
+        // Streams in the middle are left out: elements of nobody stand in for them.
+        let (mut spare, mut given) = (vec![[0.0; CHUNK]; self.places.len()], streams.iter_mut());
+        let all = self.places.iter().zip(&mut spare).map(|(place, spare)| match place {
+            Some(_) => given.next().map_or(&mut spare[..param.len()], |stream| &mut **stream),
+            None => &mut spare[..param.len()],
+        });
+        let mut all: Vec<&mut [f32]> = all.collect();
+        with_fma(Apply { rule: &self.rule, param, grad, streams: &mut all, scalars });
+    }
+
+    fn measure(&self, param: &[f32], grad: &[f32], streams: &[&[f32]], scalars: &[f32], terms: &mut [[Vec<f32>; 2]]) {
+        let rule = &self.rule;
+        with_fma(Measure { rule, places: &self.places, param, grad, streams, scalars, terms });
+    }
+}
+
+struct Apply<'a, 'b, R> {
+    rule: &'a R,
+    param: &'a mut [f32],
+    grad: &'a [f32],
+    streams: &'a mut [&'b mut [f32]],
+    scalars: &'a [f32],
+}
+
+impl<R: Rule> Work for Apply<'_, '_, R> {
+    #[inline(always)]
+    fn run(self) {
+        // How many streams there are is a constant of each loop.
+        match self.streams.len() {
+            0 => self.of::<0>(),
+            1 => self.of::<1>(),
+            2 => self.of::<2>(),
+            3 => self.of::<3>(),
+            4 => self.of::<4>(),
+            5 => self.of::<5>(),
+            _ => self.of::<6>(),
+        }
+    }
+}
+
+impl<R: Rule> Apply<'_, '_, R> {
+    #[inline(always)]
+    fn of<const PRESENT: usize>(self) {
+        if PRESENT > R::Streams::<f32>::LEN {
+            return;
+        }
+        let Apply { rule, param, grad, streams, scalars } = self;
+        let scalars = R::Scalars::<f32>::from_fn(|k| scalars[k]);
+        let len = param.len();
+        let grad = &grad[..len];
+        let mut streams = streams.iter_mut();
+        let streams: [&mut [f32]; PRESENT] =
+            std::array::from_fn(|_| streams.next().map_or(&mut [][..], |stream| &mut stream[..len]));
+        for i in 0..len {
+            let old = R::Streams::<f32>::from_fn(|k| if k < PRESENT { streams[k][i] } else { 0.0 });
+            let (new_param, new) = rule.apply(&scalars, param[i], grad[i], old);
+            param[i] = new_param;
+            for k in 0..PRESENT {
+                streams[k][i] = new.as_slice()[k];
+            }
+        }
+    }
+}
+
+struct Measure<'a, R> {
+    rule: &'a R,
+    places: &'a [Option<usize>],
+    param: &'a [f32],
+    grad: &'a [f32],
+    streams: &'a [&'a [f32]],
+    scalars: &'a [f32],
+    terms: &'a mut [[Vec<f32>; 2]],
+}
+
+impl<R: Rule> Work for Measure<'_, R> {
+    #[inline(always)]
+    fn run(self) {
+        let Measure { rule, places, param, grad, streams, scalars, terms } = self;
+        let scalars = R::Scalars::<f32>::from_fn(|k| scalars[k]);
+        for (i, (param, grad)) in param.iter().zip(grad).enumerate() {
+            let old = R::Streams::<f32>::from_fn(|k| places[k].map_or(0.0, |place| streams[place][i]));
+            let mut of_element = Terms::new();
+            rule.measure(&scalars, *param, *grad, old, &mut of_element);
+            debug_assert!(terms.len() <= MAX_SUMS);
+            for ([left, right], term) in terms.iter_mut().zip(of_element.terms) {
+                (left[i], right[i]) = match term {
+                    Some(Term::Product(x, y)) => (x, y),
+                    Some(Term::Value(x)) => (x, 1.0),
+                    None => (f32::NAN, 1.0),
+                };
+            }
+        }
+    }
+}
+
+impl Code for Interpreted {
+    fn resolve(&self, moment: &Moment<'_>) -> Values {
+        Interpreted::resolve(self, moment)
+    }
+
+    fn apply(&self, lanes: Lanes<'_, '_>, scalars: &[f32]) {
+        with_fma(Interpret { tape: self, lanes, scalars });
+    }
+
+    fn measure(&self, param: &[f32], grad: &[f32], streams: &[&[f32]], scalars: &[f32], terms: &mut [[Vec<f32>; 2]]) {
+        let given: Vec<&[f32]> = [param, grad].into_iter().chain(streams.iter().copied()).collect();
+        with_fma(InterpretMeasure { tape: self, given: &given, scalars, terms });
+    }
+}
+
+struct Interpret<'a, 'b> {
+    tape: &'a Interpreted,
+    lanes: Lanes<'a, 'b>,
+    scalars: &'a [f32],
+}
+
+impl Work for Interpret<'_, '_> {
+    #[inline(always)]
+    fn run(self) {
+        self.tape.apply(self.lanes, self.scalars);
+    }
+}
+
+struct InterpretMeasure<'a> {
+    tape: &'a Interpreted,
+    given: &'a [&'a [f32]],
+    scalars: &'a [f32],
+    terms: &'a mut [[Vec<f32>; 2]],
+}
+
+impl Work for InterpretMeasure<'_> {
+    #[inline(always)]
+    fn run(self) {
+        self.tape.measure(self.given, self.scalars, self.terms);
+    }
+}

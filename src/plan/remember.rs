@@ -1,0 +1,80 @@
+//! What rules remember, as tables of f64: of cohorts two halves of pairs, as the update before left it and as this one leaves it; of
+//! groups (the same in each of their cohorts) and tensors, which the measuring launch writes, two halves of what update `t`
+//! leaves in half `t & 1`. Rows are as wide as the widest rule needs; a rule's places among them are in its own order.
+
+use super::Plan;
+use crate::rule::{Compiled, Of};
+
+/// The tables.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Remembered {
+    pub cohorts: Vec<f64>,
+    pub groups: Vec<f64>,
+    pub tensors: Vec<f64>,
+}
+
+impl Plan {
+    /// Everything as it is before the first update.
+    pub fn remembered(&self) -> Remembered {
+        let [cohort, group, tensor] = self.widths().memory;
+        let starts = |rule: &Compiled, of: Of, width: usize| {
+            let mut row: Vec<f64> = rule.remembered(of).map(|place| rule.tape.memory[place].start).collect();
+            row.resize(width, 0.0);
+            row
+        };
+        let rule = |variant: u32| &*self.variants[variant as usize];
+        let of = |of: Of, width: usize| {
+            let variants = self.cohorts.iter().map(|row| self.groups[row.group as usize].variant);
+            variants.flat_map(|variant| starts(rule(variant), of, width)).collect::<Vec<f64>>()
+        };
+        let cohorts: Vec<f64> = of(Of::Cohort, cohort).into_iter().flat_map(|start| [start; 2]).collect();
+        let groups = of(Of::Group, group);
+        let tensors: Vec<f64> =
+            self.tensors.iter().flat_map(|row| starts(rule(row.variant), Of::Tensor, tensor)).collect();
+        Remembered { cohorts: cohorts.repeat(2), groups: groups.repeat(2), tensors: tensors.repeat(2) }
+    }
+
+    /// Whether a rule remembers anything.
+    pub fn remembers(&self) -> bool {
+        self.variants.iter().any(|rule| !rule.tape.memory.is_empty())
+    }
+
+    /// Whether a rule measures: then a launch of its own comes before the update.
+    pub fn measures(&self) -> bool {
+        self.variants.iter().any(|rule| !rule.tape.sums.is_empty())
+    }
+}
+
+impl Remembered {
+    /// What a run changes and does not follow from the step: of cohorts as the update before left it, in the half in force; of groups
+    /// and tensors what that update left.
+    pub fn durable(&self, t: u64) -> Vec<f64> {
+        let cohorts = super::state::half(&self.cohorts, t).iter().step_by(2);
+        let others = [&self.groups, &self.tensors].map(|table| super::state::half(table, t.wrapping_sub(1)));
+        cohorts.chain(others.into_iter().flatten()).copied().collect()
+    }
+
+    /// Puts what [`Remembered::durable`] gave back to its places: the counterpart.
+    pub fn resume(&mut self, t: u64, durable: &[f64]) {
+        if durable.is_empty() {
+            return;
+        }
+        let (of_cohorts, others) = durable.split_at(self.cohorts.len() / 4);
+        let (of_groups, of_tensors) = others.split_at(self.groups.len() / 2);
+        let half = |len: usize, t: u64| (t & 1) as usize * len / 2..((t & 1) as usize + 1) * len / 2;
+        let range = half(self.cohorts.len(), t);
+        for (pair, value) in self.cohorts[range].chunks_exact_mut(2).zip(of_cohorts) {
+            pair[0] = *value;
+        }
+        let before = t.wrapping_sub(1);
+        let range = half(self.groups.len(), before);
+        self.groups[range].copy_from_slice(of_groups);
+        let range = half(self.tensors.len(), before);
+        self.tensors[range].copy_from_slice(of_tensors);
+    }
+
+    /// How many values [`Remembered::durable`] gives.
+    pub fn durable_len(&self) -> usize {
+        self.cohorts.len() / 4 + self.groups.len() / 2 + self.tensors.len() / 2
+    }
+}

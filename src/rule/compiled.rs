@@ -1,0 +1,160 @@
+//! A rule as the rest of the crate knows it: its tape, whose each scalar is, and how it runs on the CPU.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::code::{Code, Moment, Values};
+use super::hyperparameter::Hyperparameter;
+use super::parts::{Of, Over, Start, Stream};
+use super::tape::{Standing, Tape};
+use crate::error::Result;
+use crate::schedule::Metric;
+
+/// A rule with its schedules, as the plan sees it.
+#[derive(Debug)]
+pub struct Description {
+    pub(crate) rule: Arc<Compiled>,
+    pub(crate) hyperparameters: Vec<Hyperparameter>,
+    /// What scales the learning rate by observed metrics.
+    pub(crate) metric: Option<Metric>,
+}
+
+/// Where a scalar is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ScalarPlace {
+    /// In the record of the cohort.
+    Record(u32),
+    /// Among the tensor's own.
+    Tensor(u32),
+    /// No element uses it.
+    Unused,
+}
+
+/// One type of the generated kernel, one loop of the CPU backend.
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    pub tape: Tape,
+    pub standing: Standing,
+    /// What a state block calls it.
+    pub identity: String,
+    pub code: Arc<dyn Code>,
+}
+
+impl PartialEq for Compiled {
+    /// The tape is all of it.
+    fn eq(&self, other: &Compiled) -> bool {
+        self.tape == other.tape && self.identity == other.identity
+    }
+}
+
+impl Compiled {
+    /// Checks the tape.
+    pub fn new(tape: Tape, identity: Option<String>, code: Arc<dyn Code>) -> Result<Compiled> {
+        let standing = tape.check()?;
+        let identity = identity.unwrap_or_else(|| {
+            let digest = Sha256::digest(tape.to_string());
+            let digest: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("{} {digest}", tape.name)
+        });
+        Ok(Compiled { tape, standing, identity, code })
+    }
+
+    /// The streams besides parameter and gradient.
+    pub fn streams(&self) -> &[Stream] {
+        &self.tape.streams
+    }
+
+    /// Bytes read and written per f32 parameter by an update.
+    pub fn bytes_per_param(&self) -> usize {
+        let accesses = self.standing.loads.count_ones() + self.standing.stores.count_ones();
+        size_of::<f32>() * accesses as usize
+    }
+
+    /// The names of the hyperparameters, which are the leading values of a record.
+    pub fn hyperparameters(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.tape.hyperparameters.iter().map(|stated| &*stated.name)
+    }
+
+    /// Places of hyperparameters whose bias corrections are further inputs of the kernel's `resolve`.
+    pub fn corrected(&self) -> &[usize] {
+        &self.standing.corrected
+    }
+
+    /// How many values a record of this rule has.
+    pub fn record_len(&self) -> usize {
+        self.standing.record_len
+    }
+
+    /// Places of what each cohort, group or tensor remembers.
+    pub fn remembered(&self, of: Of) -> impl Iterator<Item = usize> {
+        (0..self.tape.memory.len()).filter(move |place| self.tape.memory[*place].of == of)
+    }
+
+    /// Over what the widest sum runs; None without sums.
+    pub fn widest(&self) -> Option<Over> {
+        let rank = |over: &Over| match over {
+            Over::Tensor => 0,
+            Over::Group => 1,
+            Over::All => 2,
+        };
+        self.tape.sums.iter().map(|sum| sum.over).max_by_key(rank)
+    }
+
+    /// Whether anything follows from the sums over a tensor.
+    pub fn concludes_tensors(&self) -> bool {
+        self.standing.tensor_len > 0 || self.remembered(Of::Tensor).next().is_some()
+    }
+
+    /// Streams that the first update takes from the parameter or the gradient, each with its place.
+    pub fn started(&self) -> impl Iterator<Item = (usize, Start)> {
+        let streams = self.tape.streams.iter().map(|stream| stream.start).enumerate();
+        streams.filter(|(_, start)| matches!(start, Start::Param | Start::FirstGradient))
+    }
+
+    /// The scalars of an element from a record, and from what is the tensor's own.
+    pub fn scalars(&self, record: &[f32], tensor: &[f32]) -> Vec<f32> {
+        let value = |place: &ScalarPlace| match place {
+            ScalarPlace::Record(at) => record[*at as usize],
+            ScalarPlace::Tensor(at) => tensor[*at as usize],
+            ScalarPlace::Unused => 0.0,
+        };
+        self.standing.places.iter().map(value).collect()
+    }
+
+    /// Resolves everything; of what follows from sums that are not there yet, nothing is to be used.
+    pub fn resolve(&self, moment: &Moment<'_>) -> Values {
+        self.code.resolve(moment)
+    }
+
+    /// Writes what `values` say to a record: what follows from sums, or all else.
+    pub fn fill_record(&self, hyperparameters: &[f64], updates: u64, values: &Values, late: bool, record: &mut [f32]) {
+        let mut put = |at: usize, value: f32| {
+            if (self.standing.late >> at & 1 == 1) == late {
+                record[at] = value;
+            }
+        };
+        for (at, value) in hyperparameters.iter().enumerate() {
+            put(at, *value as f32);
+        }
+        for (place, value) in self.standing.places.iter().zip(&values.scalars) {
+            if let ScalarPlace::Record(at) = place {
+                put(*at as usize, *value);
+            }
+        }
+        if let Some(at) = self.standing.first {
+            put(at as usize, f32::from(u8::from(updates == 0)));
+        }
+    }
+
+    /// The tensor's own scalars among `values`.
+    pub fn tensor_scalars(&self, values: &Values) -> Vec<f32> {
+        let mut own = vec![0.0; self.standing.tensor_len];
+        for (place, value) in self.standing.places.iter().zip(&values.scalars) {
+            if let ScalarPlace::Tensor(at) = place {
+                own[*at as usize] = *value;
+            }
+        }
+        own
+    }
+}

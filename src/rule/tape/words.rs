@@ -1,0 +1,171 @@
+//! The words of a tape's text, each said once for writing and reading.
+
+use super::{Binary, Compare, Unary};
+use crate::rule::parts::{Of, Over};
+
+pub(super) const UNARY: [(&str, Unary); 5] =
+    [("neg", Unary::Neg), ("sqrt", Unary::Sqrt), ("abs", Unary::Abs), ("exp", Unary::Exp), ("ln", Unary::Ln)];
+pub(super) const BINARY: [(&str, Binary); 7] = [
+    ("add", Binary::Add),
+    ("sub", Binary::Sub),
+    ("mul", Binary::Mul),
+    ("div", Binary::Div),
+    ("min", Binary::Min),
+    ("max", Binary::Max),
+    ("pow", Binary::Pow),
+];
+pub(super) const COMPARE: [(&str, Compare); 3] =
+    [("less", Compare::Less), ("less_equal", Compare::LessEqual), ("equal", Compare::Equal)];
+pub(super) const OVER: [(&str, Over); 3] = [("tensor", Over::Tensor), ("group", Over::Group), ("all", Over::All)];
+pub(super) const OF: [(&str, Of); 3] = [("cohort", Of::Cohort), ("group", Of::Group), ("tensor", Of::Tensor)];
+
+/// What else begins a line, names an operation or a value, and so names nothing of a rule's own.
+const OTHERS: [&str; 40] = [
+    "rule",
+    "hyperparameter",
+    "stream",
+    "sum",
+    "remember",
+    "resolve",
+    "measure",
+    "apply",
+    "scalar",
+    "store",
+    "next",
+    "is",
+    "count_less",
+    "to_scalar",
+    "bias_correction",
+    "round",
+    "fma",
+    "not",
+    "both",
+    "either",
+    "select",
+    "product",
+    "value",
+    "updates",
+    "param",
+    "grad",
+    "len",
+    "inf",
+    "nan",
+    "p",
+    "g",
+    "x",
+    "s",
+    "r",
+    "in",
+    "known",
+    "fabs",
+    "fabsf",
+    "larger",
+    "smaller",
+];
+
+/// Words of C++ that would otherwise be names.
+const CPP: [&str; 78] = [
+    "alignas",
+    "alignof",
+    "and",
+    "and_eq",
+    "asm",
+    "auto",
+    "bitand",
+    "bitor",
+    "bool",
+    "break",
+    "case",
+    "catch",
+    "char",
+    "class",
+    "compl",
+    "concept",
+    "const",
+    "consteval",
+    "constexpr",
+    "constinit",
+    "continue",
+    "decltype",
+    "default",
+    "delete",
+    "do",
+    "double",
+    "else",
+    "enum",
+    "explicit",
+    "export",
+    "extern",
+    "false",
+    "float",
+    "for",
+    "friend",
+    "goto",
+    "if",
+    "inline",
+    "int",
+    "long",
+    "mutable",
+    "namespace",
+    "new",
+    "noexcept",
+    "nullptr",
+    "operator",
+    "or",
+    "or_eq",
+    "private",
+    "protected",
+    "public",
+    "register",
+    "requires",
+    "return",
+    "short",
+    "signed",
+    "sizeof",
+    "static",
+    "struct",
+    "switch",
+    "template",
+    "this",
+    "throw",
+    "true",
+    "try",
+    "typedef",
+    "typeid",
+    "typename",
+    "union",
+    "unsigned",
+    "using",
+    "virtual",
+    "void",
+    "volatile",
+    "while",
+    "xor",
+    "xor_eq",
+    "wchar_t",
+];
+
+/// Whether `name` may name something of a rule's own.
+pub(super) fn is_name(name: &str) -> bool {
+    let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let begins = name.starts_with(|c: char| c.is_ascii_lowercase());
+    let value = name.strip_prefix('x').is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()));
+    let word = |words: &[&str]| words.contains(&name);
+    let operation = UNARY.iter().any(|(known, _)| *known == name)
+        || BINARY.iter().any(|(known, _)| *known == name)
+        || COMPARE.iter().any(|(known, _)| *known == name);
+    // Two underscores belong to the compiler, and a value of the kernel's text may end in one.
+    let plain = !name.contains("__") && !name.ends_with('_') && name.len() <= 48;
+    begins && name.chars().all(letters) && plain && !value && !operation && !word(&OTHERS) && !word(&CPP)
+}
+
+/// The word for `value`.
+pub(super) fn word_of<T: PartialEq>(words: &[(&'static str, T)], value: &T) -> &'static str {
+    let found = words.iter().find(|(_, known)| known == value);
+    found.map_or("?", |(word, _)| word)
+}
+
+/// What `word` means.
+pub(super) fn meaning<T: Copy>(words: &[(&str, T)], word: &str) -> Option<T> {
+    words.iter().find(|(known, _)| *known == word).map(|(_, value)| *value)
+}
