@@ -9,6 +9,7 @@
 #[path = "golden/cases.rs"]
 mod cases;
 
+use approx::abs_diff_ne;
 use cases::configuration;
 use instep::Schedule;
 use instep::compat::{Metric, Recipe};
@@ -119,8 +120,7 @@ fn compare(case: &Value, index: usize, recipe: &Recipe, group: &Value) -> Result
                 _ => ours,
             };
             let rounding = if recursive { *step as f64 * ROUNDING } else { 0.0 };
-            let distance = (ours - listed).abs();
-            if distance.is_nan() || distance > (TOLERANCE + rounding) * largest {
+            if abs_diff_ne!(ours, listed, epsilon = (TOLERANCE + rounding) * largest) {
                 return Err(Fault::Differs(format!("{name} at step {step} is {ours:e}, not {listed:e}")));
             }
         }

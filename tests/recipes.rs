@@ -2,6 +2,7 @@
 
 use std::f64::consts::PI;
 
+use approx::abs_diff_eq;
 use instep::recipes::*;
 use instep::{Momentum, Schedule, Sgd};
 
@@ -15,7 +16,7 @@ fn follows(schedule: &Schedule, steps: impl IntoIterator<Item = u64>, formula: i
     let largest = expected.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
     for ((step, ours), expected) in steps.iter().zip(schedule.trace(steps.iter().copied()).unwrap()).zip(expected) {
         assert!(
-            (ours - expected).abs() <= TOLERANCE * largest,
+            abs_diff_eq!(ours, expected, epsilon = TOLERANCE * largest),
             "step {step}: {ours}, expected {expected}; {schedule:?}"
         );
     }
@@ -154,7 +155,7 @@ fn vision_training_drops_at_30_60_and_90_percent() {
     let found: Vec<f64> = steps.trace([0, 26, 27, 53, 54, 80, 81, 1_000]).unwrap();
     let expected = [0.1, 0.1, 1e-2, 1e-2, 1e-3, 1e-3, 1e-4, 1e-4];
     for (ours, expected) in found.iter().zip(expected) {
-        assert!((ours / expected - 1.0).abs() <= TOLERANCE, "{ours}, expected {expected}");
+        assert!(abs_diff_eq!(ours / expected, 1.0, epsilon = TOLERANCE), "{ours}, expected {expected}");
     }
 }
 

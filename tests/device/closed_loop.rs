@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use approx::assert_abs_diff_eq;
 use cuda_on_cpu::Direction;
 use cudarc::driver::sys::CUgraphInstantiate_flags;
 use cudarc::driver::sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_GLOBAL;
@@ -114,8 +115,8 @@ fn the_norm_is_the_norm_and_the_clip_factor_is_torchs() {
     let norm = squares.sum::<f64>().sqrt();
     twins.step(&rig);
     let status = twins.device.status(&rig.stream).unwrap();
-    assert!((status.norm - norm).abs() <= 1e-12 * norm, "{} is not {norm}", status.norm);
-    assert!((f64::from(status.clip_factor) - 1.0 / (norm + 1e-6)).abs() <= 1e-7, "{}", status.clip_factor);
+    assert_abs_diff_eq!(status.norm, norm, epsilon = 1e-12 * norm);
+    assert_abs_diff_eq!(f64::from(status.clip_factor), 1.0 / (norm + 1e-6), epsilon = 1e-7);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Bias corrections: of every kind of beta, for every past of a tensor, on the device as on the host, and as the formula
 //! says. And tables that are too large to be staged in shared memory.
 
+use approx::abs_diff_eq;
 use instep::{AdamW, Edit, Momentum, OptimizerBuilder, Schedule, Sgd, Stream, Tensor, knob, knob_steps, reached};
 
 use crate::rig::Rig;
@@ -57,7 +58,8 @@ fn every_bias_correction_is_the_hosts_and_that_of_the_formula() {
                 let found = if first { m / root / update } else { (update * root / m).powi(2) };
                 let expected = -((past + t + 1) as f64 * beta(t).ln()).exp_m1();
                 let what = format!("beta{}: {name}, {past} updates before, update {t}", if first { 1 } else { 2 });
-                assert!((found - expected).abs() <= 1e-6 * expected, "{what}: {found}, but it is {expected}");
+                let close = abs_diff_eq!(found, expected, epsilon = 1e-6 * expected);
+                assert!(close, "{what}: {found}, but it is {expected}");
             }
         }
     }

@@ -3,6 +3,7 @@
 //! That those values are the peers' is for the golden runner to say, on the host. Here are all cases that have a
 //! translation, those that metrics drive with their metrics observed on the device.
 
+use approx::abs_diff_eq;
 use instep::compat::Recipe;
 use instep::{AdamW, Device, Error, Momentum, Optimizer, OptimizerBuilder, Schedule, Sgd, Tensor};
 
@@ -169,7 +170,8 @@ fn every_golden_metric_case_gives_the_peers_rates_observation_by_observation() {
                 let lr = f64::from(opt.status(&rig.stream).unwrap().scalar(0, "lr").unwrap());
                 // One rounding to f32, on a value that may differ in its last digits as an f64.
                 let allowed = listed.abs() * f64::from(f32::EPSILON) + f64::from(f32::MIN_POSITIVE);
-                assert!((lr - listed).abs() <= allowed, "{name}, group {index}, step {step}: {lr:e}, not {listed:e}");
+                let close = abs_diff_eq!(lr, listed, epsilon = allowed);
+                assert!(close, "{name}, group {index}, step {step}: {lr:e}, not {listed:e}");
                 opt.step(&rig.stream).unwrap();
                 if !before {
                     // SAFETY: as above.

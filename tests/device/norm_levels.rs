@@ -1,6 +1,7 @@
 //! The norm of all gradients over structures that exercise every level of its sums: blocks, sections, tensors, groups. Its
 //! bits are the host's, and it is the norm.
 
+use approx::abs_diff_eq;
 use instep::{Clip, Norm, OptimizerBuilder, Sgd, Tensor};
 
 use crate::rig::Rig;
@@ -37,8 +38,8 @@ fn assert_norm(rig: &Rig, norm: Norm, what: &str, lengths: &[Vec<usize>]) {
     sides.step();
     sides.assert_equal(&format!("{norm:?}, {what}"));
     let found = sides.device.status(&rig.stream).unwrap().norm;
-    let error = (found - expected).abs();
-    assert!(error <= 1e-12 * expected, "{norm:?}, {what}: {found:e}, but the norm is {expected:e}");
+    let close = abs_diff_eq!(found, expected, epsilon = 1e-12 * expected);
+    assert!(close, "{norm:?}, {what}: {found:e}, but the norm is {expected:e}");
 }
 
 #[test]

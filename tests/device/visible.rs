@@ -1,5 +1,6 @@
 //! What decides can be seen: in a report, on the device, in the record of a call, and on the host without a wait.
 
+use approx::abs_diff_eq;
 use instep::{
     Accumulate, Adam, Device, Greedy, NonFinite, Norm, Observed, Optimizer, OptimizerBuilder, Plateau, Sgd, Stream,
     Telemetry, Tensor,
@@ -30,7 +31,8 @@ fn a_norm_is_computed_without_clipping_and_changes_nothing() {
             Norm::Max => all.fold(0.0, f64::max),
         };
         let status = seen.device.status(&rig.stream).unwrap();
-        assert!((status.norm - expected).abs() <= 1e-12 * expected, "{norm:?}: {} is not {expected}", status.norm);
+        let close = abs_diff_eq!(status.norm, expected, epsilon = 1e-12 * expected);
+        assert!(close, "{norm:?}: {} is not {expected}", status.norm);
         assert_eq!(status.clip_factor, 1.0);
     }
 }

@@ -12,6 +12,8 @@ mod recipe;
 
 use std::path::Path;
 
+use approx::abs_diff_eq;
+
 use crate::program::{Cuda, LastLine, digits, picture, run};
 
 #[test]
@@ -41,7 +43,7 @@ fn the_cuda_form_learns_as_the_host_form_does() {
 
     let host = picture("host-twin");
     let host_result = LastLine::of(&run(&mut digits(&["--host"], &host)));
-    assert!((result.accuracy - host_result.accuracy).abs() <= 0.01, "{result:?}, {host_result:?}");
+    assert!(abs_diff_eq!(result.accuracy, host_result.accuracy, epsilon = 0.01), "{result:?}, {host_result:?}");
     // The stand-in has the host's own expf and logf, so every rate and loss has the same bits, and the pictures agree.
     if let Cuda::StandIn(_) = device {
         let pictures = [&cuda, &host].map(|path| std::fs::read_to_string(path).expect("a picture"));

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use approx::abs_diff_eq;
 use instep::PlateauState;
 
 use crate::program::{Cuda, LastLine, digits, picture, run};
@@ -149,5 +150,6 @@ fn check_validations(table: &[Row], last: &LastLine) {
         assert!(losses.iter().flatten().all(|loss| loss.is_finite() && *loss > 0.0), "step {}: {losses:?}", row.step);
     }
     let (_, correct) = table.last().and_then(|row| row.validation).expect("a last validation");
-    assert!((f64::from(correct) / HELD_OUT - last.accuracy).abs() < 1e-4, "{correct} recognised, {last:?}");
+    let share = f64::from(correct) / HELD_OUT;
+    assert!(abs_diff_eq!(share, last.accuracy, epsilon = 1e-4), "{correct} recognised, {last:?}");
 }

@@ -1,5 +1,6 @@
 //! What the language promises: the clock, the ends of every piece, the warm-up conventions, the closed forms.
 
+use approx::abs_diff_eq;
 use instep::{Schedule, Warmup};
 
 /// The values of `schedule` at `steps`.
@@ -131,7 +132,7 @@ fn each_warm_up_convention_follows_its_formula_and_then_starts_the_schedule() {
         for t in 0..n + late {
             let (ours, expected) = (warm.at(t).unwrap(), peak * formula(t as f64, n as f64));
             assert!(
-                (ours - expected).abs() <= 4.0 * f64::EPSILON * peak,
+                abs_diff_eq!(ours, expected, epsilon = 4.0 * f64::EPSILON * peak),
                 "{form:?} at {t}: {ours}, expected {expected}"
             );
         }

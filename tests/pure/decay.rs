@@ -1,6 +1,7 @@
 //! Decoupled weight decay at the rates of fine-tuning: of a decay far below the spacing of f32 all arrives beside an update,
 //! and none where there is none.
 
+use approx::abs_diff_eq;
 use instep::{AdamW, Device, Optimizer, Stream};
 
 use crate::owned::Pair;
@@ -44,7 +45,11 @@ fn all_of_a_decay_below_the_spacing_of_f32_arrives_beside_an_update() {
             arrived += p - update - f64::from(new);
         }
         let share = arrived / wanted;
-        assert!((share - 1.0).abs() < 0.02, "lr · weight_decay = {product:e}: {:.1} % arrived", 100.0 * share);
+        assert!(
+            abs_diff_eq!(share, 1.0, epsilon = 0.02),
+            "lr · weight_decay = {product:e}: {:.1} % arrived",
+            100.0 * share
+        );
     }
 }
 

@@ -1,5 +1,6 @@
 //! The CPU backend: results do not depend on threads or addresses; what a step leaves alone, and what it refuses.
 
+use approx::abs_diff_eq;
 use instep::{
     Adam, AdamW, Device, Error, Momentum, Optimizer, OptimizerBuilder, Schedule, Sgd, Status, Stream, Tensor,
 };
@@ -134,7 +135,7 @@ fn a_constant_gradient_moves_adam_by_its_rate_at_any_number_of_earlier_updates()
         let expected = -0.25 * m / v.sqrt();
         for value in pair.param.read() {
             assert!(
-                (f64::from(value) - expected).abs() < 1e-6 * expected.abs(),
+                abs_diff_eq!(f64::from(value), expected, epsilon = 1e-6 * expected.abs()),
                 "after {past}: {value}, not {expected}"
             );
         }

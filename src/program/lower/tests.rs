@@ -1,5 +1,7 @@
 //! `reached()`: where it may stand, and what it is.
 
+use approx::abs_diff_eq;
+
 use crate::error::Error;
 use crate::schedule::{Schedule, knob_steps, reached, step};
 
@@ -21,7 +23,7 @@ fn a_ramp_starts_from_what_the_piece_before_ends_with() {
     ];
     for (schedule, boundary, value) in cases {
         let at = schedule.at(boundary).unwrap();
-        assert!((at - value).abs() < 1e-15, "{schedule:?}: {at}, not {value}");
+        assert!(abs_diff_eq!(at, value, epsilon = 1e-15), "{schedule:?}: {at}, not {value}");
     }
 }
 

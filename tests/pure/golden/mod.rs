@@ -9,6 +9,7 @@ mod torch;
 
 use std::path::Path;
 
+use approx::abs_diff_ne;
 use instep::Schedule;
 use serde_json::Value;
 
@@ -90,12 +91,12 @@ const RECURSIVE: [&str; 11] = [
 fn first_difference(schedule: &Schedule, listed: &[f64], recursive: bool) -> Option<(usize, f64, f64)> {
     let largest = listed.iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
     let ours = schedule.trace(0..listed.len() as u64).unwrap();
-    let close = |i: usize, distance: f64| {
+    let differs = |i: usize, ours: f64, listed: f64| {
         let growing = if recursive { i as f64 * f64::EPSILON / 2.0 } else { 0.0 };
-        distance <= (1e-12 + growing) * largest
+        abs_diff_ne!(ours, listed, epsilon = (1e-12 + growing) * largest)
     };
-    let mut pairs = ours.into_iter().zip(listed).enumerate();
-    pairs.find(|(i, (ours, listed))| !close(*i, (ours - *listed).abs())).map(|(i, (ours, listed))| (i, ours, *listed))
+    let mut rates = ours.into_iter().zip(listed).enumerate().map(|(i, (ours, listed))| (i, ours, *listed));
+    rates.find(|(i, ours, listed)| differs(*i, *ours, *listed))
 }
 
 #[test]

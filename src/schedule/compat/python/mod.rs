@@ -42,6 +42,8 @@ impl Fault {
 
 #[cfg(test)]
 mod tests {
+    use approx::abs_diff_eq;
+
     use super::*;
     use crate::schedule::step;
 
@@ -77,7 +79,8 @@ mod tests {
             ("True + epoch", 8.0),
         ];
         for (text, expected) in cases {
-            assert!((at(text, 7) - expected).abs() < 1e-13, "{text} gives {}", at(text, 7));
+            let value = at(text, 7);
+            assert!(abs_diff_eq!(value, expected, epsilon = 1e-13), "{text} gives {value}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the tables of the peers do not show: compositions against torch's recursion, and what is refused.
 
+use approx::abs_diff_eq;
 use serde_json::{Value, json};
 
 use super::super::{Configuration, Metric, Recipe};
@@ -63,7 +64,8 @@ fn closed_forms_are_what_the_recursion_gives() {
         let closed = scheduler.closed(group.lr, Some(100)).expect("a closed form").trace(0..100).unwrap();
         let replayed = Trace::of(scheduler, &group, 100).unwrap().lr;
         for (step, (closed, replayed)) in closed.iter().zip(&replayed).enumerate() {
-            assert!((closed - replayed).abs() < 1e-13, "{scheduler:?} at {step}: {closed} and {replayed}");
+            let close = abs_diff_eq!(closed, replayed, epsilon = 1e-13);
+            assert!(close, "{scheduler:?} at {step}: {closed} and {replayed}");
         }
     }
 }
