@@ -137,7 +137,7 @@ impl<D: DecayForm> AdamRule<D> {
     }
 }
 
-crate::scalars! {
+crate::rule::scalars! {
     /// What elements go by; each order of operations uses some.
     pub AdamScalars {
         weight_decay, lr_weight_decay, one_minus_lr_weight_decay, beta1, one_minus_beta1, beta2, one_minus_beta2, eps,

@@ -103,7 +103,7 @@ impl Sgd {
     }
 }
 
-crate::scalars! {
+crate::rule::scalars! {
     /// What elements go by. `keep` and `take` are 0 and 1 at a tensor's first update, then momentum and 1 - dampening.
     pub SgdScalars { lr, weight_decay, momentum, keep, take }
 }

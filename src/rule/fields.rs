@@ -76,3 +76,5 @@ macro_rules! scalars {
         }
     };
 }
+
+pub(crate) use scalars;

@@ -20,6 +20,7 @@ pub use algebra::{Arithmetic, Count, Element, Scalar};
 pub(crate) use code::{Code, Lanes, Moment, Values};
 pub(crate) use compiled::{Compiled, Description};
 pub(crate) use fields::fields::Sealed as Fields;
+pub(crate) use fields::scalars;
 pub use fields::{Array, Scalars};
 pub use hyperparameter::{Hyperparameter, Range};
 pub use parts::{Of, Over, Remembered, Start, Stream, Sum};

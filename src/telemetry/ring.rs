@@ -210,7 +210,7 @@ mod tests {
 
     fn layout(records: u32) -> Layout {
         let mut layout = Layout::new(records, false);
-        layout.add(0, &["lr", "weight_decay"], 0);
+        layout.add(0, &["lr", "weight_decay"].map(str::to_owned), 0);
         layout
     }
 

@@ -1,7 +1,7 @@
 //! What a tape must be, and whose each of its scalars is. Start at [`Tape::check`].
 
 use super::words::is_name;
-use super::{Id, Kind, Node, Op, Tape, used};
+use super::{Id, Node, Op, Tape, used};
 use crate::error::{Error, Result};
 use crate::rule::compiled::ScalarPlace;
 use crate::rule::parts::{Of, Over, Start};
@@ -44,7 +44,7 @@ const OF_TENSOR: Sources = 1;
 const OF_GROUP: Sources = 2;
 const OF_COHORT: Sources = 4;
 
-fn refused(place: impl Into<String>, value: impl std::fmt::Display, rule: impl Into<String>) -> Error {
+pub(super) fn refused(place: impl Into<String>, value: impl std::fmt::Display, rule: impl Into<String>) -> Error {
     Error::argument(format!("rule.{}", place.into()), value, rule.into())
 }
 
@@ -140,37 +140,6 @@ impl Tape {
             return Err(refused(place, remembered.start, "must be finite"));
         }
         Ok(())
-    }
-
-    /// Operands come before operations and are what those expect.
-    fn check_nodes(&self) -> Result<()> {
-        let leaves =
-            [self.hyperparameters.len(), self.memory.len(), self.sums.len(), self.streams.len(), self.scalars.len()];
-        let of_resolve = |op: &Op| match *op {
-            Op::Hyperparameter(k) => Some((k as usize) < leaves[0]),
-            Op::Remembered(k) => Some((k as usize) < leaves[1]),
-            Op::Sum(k) | Op::Len(k) => Some((k as usize) < leaves[2]),
-            Op::Updates | Op::Next(_) | Op::CountIs(..) | Op::CountLess(..) => Some(true),
-            Op::ToScalar(_) | Op::BiasCorrection(..) | Op::Round(_) => Some(true),
-            _ => None,
-        };
-        let of_elements = |op: &Op| match *op {
-            Op::Stream(k) => Some((k as usize) < leaves[3]),
-            Op::Scalar(k) => Some((k as usize) < leaves[4]),
-            Op::Param | Op::Grad => Some(true),
-            _ => None,
-        };
-        let resolve = Part { name: "resolve", nodes: &self.resolve.nodes };
-        resolve.check(|op| of_resolve(op).unwrap_or(of_elements(op).is_none()))?;
-        resolve.expect(&self.resolve.scalars, Kind::Rounded)?;
-        resolve.expect(&self.resolve.next, Kind::Number)?;
-        let belongs = |op: &Op| of_elements(op).unwrap_or(of_resolve(op).is_none());
-        let measure = Part { name: "measure", nodes: &self.measure.nodes };
-        measure.check(belongs)?;
-        measure.expect(&self.measure.outputs(), Kind::Number)?;
-        let apply = Part { name: "apply", nodes: &self.apply.nodes };
-        apply.check(belongs)?;
-        apply.expect(&self.apply.outputs(), Kind::Number)
     }
 
     /// Every stream is used and, unless it is only read, changed.
@@ -364,47 +333,5 @@ impl super::Resolve {
             return None;
         };
         (self.nodes[before as usize].op == Op::Updates).then_some(k as usize)
-    }
-}
-
-/// The nodes of one part.
-struct Part<'a> {
-    name: &'static str,
-    nodes: &'a [Node],
-}
-
-impl Part<'_> {
-    /// `belongs`: whether an operation may be here.
-    fn check(&self, belongs: impl Fn(&Op) -> bool) -> Result<()> {
-        for (i, node) in self.nodes.iter().enumerate() {
-            let place = || format!("{}[{i}]", self.name);
-            if !belongs(&node.op) {
-                return Err(refused(place(), format!("{:?}", node.op), format!("`{}` has no such value", self.name)));
-            }
-            for (operand, expected) in node.op.operands().into_iter().zip(node.op.expected()) {
-                if operand as usize >= i {
-                    return Err(refused(place(), format!("{:?}", node.op), "an operation works on those before it"));
-                }
-                let found = self.nodes[operand as usize].op.kind();
-                if found != expected {
-                    let value = format!("a {found:?} as a {expected:?}").to_lowercase();
-                    return Err(refused(place(), value, "masks, counts, scalars and elements are not mixed"));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn expect(&self, outputs: &[Id], expected: Kind) -> Result<()> {
-        for output in outputs {
-            let Some(node) = self.nodes.get(*output as usize) else {
-                return Err(refused(self.name, format!("gives back value {output}"), "there is no such value"));
-            };
-            if node.op.kind() != expected {
-                let value = format!("gives back a {:?} as a {expected:?}", node.op.kind()).to_lowercase();
-                return Err(refused(self.name, value, "masks, counts, scalars and elements are not mixed"));
-            }
-        }
-        Ok(())
     }
 }

@@ -90,8 +90,8 @@ impl Compiled {
         let outputs = tape.wanted(&standing.places);
         let mut writer = Writer::new(tape, &tape.resolve.nodes, &outputs, true);
         let mut body = String::new();
-        let mut given =
-            |text: String, name: &str| writeln!(body, "    const double {name} = {text};").expect("a String");
+        let mut declared: Vec<String> = Vec::new();
+        let mut given = |text: String, name: &str| declared.push(format!("{name} = {text}"));
         for (k, stated) in tape.hyperparameters.iter().enumerate() {
             if writer.uses(Op::Hyperparameter(k as u32)) {
                 given(format!("in[{k}]"), &stated.name);
@@ -119,6 +119,9 @@ impl Compiled {
                 given(format!("known.len[{k}]"), &format!("len_of_{}", sum.name));
             }
         }
+        if !declared.is_empty() {
+            body = format!("    const double {};\n", declared.join(", "));
+        }
         for (k, stated) in tape.hyperparameters.iter().enumerate() {
             let value =
                 if writer.uses(Op::Hyperparameter(k as u32)) { stated.name.clone() } else { format!("in[{k}]") };
@@ -142,7 +145,7 @@ impl Compiled {
             writer.line(&format!("r.memory[{k}] = {value};"));
         }
         format!(
-            "  {INLINE} void resolve(const double (&in)[INPUTS], u64 updates, const Known<{name}>& known, Resolved<{name}>& r) {{\n{body}{}  }}\n\n",
+            "  {INLINE} void resolve(const double (&in)[INPUTS], u64 updates, const Known<{name}>& known,\n                                                     Resolved<{name}>& r) {{\n{body}{}  }}\n\n",
             writer.text
         )
     }
@@ -153,7 +156,8 @@ impl Compiled {
             format!("    if (s.first != 0.0f) x[{}] = x[{from}];\n", k + 2)
         };
         let lines: String = self.started().map(line).collect();
-        format!("  {INLINE} void start(float (&x)[STREAMS], const Scalars& s) {{\n{lines}  }}\n\n")
+        let body = if lines.is_empty() { "{}".to_owned() } else { format!("{{\n{lines}  }}") };
+        format!("  {INLINE} void start(float (&x)[STREAMS], const Scalars& s) {body}\n\n")
     }
 
     fn measure_text(&self) -> String {

@@ -6,6 +6,7 @@
 mod check;
 mod cuda;
 mod interpret;
+mod kinds;
 mod order;
 mod read;
 mod rule;

@@ -5,17 +5,18 @@ use std::collections::BTreeSet;
 use super::{files, none, root};
 
 /// A room and the rooms that it may know. A room is a folder or a file of `src/`; it knows itself.
-const ROOMS: [(&str, &[&str]); 14] = [
+const ROOMS: [(&str, &[&str]); 15] = [
     ("error", &[]),
     ("schedule", &["error"]),
     ("program", &["error", "schedule"]),
-    ("optim", &["error", "schedule", "program"]),
+    ("rule", &["error", "schedule", "program"]),
+    ("optim", &["error", "schedule", "program", "rule"]),
     ("settings", &[]),
     ("gradient", &["error", "settings"]),
     ("telemetry", &["error"]),
     ("features", &["error", "schedule", "settings", "telemetry"]),
-    ("plan", &["error", "settings", "gradient", "telemetry", "features", "schedule", "program", "optim"]),
-    ("host", &["error", "settings", "gradient", "telemetry", "program", "optim", "plan"]),
+    ("plan", &["error", "settings", "gradient", "telemetry", "features", "schedule", "program", "rule"]),
+    ("host", &["error", "settings", "gradient", "telemetry", "program", "rule", "plan"]),
     ("device", &["error"]),
     ("kernels", &["plan"]),
     ("backend", &["error", "device"]),
@@ -26,7 +27,7 @@ const ROOMS: [(&str, &[&str]); 14] = [
             "settings",
             "schedule",
             "program",
-            "optim",
+            "rule",
             "plan",
             "host",
             "device",
