@@ -54,7 +54,7 @@ impl<R: Rule> Code for Native<R> {
         let Lanes { param, grad, streams } = lanes;
         let is_prefix = self.places.iter().enumerate().all(|(k, place)| place.is_none_or(|place| place == k));
         if is_prefix {
-            return with_fma(Apply { rule: &self.rule, param, grad, streams, scalars });
+            return self.run(param, grad, streams, scalars);
         }
         // Streams in the middle are left out: elements of nobody stand in for them.
         let (mut spare, mut given) = (vec![[0.0; CHUNK]; self.places.len()], streams.iter_mut());
@@ -63,7 +63,7 @@ impl<R: Rule> Code for Native<R> {
             None => &mut spare[..param.len()],
         });
         let mut all: Vec<&mut [f32]> = all.collect();
-        with_fma(Apply { rule: &self.rule, param, grad, streams: &mut all, scalars });
+        self.run(param, grad, &mut all, scalars);
     }
 
     fn measure(&self, param: &[f32], grad: &[f32], streams: &[&[f32]], scalars: &[f32], terms: &mut [[Vec<f32>; 2]]) {
@@ -72,50 +72,75 @@ impl<R: Rule> Code for Native<R> {
     }
 }
 
-struct Apply<'a, 'b, R> {
-    rule: &'a R,
-    param: &'a mut [f32],
-    grad: &'a [f32],
-    streams: &'a mut [&'b mut [f32]],
-    scalars: &'a [f32],
-}
-
-impl<R: Rule> Work for Apply<'_, '_, R> {
-    #[inline(always)]
-    fn run(self) {
-        // How many streams there are is a constant of each loop.
-        match self.streams.len() {
-            0 => self.of::<0>(),
-            1 => self.of::<1>(),
-            2 => self.of::<2>(),
-            3 => self.of::<3>(),
-            4 => self.of::<4>(),
-            5 => self.of::<5>(),
-            _ => self.of::<6>(),
+impl<R: Rule> Native<R> {
+    /// How many streams there are is a constant of each loop. Each is a function of its own, with few enough decisions that the
+    /// compiler takes all of them out of the loop.
+    fn run(&self, param: &mut [f32], grad: &[f32], streams: &mut [&mut [f32]], scalars: &[f32]) {
+        match streams.len() {
+            0 => self.run_of::<0>(param, grad, streams, scalars),
+            1 => self.run_of::<1>(param, grad, streams, scalars),
+            2 => self.run_of::<2>(param, grad, streams, scalars),
+            3 => self.run_of::<3>(param, grad, streams, scalars),
+            4 => self.run_of::<4>(param, grad, streams, scalars),
+            5 => self.run_of::<5>(param, grad, streams, scalars),
+            _ => self.run_of::<6>(param, grad, streams, scalars),
         }
     }
-}
 
-impl<R: Rule> Apply<'_, '_, R> {
-    #[inline(always)]
-    fn of<const PRESENT: usize>(self) {
+    fn run_of<const PRESENT: usize>(
+        &self,
+        param: &mut [f32],
+        grad: &[f32],
+        streams: &mut [&mut [f32]],
+        scalars: &[f32],
+    ) {
         if PRESENT > R::Streams::<f32>::LEN {
             return;
         }
-        let Apply { rule, param, grad, streams, scalars } = self;
-        let scalars = R::Scalars::<f32>::from_fn(|k| scalars[k]);
-        let len = param.len();
-        let grad = &grad[..len];
         let mut streams = streams.iter_mut();
         let streams: [&mut [f32]; PRESENT] =
-            std::array::from_fn(|_| streams.next().map_or(&mut [][..], |stream| &mut stream[..len]));
-        for i in 0..len {
-            let old = R::Streams::<f32>::from_fn(|k| if k < PRESENT { streams[k][i] } else { 0.0 });
-            let (new_param, new) = rule.apply(&scalars, param[i], grad[i], old);
-            param[i] = new_param;
-            for k in 0..PRESENT {
-                streams[k][i] = new.as_slice()[k];
-            }
+            std::array::from_fn(|_| streams.next().map_or(&mut [][..], |stream| &mut **stream));
+        let scalars = R::Scalars::<f32>::from_fn(|k| scalars[k]);
+        with_fma(Apply { rule: &self.rule, scalars, param, grad, streams });
+    }
+}
+
+struct Apply<'a, R: Rule, const PRESENT: usize> {
+    rule: &'a R,
+    scalars: R::Scalars<f32>,
+    param: &'a mut [f32],
+    grad: &'a [f32],
+    streams: [&'a mut [f32]; PRESENT],
+}
+
+impl<R: Rule, const PRESENT: usize> Work for Apply<'_, R, PRESENT> {
+    #[inline(always)]
+    fn run(self) {
+        apply(self.rule, &self.scalars, self.param, self.grad, self.streams);
+    }
+}
+
+/// The loop. A function with these arguments, though it is inlined: the compiler then knows that no element lies in the rule or
+/// among the scalars, and takes decisions on options out of the loop; else it is no vector loop.
+#[inline(always)]
+fn apply<R: Rule, const PRESENT: usize>(
+    rule: &R,
+    scalars: &R::Scalars<f32>,
+    param: &mut [f32],
+    grad: &[f32],
+    mut streams: [&mut [f32]; PRESENT],
+) {
+    let len = param.len();
+    let grad = &grad[..len];
+    for stream in &mut streams {
+        *stream = &mut std::mem::take(stream)[..len];
+    }
+    for i in 0..len {
+        let old = R::Streams::<f32>::from_fn(|k| if k < PRESENT { streams[k][i] } else { 0.0 });
+        let (new_param, new) = rule.apply(scalars, param[i], grad[i], old);
+        param[i] = new_param;
+        for k in 0..PRESENT {
+            streams[k][i] = new.as_slice()[k];
         }
     }
 }

@@ -20,7 +20,7 @@ pub(crate) struct Interpreted {
 impl Interpreted {
     pub fn new(tape: &Tape) -> Interpreted {
         let measure = Program::new(&tape.measure.nodes, &tape.measure.outputs(), &[]);
-        let own: Vec<Operand> = (0..1).chain(2..2 + tape.streams.len() as u8).map(Operand::Given).collect();
+        let own: Vec<Operand> = (0..1).chain(2..2 + tape.streams.len() as u32).map(Operand::Given).collect();
         let apply = Program::new(&tape.apply.nodes, &tape.apply.outputs(), &own);
         Interpreted { tape: tape.clone(), measure, apply }
     }
@@ -179,10 +179,10 @@ fn compare<T: Arithmetic<Mask = bool>>(op: Compare, x: T, y: T) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Operand {
     /// Elements that are given: 0 the parameter, 1 the gradient, then streams.
-    Given(u8),
-    Register(u8),
+    Given(u32),
+    Register(u32),
     /// One value for all elements.
-    Uniform(u8),
+    Uniform(u32),
 }
 
 /// In place of an operation: the operand as it is.
@@ -193,7 +193,7 @@ const COPY: Op = Op::Param;
 struct Program {
     /// Computed once a call: those of which all elements have the same value.
     uniforms: Vec<(Op, Vec<Operand>)>,
-    operations: Vec<(Op, Vec<Operand>, u8)>,
+    operations: Vec<(Op, Vec<Operand>, u32)>,
     registers: usize,
     outputs: Vec<Operand>,
 }
@@ -216,15 +216,15 @@ impl Program {
             places[i] = match node.op {
                 Op::Param => Operand::Given(0),
                 Op::Grad => Operand::Given(1),
-                Op::Stream(k) => Operand::Given(k as u8 + 2),
+                Op::Stream(k) => Operand::Given(k as u32 + 2),
                 op if operands.iter().all(|operand| matches!(operand, Operand::Uniform(_))) => {
                     program.uniforms.push((op, operands));
-                    Operand::Uniform(program.uniforms.len() as u8 - 1)
+                    Operand::Uniform(program.uniforms.len() as u32 - 1)
                 }
                 op => {
                     let register = free.pop().unwrap_or_else(|| {
                         program.registers += 1;
-                        program.registers as u8 - 1
+                        program.registers as u32 - 1
                     });
                     program.operations.push((op, operands, register));
                     Operand::Register(register)
@@ -245,9 +245,9 @@ impl Program {
             program.outputs.push(match place {
                 // Something given that goes elsewhere: before anything is stored.
                 Operand::Given(_) if !stays => {
-                    program.operations.push((COPY, vec![place], program.registers as u8));
+                    program.operations.push((COPY, vec![place], program.registers as u32));
                     program.registers += 1;
-                    Operand::Register(program.registers as u8 - 1)
+                    Operand::Register(program.registers as u32 - 1)
                 }
                 place => place,
             });
