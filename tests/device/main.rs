@@ -29,6 +29,7 @@ mod protocol;
 mod refusals;
 mod resume;
 mod rig;
+mod rules;
 mod schedules;
 mod sides;
 mod telemetry;
