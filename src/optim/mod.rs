@@ -2,8 +2,6 @@
 //! arithmetic is in `kernels/` and, bit for bit the same, in `src/host/`. Knows schedules, no tensors and no device.
 
 mod adam;
-#[cfg(feature = "serde")]
-mod config;
 mod hyperparameter;
 mod sgd;
 

@@ -3,6 +3,8 @@
 mod addresses;
 mod builder;
 mod condition;
+#[cfg(feature = "serde")]
+mod config;
 mod cuda;
 mod edit;
 mod observe;

@@ -28,8 +28,6 @@ mod warmup;
 
 pub use expression::step;
 pub(crate) use form::{Between, Binary, Form, Milestones, Shape, Unary};
-#[cfg(feature = "serde")]
-pub use format::{Config, GroupConfig};
 pub use greedy::{Greedy, GreedyState};
 pub use improvement::{Better, Improvement};
 pub use metric::Metric;

@@ -80,7 +80,7 @@ pub struct Plot {
 pub struct Emit {
     /// The configuration.
     pub file: PathBuf,
-    /// The update rule of every group. By default sgd if a group has a momentum, else adamw.
+    /// The update rule of groups that name none. By default sgd if a group has a momentum, else adamw.
     #[arg(long, value_enum)]
     pub rule: Option<RuleName>,
 }

@@ -74,7 +74,12 @@ fn foreign(fields: &serde_json::Map<String, Value>) -> Result<Config, String> {
     let shared = if recipes.len() > 1 { Recipe::shared_metric(&recipes) } else { None };
     let group = |recipe: Recipe| {
         let mut group = GroupConfig::new(recipe.lr);
-        (group.momentum, group.beta1, group.weight_decay) = (recipe.momentum, recipe.beta1, recipe.weight_decay);
+        let others = [("momentum", recipe.momentum), ("beta1", recipe.beta1), ("weight_decay", recipe.weight_decay)];
+        for (name, schedule) in others {
+            if let Some(schedule) = schedule {
+                group.set(name, schedule);
+            }
+        }
         group.metric = if shared.is_some() { None } else { recipe.metric };
         group
     };

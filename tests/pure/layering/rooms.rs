@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{files, none, root};
 
 /// A room and the rooms that it may know. A room is a folder or a file of `src/`; it knows itself.
-const ROOMS: [(&str, &[&str]); 14] = [
+const ROOMS: [(&str, &[&str]); 15] = [
     ("error", &[]),
     ("schedule", &["error"]),
     ("program", &["error", "schedule"]),
@@ -14,6 +14,7 @@ const ROOMS: [(&str, &[&str]); 14] = [
     ("gradient", &["error", "settings"]),
     ("telemetry", &["error"]),
     ("features", &["error", "schedule", "settings", "telemetry"]),
+    ("config", &["error", "schedule", "program", "optim", "settings", "gradient", "telemetry", "features"]),
     ("plan", &["error", "settings", "gradient", "telemetry", "features", "schedule", "program", "optim"]),
     ("host", &["error", "settings", "gradient", "telemetry", "program", "optim", "plan"]),
     ("device", &["error"]),
@@ -32,6 +33,7 @@ const ROOMS: [(&str, &[&str]); 14] = [
             "device",
             "kernels",
             "backend",
+            "config",
             "gradient",
             "telemetry",
             "features",
