@@ -14,6 +14,8 @@
 
 mod backend;
 #[cfg(feature = "serde")]
+pub mod compat;
+#[cfg(feature = "serde")]
 mod config;
 mod device;
 mod error;
@@ -43,8 +45,6 @@ pub use optimizer::{
 #[doc(hidden)]
 pub use plan::Tuning;
 pub use plan::{Buffer, Dtype, Tensor};
-#[cfg(feature = "serde")]
-pub use schedule::compat;
 pub use schedule::recipes;
 pub use schedule::{Better, Greedy, GreedyState, Improvement, Metric, Plateau, PlateauState};
 pub use schedule::{Number, Ramp, Schedule, StepList, Steps, Warmup, knob, knob_steps, reached, step};

@@ -86,6 +86,21 @@ fn trace_reads_other_libraries_configurations() {
 }
 
 #[test]
+fn an_optimizer_of_another_library_is_read_with_its_scheduler() {
+    let folder = Folder::new("optimizer");
+    let text = r#"{"library": "torch", "api": "torch.optim.AdamW", "params": {"lr": 0.1, "weight_decay": 0},
+        "groups": [{}], "schedule": {"class": "StepLR", "step_size": 30, "gamma": 0.5}, "clip": CLIP}"#;
+    let clip = r#"{"function": "clip_grad_norm_", "max_norm": 1}"#;
+    std::fs::write(folder.0.join("adamw.json"), text.replace("CLIP", clip)).unwrap();
+    let table = folder.prints(&["trace", "adamw.json", "--steps", "0,30"]);
+    assert_eq!(table.lines().nth(2), Some("30,0.05,0.9,0.999,1e-8,0.0"), "{table}");
+    assert!(folder.prints(&["emit", "adamw.json"]).contains("Clip::torch"));
+    std::fs::write(folder.0.join("refused.json"), text.replace("CLIP", "3")).unwrap();
+    let refusal = folder.refuses(&["trace", "refused.json"]);
+    assert!(refusal.contains("clip is 3, but must be an object"), "{refusal}");
+}
+
+#[test]
 fn what_a_metric_would_change_is_not_left_out_without_a_word() {
     let folder = Folder::new("metric");
     let text = r#"{"version": 1, "groups": [{"lr": 0.5, "metric": {"plateau": {"factor": 0.5}}}]}"#;

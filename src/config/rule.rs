@@ -72,7 +72,7 @@ impl RuleConfig {
     }
 
     /// Every rule, with the defaults of its options.
-    pub(super) fn all() -> impl Iterator<Item = RuleConfig> {
+    pub(crate) fn all() -> impl Iterator<Item = RuleConfig> {
         NAMES.into_iter().filter_map(RuleConfig::named)
     }
 

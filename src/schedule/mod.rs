@@ -8,8 +8,6 @@
 //! its boundary. Past its end a schedule holds its last value, unless it repeats. A piece of length 0 takes no time.
 
 mod combine;
-#[cfg(feature = "serde")]
-pub mod compat;
 mod curves;
 mod explain;
 mod expression;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{files, none, root};
 
 /// A room and the rooms that it may know. A room is a folder or a file of `src/`; it knows itself.
-const ROOMS: [(&str, &[&str]); 15] = [
+const ROOMS: [(&str, &[&str]); 16] = [
     ("error", &[]),
     ("schedule", &["error"]),
     ("program", &["error", "schedule"]),
@@ -15,6 +15,7 @@ const ROOMS: [(&str, &[&str]); 15] = [
     ("telemetry", &["error"]),
     ("features", &["error", "schedule", "settings", "telemetry"]),
     ("config", &["error", "schedule", "program", "optim", "settings", "gradient", "telemetry", "features"]),
+    ("compat", &["error", "schedule", "optim", "gradient", "config"]),
     ("plan", &["error", "settings", "gradient", "telemetry", "features", "schedule", "program", "optim"]),
     ("host", &["error", "settings", "gradient", "telemetry", "program", "optim", "plan"]),
     ("device", &["error"]),
