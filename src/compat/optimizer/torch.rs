@@ -27,10 +27,8 @@ pub(super) fn sgd(options: &mut Options) -> Result<GroupConfig> {
             group.set("dampening", dampening);
         }
     }
-    let mut rule = SgdOptions::default();
-    rule.momentum = nesterov.then_some(Momentum::Nesterov);
-    rule.maximize = options.flag("maximize", false)?;
-    Ok(group.rule(RuleConfig::Sgd(rule)))
+    let maximize = options.flag("maximize", false)?;
+    Ok(group.rule(RuleConfig::Sgd(SgdOptions { momentum: nesterov.then_some(Momentum::Nesterov), maximize })))
 }
 
 /// In torch AdamW is an Adam whose groups have `decoupled_weight_decay`.
@@ -43,7 +41,6 @@ pub(super) fn adam(options: &mut Options, weight_decay: f64, decoupled: bool) ->
         .with("beta1", options.beta1(beta1))
         .with("beta2", beta2)
         .with("eps", options.number("eps", 1e-8)?);
-    let mut rule = AdamOptions::default();
-    rule.maximize = options.flag("maximize", false)?;
+    let rule = AdamOptions { maximize: options.flag("maximize", false)? };
     Ok(group.rule(if decoupled { RuleConfig::AdamW(rule) } else { RuleConfig::Adam(rule) }))
 }
