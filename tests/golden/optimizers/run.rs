@@ -144,9 +144,9 @@ pub fn run<P: Place>(place: &P, cases: &[Case]) -> Vec<Trace> {
         let recording: Vec<usize> = (0..cases.len()).filter(|case| records(&cases[*case], step)).collect();
         if !recording.is_empty() {
             let params = together.params();
-            recording
-                .into_iter()
-                .for_each(|case| drop(traces[case].params.insert(step, together.of_case(case, &params))));
+            for case in recording {
+                traces[case].params.insert(step, together.of_case(case, &params));
+            }
         }
     }
     let last = opt.status(place.stream()).unwrap();
