@@ -3,6 +3,8 @@
 mod addresses;
 mod builder;
 mod condition;
+#[cfg(feature = "serde")]
+mod config;
 mod cuda;
 mod edit;
 mod group;
@@ -49,7 +51,7 @@ pub struct Optimizer(Engine);
 #[derive(Debug)]
 enum Engine {
     Host(host::Engine),
-    Cuda(cuda::Engine),
+    Cuda(Box<cuda::Engine>),
 }
 
 impl Optimizer {

@@ -8,6 +8,9 @@ mod corrections;
 mod edits;
 mod ends;
 mod faults;
+#[cfg(feature = "serde")]
+#[path = "../golden/files.rs"]
+mod files;
 mod flags;
 mod flush;
 #[cfg(feature = "serde")]
