@@ -285,7 +285,7 @@ impl OptimizerBuilder {
             (plan.settings.loss, plan.settings.loss_type) = (address, dtype.number());
         }
         Ok(Optimizer(match &device.0 {
-            Backend::Host => Engine::Host(host::Engine::new(plan, handed_in)?),
+            Backend::Host => Engine::Host(Box::new(host::Engine::new(plan, handed_in)?)),
             Backend::Cuda(context) => {
                 Engine::Cuda(Box::new(cuda::Engine::new(context, plan, handed_in)?.checked(check_order)?))
             }

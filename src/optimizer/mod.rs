@@ -50,7 +50,7 @@ pub struct Optimizer(Engine);
 
 #[derive(Debug)]
 enum Engine {
-    Host(host::Engine),
+    Host(Box<host::Engine>),
     Cuda(Box<cuda::Engine>),
 }
 

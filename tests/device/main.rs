@@ -23,6 +23,7 @@ mod long_run;
 mod loops;
 mod loss_scale;
 mod lowest_bits;
+mod measured;
 mod metrics;
 mod nested;
 mod norm_levels;

@@ -19,31 +19,8 @@ pub(super) const COMPARE: [(&str, Compare); 3] =
 pub(super) const OVER: [(&str, Over); 3] = [("tensor", Over::Tensor), ("group", Over::Group), ("all", Over::All)];
 pub(super) const OF: [(&str, Of); 3] = [("cohort", Of::Cohort), ("group", Of::Group), ("tensor", Of::Tensor)];
 
-/// What else begins a line, names an operation or a value, and so names nothing of a rule's own.
-const OTHERS: [&str; 40] = [
-    "rule",
-    "hyperparameter",
-    "stream",
-    "sum",
-    "remember",
-    "resolve",
-    "measure",
-    "apply",
-    "scalar",
-    "store",
-    "next",
-    "is",
-    "count_less",
-    "to_scalar",
-    "bias_correction",
-    "round",
-    "fma",
-    "not",
-    "both",
-    "either",
-    "select",
-    "product",
-    "value",
+/// What else names a value, and what the kernel's text calls.
+const OTHERS: [&str; 25] = [
     "updates",
     "param",
     "grad",
@@ -56,11 +33,19 @@ const OTHERS: [&str; 40] = [
     "s",
     "r",
     "in",
+    "own",
+    "first",
     "known",
+    "sum",
+    "fma",
     "fabs",
     "fabsf",
     "larger",
     "smaller",
+    "exp_spec",
+    "ln_spec",
+    "pow_spec",
+    "bias_correction",
 ];
 
 /// Words of C++ that would otherwise be names.

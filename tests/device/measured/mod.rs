@@ -1,0 +1,107 @@
+//! Rules that sum over elements before an update and rules that remember: what they come to on the device has the bits of the
+//! CPU backend, whatever the shapes, through skipped updates, accumulation, replays of a graph and a resume.
+
+mod rules;
+
+use instep::rule::Over;
+use instep::{Accumulate, AdamW, Clip, NonFinite, OptimizerBuilder, Schedule, Tensor};
+
+use crate::rig::Rig;
+use crate::sides::{Group, Shape, Sides};
+use crate::values::Random;
+use rules::{ClippedAdamW, DistanceSgd, NormedSgd, ProductSgd};
+
+fn cosine(peak: f64) -> Schedule {
+    Schedule::cosine(peak, peak / 10.0).over(40).warmup(3)
+}
+
+fn clipped(builder: OptimizerBuilder, tensors: &[Tensor]) -> OptimizerBuilder {
+    builder.group(ClippedAdamW { lr: cosine(1e-2), limit: 0.6 }, tensors)
+}
+
+fn product(builder: OptimizerBuilder, tensors: &[Tensor]) -> OptimizerBuilder {
+    builder.group(ProductSgd { lr: cosine(1e-2), momentum: Schedule::linear(0.5, 0.9).over(20) }, tensors)
+}
+
+fn distance_over_all(builder: OptimizerBuilder, tensors: &[Tensor]) -> OptimizerBuilder {
+    builder.group(DistanceSgd { lr: cosine(1.0), over: Over::All }, tensors)
+}
+
+/// The same rule with another rate, and tensors of two cohorts.
+fn distance_over_all_again(builder: OptimizerBuilder, tensors: &[Tensor]) -> OptimizerBuilder {
+    let tensors: Vec<Tensor> =
+        tensors.iter().enumerate().map(|(i, tensor)| tensor.clone().updates(i as u64 % 2 * 5)).collect();
+    builder.group(DistanceSgd { lr: cosine(0.5), over: Over::All }, &tensors)
+}
+
+fn distance_over_groups(builder: OptimizerBuilder, tensors: &[Tensor]) -> OptimizerBuilder {
+    builder.group(DistanceSgd { lr: cosine(1.0), over: Over::Group }, tensors)
+}
+
+fn normed(builder: OptimizerBuilder, tensors: &[Tensor]) -> OptimizerBuilder {
+    builder.group(NormedSgd { lr: cosine(1e-2) }, tensors)
+}
+
+fn plain(builder: OptimizerBuilder, tensors: &[Tensor]) -> OptimizerBuilder {
+    builder.group(AdamW::new(cosine(1e-2)), tensors)
+}
+
+/// Packs, single blocks, several blocks, nothing; at all offsets.
+fn shapes() -> Vec<Shape> {
+    [1, 7, 0, 64, 1_024, 1_025, 4_096, 4_097, 9_001, 300]
+        .into_iter()
+        .enumerate()
+        .map(|(i, len)| (len, (i % 4, i / 3 % 4)))
+        .collect()
+}
+
+fn few() -> Vec<Shape> {
+    vec![(5, (0, 1)), (4_100, (1, 0)), (33, (2, 2))]
+}
+
+fn groups() -> Vec<Group<'static>> {
+    vec![
+        (&clipped, shapes()),
+        (&plain, few()),
+        (&product, few()),
+        (&distance_over_all, shapes()),
+        (&normed, shapes()),
+        (&distance_over_all_again, few()),
+        (&distance_over_groups, few()),
+        (&distance_over_groups, vec![(0, (0, 0))]),
+        (&clipped, few()),
+    ]
+}
+
+#[test]
+fn what_follows_from_sums_and_memory_has_the_hosts_bits_through_skips_and_accumulation() {
+    let Some(rig) = Rig::new() else { return };
+    let options = |builder: OptimizerBuilder, _: u64| {
+        let builder = builder.clip(Clip::torch_norm(3.0)).non_finite(NonFinite::Skip);
+        builder.accumulate(Accumulate::mean(2)).zero_gradients()
+    };
+    let mut sides = Sides::new(&rig, Random::units, &groups(), options);
+    for call in 0..24 {
+        // The first update, and one later, are skipped.
+        let bad = [1, 13].contains(&call).then_some(f32::NAN);
+        sides.renew(bad);
+        sides.step();
+        sides.assert_equal(&format!("call {call}"));
+    }
+    assert_eq!(sides.device.status(&rig.stream).unwrap().skipped, 2);
+    rig.finish();
+}
+
+#[test]
+fn each_rule_alone_has_the_hosts_bits_and_propagates_what_is_not_finite() {
+    let Some(rig) = Rig::new() else { return };
+    for group in groups().into_iter().filter(|(_, shapes)| shapes.len() > 1) {
+        let mut sides = Sides::new(&rig, Random::units, &[group], |builder, _| builder);
+        for call in 0..5 {
+            sides.renew((call == 4).then_some(f32::INFINITY));
+            sides.step();
+            sides.assert_equal(&format!("call {call}"));
+        }
+    }
+    rig.finish();
+}
