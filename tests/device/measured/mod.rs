@@ -1,10 +1,11 @@
 //! Rules that sum over elements before an update and rules that remember: what they come to on the device has the bits of the
 //! CPU backend, whatever the shapes, through skipped updates, accumulation, replays of a graph and a resume.
 
+mod faults;
 mod rules;
 
 use instep::rule::Over;
-use instep::{Accumulate, AdamW, Clip, NonFinite, OptimizerBuilder, Schedule, Tensor};
+use instep::{Accumulate, AdamW, Clip, NonFinite, OptimizerBuilder, Schedule, Stream, Tensor};
 
 use crate::rig::Rig;
 use crate::sides::{Group, Shape, Sides};
@@ -103,5 +104,44 @@ fn each_rule_alone_has_the_hosts_bits_and_propagates_what_is_not_finite() {
             sides.assert_equal(&format!("call {call}"));
         }
     }
+    rig.finish();
+}
+
+/// Replays of one captured step; in the middle both sides go somewhere else, and then each goes on from the other's state.
+#[test]
+fn a_thousand_replays_and_a_resume_have_the_hosts_bits() {
+    let Some(rig) = Rig::new() else { return };
+    let groups: Vec<Group<'_>> = vec![
+        (&clipped, vec![(7, (0, 0)), (70, (1, 0)), (1_100, (0, 2))]),
+        (&product, vec![(5, (0, 0))]),
+        (&distance_over_all, vec![(33, (0, 1)), (12, (0, 0))]),
+        (&normed, vec![(9, (0, 0)), (1_030, (0, 0))]),
+    ];
+    let options = |builder: OptimizerBuilder, _: u64| builder.clip(Clip::torch_norm(1.0)).non_finite(NonFinite::Skip);
+    let mut sides = Sides::new(&rig, Random::units, &groups, options);
+    let step = sides.capture();
+    let bad = |call: u64| (call % 37 == 5).then_some(f32::INFINITY);
+    for call in 0..1_000 {
+        if call == 500 {
+            let host = Stream::host();
+            let blocks = [sides.device.state(&rig.stream).unwrap(), sides.host.state(&host).unwrap()];
+            assert_eq!(blocks[0], blocks[1], "the states are the same bytes");
+            let params = sides.params();
+            for _ in 0..7 {
+                sides.renew(None);
+                sides.replay(&step);
+            }
+            sides.device.load_state(&blocks[1], &rig.stream).unwrap();
+            sides.host.load_state(&blocks[0], &host).unwrap();
+            sides.set_params(&params);
+        }
+        sides.renew(bad(call));
+        sides.replay(&step);
+        if call % 100 == 99 || call == 500 {
+            sides.assert_equal(&format!("call {call}"));
+        }
+    }
+    let status = sides.device.status(&rig.stream).unwrap();
+    assert_eq!((status.t, status.skipped), (1_000 - 27, 27));
     rig.finish();
 }
