@@ -69,9 +69,10 @@ impl Compiled {
         &self.tape.streams
     }
 
-    /// Bytes read and written per f32 parameter by an update.
+    /// Bytes read and written per f32 parameter by an update, and by what it measures before.
     pub fn bytes_per_param(&self) -> usize {
-        let accesses = self.standing.loads.count_ones() + self.standing.stores.count_ones();
+        let Standing { loads, measure_loads, stores, .. } = self.standing;
+        let accesses: u32 = [loads, measure_loads, stores].map(u32::count_ones).iter().sum();
         size_of::<f32>() * accesses as usize
     }
 

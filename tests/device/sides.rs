@@ -125,6 +125,12 @@ impl<'r> Sides<'r> {
         self.params.host.to_vec()
     }
 
+    /// The parameters of each tensor, on the host.
+    pub fn parameters(&self) -> Vec<Vec<f32>> {
+        let of = |(first, len): &(usize, usize)| self.params.host[*first..first + len].to_vec();
+        self.params.tensors.iter().map(of).collect()
+    }
+
     /// Overwrites all parameters.
     pub fn set_params(&mut self, params: &[f32]) {
         self.params.host.copy_from_slice(params);

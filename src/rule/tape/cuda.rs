@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use super::words::is_name;
-use super::{Binary, Compare, Id, Kind, Node, Op, Tape, Unary, used};
+use super::{Binary, Compare, Id, Kind, Node, Op, Standing, Tape, Unary, used};
 use crate::rule::compiled::{Compiled, ScalarPlace};
 use crate::rule::parts::{Of, Over, Start};
 use crate::rule::step::Term;
@@ -18,11 +18,12 @@ impl Compiled {
         let streams: Vec<&str> = ["param", "grad"].into_iter().chain(tape.streams.iter().map(|s| &*s.name)).collect();
         let bytes = |set: u32| 4 * set.count_ones();
         let mut text = format!("// {}. Streams: {}.\n", tape.name, streams.join(", "));
-        let (reads, writes) = (bytes(standing.loads), bytes(standing.stores));
-        text += &format!("// In f32 reads {reads} B, writes {writes} B: {} B per parameter.", self.bytes_per_param());
-        if standing.measure_loads != 0 {
-            text += &format!(" Measuring reads {} B more.", bytes(standing.measure_loads));
-        }
+        let Standing { loads, measure_loads, stores, .. } = *standing;
+        let measured =
+            if measure_loads == 0 { String::new() } else { format!(" ({} of them to measure)", bytes(measure_loads)) };
+        let (reads, writes) = (bytes(loads) + bytes(measure_loads), bytes(stores));
+        let all = self.bytes_per_param();
+        text += &format!("// In f32 reads {reads} B{measured}, writes {writes} B: {all} B per parameter.");
         text += &format!("\nstruct {name} {{\n");
         let counts = [
             ("STREAMS", streams.len()),

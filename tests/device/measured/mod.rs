@@ -4,13 +4,16 @@
 mod faults;
 mod rules;
 
+use approx::assert_abs_diff_eq;
+use cuda_on_cpu::Direction;
 use instep::rule::Over;
 use instep::{Accumulate, AdamW, Clip, NonFinite, OptimizerBuilder, Schedule, Stream, Tensor};
 
 use crate::rig::Rig;
 use crate::sides::{Group, Shape, Sides};
 use crate::values::Random;
-use rules::{ClippedAdamW, DistanceSgd, NormedSgd, ProductSgd};
+pub use rules::ClippedAdamW;
+use rules::{DistanceSgd, NormedSgd, ProductSgd};
 
 fn cosine(peak: f64) -> Schedule {
     Schedule::cosine(peak, peak / 10.0).over(40).warmup(3)
@@ -144,4 +147,54 @@ fn a_thousand_replays_and_a_resume_have_the_hosts_bits() {
     let status = sides.device.status(&rig.stream).unwrap();
     assert_eq!((status.t, status.skipped), (1_000 - 27, 27));
     rig.finish();
+}
+
+#[test]
+fn measuring_is_one_launch_more_and_moves_what_the_rule_reads_there() {
+    let Some(rig) = Rig::new() else { return };
+    let Some(standin) = rig.standin else { return println!("skipped: calls and bytes are counted on the stand-in") };
+    for clip in [false, true] {
+        let options =
+            |builder: OptimizerBuilder, _: u64| if clip { builder.clip(Clip::torch_norm(1.0)) } else { builder };
+        let many: Vec<Shape> = vec![(1 << 14, (0, 0)), (1 << 14, (0, 0))];
+        let mut sides = Sides::new(&rig, Random::units, &[(&clipped, many.clone()), (&clipped, many)], options);
+        sides.step();
+        rig.finish();
+        standin.reset_calls();
+        standin.reset_traffic();
+        sides.step();
+        assert_eq!(standin.calls("cuLaunchKernel"), 2 + u64::from(clip));
+        rig.finish();
+        let moved =
+            [Direction::Load, Direction::Store].map(|direction| standin.traffic(direction, 16)).iter().sum::<u64>();
+        let (stated, norm) = (sides.device.tensors().next().unwrap().bytes_per_param as u64, if clip { 4 } else { 0 });
+        // g, m and v to measure, all to update.
+        assert_eq!(stated, 12 + 28);
+        let elements = 4 << 14;
+        let beside = moved - (stated + norm) * elements;
+        assert!(beside < elements / 4, "{beside} B in 16-byte accesses beside the elements");
+    }
+    rig.finish();
+}
+
+/// By a model of its own in f64: that the sums are what the rule says, not only the same on both sides.
+#[test]
+fn the_update_of_a_tensor_has_the_root_mean_square_that_its_rule_says() {
+    let Some(rig) = Rig::new() else { return };
+    let lens = [600, 5_000];
+    let shapes = lens.map(|len| (len, (0, 0))).to_vec();
+    let rule: &dyn Fn(OptimizerBuilder, &[Tensor]) -> OptimizerBuilder =
+        &|builder, tensors| builder.group(ClippedAdamW { lr: Schedule::constant(1.0), limit: 0.5 }, tensors);
+    let mut sides = Sides::new(&rig, Random::units, &[(rule, shapes)], |builder, _| builder);
+    let before = sides.parameters();
+    sides.step();
+    rig.finish();
+    let after = sides.parameters();
+    // A first update of Adam is the sign of the gradient: a root mean square of 1, which is clipped to the limit.
+    for (before, after) in before.iter().zip(&after) {
+        let square = |(before, after): (&f32, &f32)| (f64::from(*after) - 0.9 * f64::from(*before)).powi(2);
+        let mean = before.iter().zip(after).map(square).sum::<f64>() / before.len() as f64;
+        assert_abs_diff_eq!(mean.sqrt(), 0.5, epsilon = 1e-5);
+    }
+    sides.assert_equal("the update");
 }
