@@ -38,7 +38,7 @@ pub use config::{Config, GroupConfig, RuleConfig};
 pub use device::{CacheFound, DeviceFound, Doctor, NvrtcFound, Source};
 pub use error::{Error, Result};
 pub use gradient::{Accumulate, Clip, LossScale, NonFinite, Norm};
-pub use optim::{Adam, AdamRule, AdamW, Coupled, DecayForm, Decoupled, Momentum, Parity, Sgd};
+pub use optim::*;
 pub use optimizer::{
     DeviceView, Edit, KnobValue, LoopBody, MetricStatus, Observed, Optimizer, OptimizerBuilder, Status, StopCondition,
     TelemetryReader, TensorView,
