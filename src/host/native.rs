@@ -18,7 +18,7 @@ pub(crate) fn describe<R: Rule>(rule: &R) -> Result<Description> {
     let code = Arc::new(Native { rule: rule.clone(), places });
     let rule_of = Arc::new(Compiled::new(tape, rule.identity(), code)?);
     let hyperparameters = rule.hyperparameters().into_vec();
-    Ok(Description { rule: rule_of, hyperparameters, metric: rule.metric() })
+    Ok(Description { rule: rule_of, hyperparameters, metric: rule.metric(), named: rule.named() })
 }
 
 /// The same of a rule that was read.
@@ -26,7 +26,7 @@ pub(crate) fn describe_tape(rule: &TapeRule) -> Result<Description> {
     let hyperparameters = rule.hyperparameters()?;
     let code = Arc::new(Interpreted::new(&rule.tape));
     let rule_of = Arc::new(Compiled::new(rule.tape.clone(), None, code)?);
-    Ok(Description { rule: rule_of, hyperparameters, metric: rule.metric })
+    Ok(Description { rule: rule_of, hyperparameters, metric: rule.metric, named: None })
 }
 
 #[derive(Debug)]
@@ -139,8 +139,8 @@ fn apply<R: Rule, const PRESENT: usize>(
         let old = R::Streams::<f32>::from_fn(|k| if k < PRESENT { streams[k][i] } else { 0.0 });
         let (new_param, new) = rule.apply(scalars, param[i], grad[i], old);
         param[i] = new_param;
-        for k in 0..PRESENT {
-            streams[k][i] = new.as_slice()[k];
+        for (stream, new) in streams.iter_mut().zip(new.as_slice()) {
+            stream[i] = *new;
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Options that several rules have.
 
+use crate::rule::RuleOption;
 use crate::schedule::{Form, Number, Schedule};
 
 /// How weight decay enters.
@@ -33,6 +34,11 @@ pub(super) enum Direction {
 }
 
 impl Direction {
+    /// The option where it is not the default.
+    pub fn named(self) -> Option<(&'static str, RuleOption)> {
+        (self == Direction::Maximize).then_some(("maximize", RuleOption::Flag(true)))
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Direction::Minimize => "minimize",
@@ -57,6 +63,16 @@ pub enum Parity {
 }
 
 impl Parity {
+    /// As files have it.
+    pub(super) const WORDS: [(&'static str, Parity); 3] =
+        [("stated", Parity::Stated), ("torch_for_loop", Parity::TorchForLoop), ("torch_fused", Parity::TorchFused)];
+
+    /// The option where it is not the default.
+    pub(super) fn named(self) -> Option<(&'static str, RuleOption)> {
+        let word = Parity::WORDS.into_iter().find(|(_, parity)| *parity == self)?.0;
+        (self != Parity::Stated).then(|| ("parity", RuleOption::Word(word.to_owned())))
+    }
+
     /// What a state block adds to the name of a rule.
     pub(super) fn suffix(self) -> &'static str {
         match self {

@@ -11,6 +11,7 @@ mod code;
 mod compiled;
 mod fields;
 mod hyperparameter;
+mod named;
 mod numbers;
 mod parts;
 mod step;
@@ -19,10 +20,13 @@ pub(crate) mod tape;
 pub use algebra::{Arithmetic, Count, Element, Scalar};
 pub(crate) use code::{Code, Lanes, Moment, Values};
 pub(crate) use compiled::{Compiled, Description};
-pub(crate) use fields::fields::Sealed as Fields;
 pub(crate) use fields::scalars;
+pub(crate) use fields::sealed::Sealed as Fields;
 pub use fields::{Array, Scalars};
 pub use hyperparameter::{Hyperparameter, Range};
+#[doc(hidden)]
+pub use named::Named;
+pub use named::RuleOption;
 pub use parts::{Of, Over, Remembered, Start, Stream, Sum};
 pub(crate) use step::{MAX_SUMS, Term};
 pub use step::{Step, Terms};
@@ -179,6 +183,12 @@ pub trait Rule: std::fmt::Debug + Clone + Send + Sync + 'static {
         grad: E,
         streams: Self::Streams<E>,
     ) -> (E, Self::Streams<E>);
+
+    /// What files say of the rule, if they name it; else they have its tape.
+    #[doc(hidden)]
+    fn named(&self) -> Option<Named> {
+        None
+    }
 
     /// What a state block calls the rule: two that have it equal can continue each other's runs.
     #[doc(hidden)]

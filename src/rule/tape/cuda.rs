@@ -2,7 +2,7 @@
 //! operation. `kernels/variant.cuh` says what is expected of it. Start at [`Compiled::cuda`].
 
 use super::expressions::Writer;
-use super::{Id, Op};
+use super::{Id, Op, Standing};
 use crate::rule::compiled::{Compiled, ScalarPlace};
 use crate::rule::parts::{Of, Over, Start};
 use crate::rule::step::Term;
@@ -16,11 +16,12 @@ impl Compiled {
         let streams: Vec<&str> = ["param", "grad"].into_iter().chain(tape.streams.iter().map(|s| &*s.name)).collect();
         let bytes = |set: u32| 4 * set.count_ones();
         let mut text = format!("// {}. Streams: {}.\n", tape.name, streams.join(", "));
-        let (reads, writes) = (bytes(standing.loads), bytes(standing.stores));
-        text += &format!("// In f32 reads {reads} B, writes {writes} B: {} B per parameter.", self.bytes_per_param());
-        if standing.measure_loads != 0 {
-            text += &format!(" Measuring reads {} B more.", bytes(standing.measure_loads));
-        }
+        let Standing { loads, measure_loads, stores, .. } = *standing;
+        let measured =
+            if measure_loads == 0 { String::new() } else { format!(" ({} of them to measure)", bytes(measure_loads)) };
+        let (reads, writes) = (bytes(loads) + bytes(measure_loads), bytes(stores));
+        let all = self.bytes_per_param();
+        text += &format!("// In f32 reads {reads} B{measured}, writes {writes} B: {all} B per parameter.");
         text += &format!("\nstruct {name} {{\n");
         let counts = [
             ("STREAMS", streams.len()),

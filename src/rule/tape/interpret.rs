@@ -216,7 +216,7 @@ impl Program {
             places[i] = match node.op {
                 Op::Param => Operand::Given(0),
                 Op::Grad => Operand::Given(1),
-                Op::Stream(k) => Operand::Given(k as u32 + 2),
+                Op::Stream(k) => Operand::Given(k + 2),
                 op if operands.iter().all(|operand| matches!(operand, Operand::Uniform(_))) => {
                     program.uniforms.push((op, operands));
                     Operand::Uniform(program.uniforms.len() as u32 - 1)
@@ -320,7 +320,7 @@ impl Machine {
                 Op::Compare(op, _) => two(to, source(0), source(1), |x, y| f32::from(u8::from(compare(op, x, y)))),
                 Op::Not(_) => one(to, source(0), |x| 1.0 - x),
                 Op::Both(_) => two(to, source(0), source(1), |x, y| x * y),
-                Op::Either(_) => two(to, source(0), source(1), |x, y| Arithmetic::max(x, y)),
+                Op::Either(_) => two(to, source(0), source(1), Arithmetic::max),
                 Op::Select(_) => three(to, source(0), source(1), source(2), |x, y, z| if x != 0.0 { y } else { z }),
                 COPY => one(to, source(0), |x| x),
                 _ => to.fill(f32::NAN),

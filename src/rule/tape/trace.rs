@@ -8,7 +8,7 @@ use super::{Apply, Binary, Compare, Id, Measure, Node, Op, Resolve, Stated, Tape
 use crate::error::{Error, Result};
 use crate::rule::algebra::{Arithmetic, Count, Element, Scalar};
 use crate::rule::fields::Scalars;
-use crate::rule::fields::fields::Sealed as Fields;
+use crate::rule::fields::sealed::Sealed as Fields;
 use crate::rule::step::{MAX_SUMS, Step, Term, Terms};
 use crate::rule::{Rule, Stream};
 

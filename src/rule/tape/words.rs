@@ -19,31 +19,8 @@ pub(super) const COMPARE: [(&str, Compare); 3] =
 pub(super) const OVER: [(&str, Over); 3] = [("tensor", Over::Tensor), ("group", Over::Group), ("all", Over::All)];
 pub(super) const OF: [(&str, Of); 3] = [("cohort", Of::Cohort), ("group", Of::Group), ("tensor", Of::Tensor)];
 
-/// What else begins a line, names an operation or a value, and so names nothing of a rule's own.
-const OTHERS: [&str; 54] = [
-    "rule",
-    "hyperparameter",
-    "stream",
-    "sum",
-    "remember",
-    "resolve",
-    "measure",
-    "apply",
-    "scalar",
-    "store",
-    "next",
-    "is",
-    "count_less",
-    "to_scalar",
-    "bias_correction",
-    "round",
-    "fma",
-    "not",
-    "both",
-    "either",
-    "select",
-    "product",
-    "value",
+/// What else names a value, and what the kernel's text calls.
+const OTHERS: [&str; 34] = [
     "updates",
     "param",
     "grad",
@@ -56,13 +33,19 @@ const OTHERS: [&str; 54] = [
     "s",
     "r",
     "in",
+    "own",
+    "first",
     "known",
+    "sum",
+    "fma",
     "fabs",
     "fabsf",
     "larger",
     "smaller",
-    "first",
-    "own",
+    "exp_spec",
+    "ln_spec",
+    "pow_spec",
+    "bias_correction",
     "u8",
     "u16",
     "u32",
@@ -70,15 +53,12 @@ const OTHERS: [&str; 54] = [
     "i32",
     "i64",
     "bits_to_double",
-    "exp_spec",
-    "ln_spec",
-    "pow_spec",
     "linux",
     "unix",
 ];
 
 /// Words of C++ that would otherwise be names.
-const CPP: [&str; 90] = [
+const CPP: [&str; 92] = [
     "alignas",
     "alignof",
     "and",
@@ -123,6 +103,8 @@ const CPP: [&str; 90] = [
     "namespace",
     "new",
     "noexcept",
+    "not",
+    "not_eq",
     "nullptr",
     "operator",
     "or",

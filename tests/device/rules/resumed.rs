@@ -61,8 +61,8 @@ impl<'r> Run<'r> {
         let mut random = Random(call);
         for (i, pair) in self.pairs.iter_mut().enumerate() {
             let mut grad = random.units(pair.param.len);
-            if call % 7 == 0 && i == (call / 7) as usize % LENGTHS.len() {
-                *grad.last_mut().unwrap() = if call % 2 == 0 { f32::NAN } else { f32::INFINITY };
+            if call.is_multiple_of(7) && i == (call / 7) as usize % LENGTHS.len() {
+                *grad.last_mut().unwrap() = if call.is_multiple_of(2) { f32::NAN } else { f32::INFINITY };
             }
             pair.set_grad(self.rig, &grad);
         }
