@@ -1,12 +1,14 @@
-//! Rules as loops: a rule in Rust over f32, compiled for AVX2 and FMA where the CPU has them, and the same for interpreted ones.
+//! Rules as loops: a rule in Rust over a few f32 side by side, compiled for AVX2 and FMA where the CPU has them, and the same for interpreted ones.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::memory::{Work, with_fma};
 use crate::error::Result;
 use crate::rule::tape::{Interpreted, present, trace};
 use crate::rule::{
-    Code, Compiled, Description, Fields, Lanes, MAX_SUMS, Moment, Rule, Scalars, Step, TapeRule, Term, Terms, Values,
+    Code, Compiled, Description, Element, Fields, Lanes, MAX_SUMS, Moment, Rule, Scalars, Step, TapeRule, Term, Terms,
+    Values, WIDTH, Wide,
 };
 
 /// What the optimizer needs of a rule in Rust, or the first thing that is wrong with it.
@@ -54,7 +56,7 @@ impl<R: Rule> Code for Native<R> {
         let Lanes { param, grad, streams } = lanes;
         let is_prefix = self.places.iter().enumerate().all(|(k, place)| place.is_none_or(|place| place == k));
         if is_prefix {
-            return self.run(param, grad, streams, scalars);
+            return with_fma(Apply { rule: &self.rule, param, grad, streams, scalars });
         }
         // Streams in the middle are left out: elements of nobody stand in for them.
         let (mut spare, mut given) = (vec![[0.0; CHUNK]; self.places.len()], streams.iter_mut());
@@ -63,7 +65,7 @@ impl<R: Rule> Code for Native<R> {
             None => &mut spare[..param.len()],
         });
         let mut all: Vec<&mut [f32]> = all.collect();
-        self.run(param, grad, &mut all, scalars);
+        with_fma(Apply { rule: &self.rule, param, grad, streams: &mut all, scalars });
     }
 
     fn measure(&self, param: &[f32], grad: &[f32], streams: &[&[f32]], scalars: &[f32], terms: &mut [[Vec<f32>; 2]]) {
@@ -72,76 +74,83 @@ impl<R: Rule> Code for Native<R> {
     }
 }
 
-impl<R: Rule> Native<R> {
-    /// How many streams there are is a constant of each loop. Each is a function of its own, with few enough decisions that the
-    /// compiler takes all of them out of the loop.
-    fn run(&self, param: &mut [f32], grad: &[f32], streams: &mut [&mut [f32]], scalars: &[f32]) {
-        match streams.len() {
-            0 => self.run_of::<0>(param, grad, streams, scalars),
-            1 => self.run_of::<1>(param, grad, streams, scalars),
-            2 => self.run_of::<2>(param, grad, streams, scalars),
-            3 => self.run_of::<3>(param, grad, streams, scalars),
-            4 => self.run_of::<4>(param, grad, streams, scalars),
-            5 => self.run_of::<5>(param, grad, streams, scalars),
-            _ => self.run_of::<6>(param, grad, streams, scalars),
+struct Apply<'a, 'b, R> {
+    rule: &'a R,
+    param: &'a mut [f32],
+    grad: &'a [f32],
+    streams: &'a mut [&'b mut [f32]],
+    scalars: &'a [f32],
+}
+
+impl<R: Rule> Work for Apply<'_, '_, R> {
+    #[inline(always)]
+    fn run(self) {
+        // How many streams there are is a constant of each loop.
+        match self.streams.len() {
+            0 => self.of::<0>(),
+            1 => self.of::<1>(),
+            2 => self.of::<2>(),
+            3 => self.of::<3>(),
+            4 => self.of::<4>(),
+            5 => self.of::<5>(),
+            _ => self.of::<6>(),
         }
     }
+}
 
-    fn run_of<const PRESENT: usize>(
-        &self,
-        param: &mut [f32],
-        grad: &[f32],
-        streams: &mut [&mut [f32]],
-        scalars: &[f32],
-    ) {
+impl<R: Rule> Apply<'_, '_, R> {
+    #[inline(always)]
+    fn of<const PRESENT: usize>(self) {
         if PRESENT > R::Streams::<f32>::LEN {
             return;
         }
+        let Apply { rule, param, grad, streams, scalars } = self;
         let mut streams = streams.iter_mut();
         let streams: [&mut [f32]; PRESENT] =
             std::array::from_fn(|_| streams.next().map_or(&mut [][..], |stream| &mut **stream));
-        let scalars = R::Scalars::<f32>::from_fn(|k| scalars[k]);
-        with_fma(Apply { rule: &self.rule, scalars, param, grad, streams });
-    }
-}
-
-struct Apply<'a, R: Rule, const PRESENT: usize> {
-    rule: &'a R,
-    scalars: R::Scalars<f32>,
-    param: &'a mut [f32],
-    grad: &'a [f32],
-    streams: [&'a mut [f32]; PRESENT],
-}
-
-impl<R: Rule, const PRESENT: usize> Work for Apply<'_, R, PRESENT> {
-    #[inline(always)]
-    fn run(self) {
-        apply(self.rule, &self.scalars, self.param, self.grad, self.streams);
+        apply(rule, &R::Scalars::<Wide>::from_fn(|k| Wide::literal(scalars[k])), param, grad, streams);
     }
 }
 
 /// The loop. A function with these arguments, though it is inlined: the compiler then knows that no element lies in the rule or
-/// among the scalars, and takes decisions on options out of the loop; else it is no vector loop.
+/// among the scalars, which it need not load anew. AdamW, 32 Ki elements, EPYC, one core: 20 us; over f32 itself 89.
 #[inline(always)]
 fn apply<R: Rule, const PRESENT: usize>(
     rule: &R,
-    scalars: &R::Scalars<f32>,
+    scalars: &R::Scalars<Wide>,
     param: &mut [f32],
     grad: &[f32],
     mut streams: [&mut [f32]; PRESENT],
 ) {
-    let len = param.len();
-    let grad = &grad[..len];
-    for stream in &mut streams {
-        *stream = &mut std::mem::take(stream)[..len];
+    let whole = param.len() - param.len() % WIDTH;
+    for begin in (0..whole).step_by(WIDTH) {
+        some(rule, scalars, param, grad, &mut streams, begin..begin + WIDTH);
     }
-    for i in 0..len {
-        let old = R::Streams::<f32>::from_fn(|k| if k < PRESENT { streams[k][i] } else { 0.0 });
-        let (new_param, new) = rule.apply(scalars, param[i], grad[i], old);
-        param[i] = new_param;
-        for (stream, new) in streams.iter_mut().zip(new.as_slice()) {
-            stream[i] = *new;
-        }
+    if whole < param.len() {
+        let rest = whole..param.len();
+        some(rule, scalars, param, grad, &mut streams, rest);
+    }
+}
+
+/// As many elements as stand side by side, or fewer.
+#[inline(always)]
+fn some<R: Rule, const PRESENT: usize>(
+    rule: &R,
+    scalars: &R::Scalars<Wide>,
+    param: &mut [f32],
+    grad: &[f32],
+    streams: &mut [&mut [f32]; PRESENT],
+    some: Range<usize>,
+) {
+    let old = R::Streams::<Wide>::from_fn(|k| match k < PRESENT {
+        true => Wide::load(&streams[k][some.clone()]),
+        false => Wide::literal(0.0),
+    });
+    let (p, g) = (Wide::load(&param[some.clone()]), Wide::load(&grad[some.clone()]));
+    let (p, new) = rule.apply(scalars, p, g, old);
+    p.store(&mut param[some.clone()]);
+    for (stream, new) in streams.iter_mut().zip(new.as_slice()) {
+        new.store(&mut stream[some.clone()]);
     }
 }
 

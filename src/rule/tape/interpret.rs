@@ -1,13 +1,16 @@
 //! A tape on the CPU: `resolve` operation by operation; elements in blocks, each operation a loop over a block whose values stay
 //! in the first cache. The bits are those of the compiled loop and of the kernel. Start at [`Interpreted`].
 
+use std::cell::Cell;
+
 use super::{Binary, Compare, Id, Node, Op, Tape, Unary, used};
 use crate::rule::algebra::{Arithmetic, Count, Scalar};
 use crate::rule::code::{Lanes, Moment, Values};
 use crate::rule::step::Term;
 
-/// Elements that one operation works on at once.
-const BLOCK: usize = 256;
+/// Elements that one operation works on at once: enough to forget what choosing it costs, few enough that all values of a block stay
+/// in the first cache. AdamW, 32 Ki elements, EPYC: 74 us with 128, 61 with 256, 49 with 512 and 1024.
+const BLOCK: usize = 512;
 
 /// A tape made ready to run.
 #[derive(Debug)]
@@ -256,9 +259,20 @@ impl Program {
     }
 }
 
+thread_local! {
+    /// Memory of the thread's last machine.
+    static REGISTERS: Cell<Vec<Vec<f32>>> = const { Cell::new(Vec::new()) };
+}
+
 struct Machine {
     uniforms: Vec<f32>,
     registers: Vec<Vec<f32>>,
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        REGISTERS.set(std::mem::take(&mut self.registers));
+    }
 }
 
 /// One side of an operation.
@@ -293,7 +307,9 @@ impl Machine {
             };
             uniforms.push(value);
         }
-        Machine { uniforms, registers: vec![vec![0.0; BLOCK]; program.registers] }
+        let mut registers = REGISTERS.take();
+        registers.resize_with(program.registers.max(registers.len()), || vec![0.0; BLOCK]);
+        Machine { uniforms, registers }
     }
 
     /// Works on one block of `len` elements.
