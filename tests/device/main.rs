@@ -33,6 +33,7 @@ mod protocol;
 mod refusals;
 mod resume;
 mod rig;
+mod rules;
 mod schedules;
 mod sides;
 mod telemetry;

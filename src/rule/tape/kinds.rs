@@ -13,9 +13,7 @@ impl Tape {
             Op::Hyperparameter(k) => Some((k as usize) < leaves[0]),
             Op::Remembered(k) => Some((k as usize) < leaves[1]),
             Op::Sum(k) | Op::Len(k) => Some((k as usize) < leaves[2]),
-            Op::Updates | Op::Next(_) | Op::CountIs(..) | Op::CountLess(..) => Some(true),
-            Op::ToScalar(_) | Op::BiasCorrection(..) | Op::Round(_) => Some(true),
-            _ => None,
+            _ => op.of_resolve().then_some(true),
         };
         let of_elements = |op: &Op| match *op {
             Op::Stream(k) => Some((k as usize) < leaves[3]),
@@ -64,7 +62,7 @@ impl Part<'_> {
                 }
                 let found = self.nodes[operand as usize].op.kind();
                 if found != expected {
-                    let value = format!("a {found:?} as a {expected:?}").to_lowercase();
+                    let value = format!("a {} as a {}", found.name(), expected.name());
                     return Err(refused(place(), value, "masks, counts, scalars and elements are not mixed"));
                 }
             }
@@ -78,7 +76,7 @@ impl Part<'_> {
                 return Err(refused(self.name, format!("gives back value {output}"), "there is no such value"));
             };
             if node.op.kind() != expected {
-                let value = format!("gives back a {:?} as a {expected:?}", node.op.kind()).to_lowercase();
+                let value = format!("gives back a {} as a {}", node.op.kind().name(), expected.name());
                 return Err(refused(self.name, value, "masks, counts, scalars and elements are not mixed"));
             }
         }
