@@ -2,6 +2,10 @@
 
 use crate::schedule::{Form, Number, Schedule};
 
+/// What stands for a schedule where its value does not matter.
+pub(super) const ZERO: Schedule = Schedule(Form::Constant(Number::Literal(0.0)));
+pub(super) const ONE: Schedule = Schedule(Form::Constant(Number::Literal(1.0)));
+
 /// How weight decay enters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decay {
@@ -12,6 +16,7 @@ pub enum Decay {
 
 impl Decay {
     /// `form`, or none where `weight_decay` is written as 0: its term is then left out.
+    #[inline(always)]
     pub(super) fn of(weight_decay: &Schedule, form: Decay) -> Decay {
         if is_zero(weight_decay) { Decay::None } else { form }
     }
@@ -68,6 +73,7 @@ impl Parity {
 }
 
 /// Whether `schedule` is written as the constant 0.
+#[inline(always)]
 pub(super) fn is_zero(schedule: &Schedule) -> bool {
     matches!(schedule.0, Form::Constant(Number::Literal(0.0)))
 }
