@@ -136,10 +136,10 @@ impl<'g> Case<'g> {
 
         let rates = Rates::new()?;
         let (lr, updates) = rule::LITERAL;
-        let header = rule.header(&rule.record(lr, updates));
+        let (emitted, literal) = (rule.emitted()?, rule.header(&rule.record(lr, updates)));
+        let headers = [("generated.cuh", &*emitted), ("literal.cuh", &*literal)];
         let names = ["update_by_value", "update_filled", "update_literal"];
-        let [by_value, filled, literal] =
-            gpu.kernels("baseline.cu", include_str!("baseline.cu"), &[("rule.cuh", &header)], names)?;
+        let [by_value, filled, literal] = gpu.kernels("baseline.cu", include_str!("baseline.cu"), &headers, names)?;
         let tile_count = tiles.len() as u32;
         Ok(Case {
             gpu,

@@ -5,7 +5,7 @@
 
 use bytemuck::{Pod, Zeroable};
 use instep::rule::{Tape, TapeRule};
-use instep::{AdamW, Momentum, OptimizerBuilder, Schedule, Sgd, Tensor};
+use instep::{AdamW, Device, Momentum, Optimizer, OptimizerBuilder, Schedule, Sgd, Tensor};
 
 use crate::driver::Result;
 
@@ -28,8 +28,7 @@ pub enum Rule {
     AdamW,
 }
 
-/// Layout twin: `Record` of `kernels/tables.cuh`, as wide as any; the places are those of `kernels/adam.cuh` and
-/// `kernels/sgd.cuh`.
+/// Layout twin: `Record` of `kernels/tables.cuh`, as wide as any; the places are those of the emitted rule.
 #[repr(C, align(16))]
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
 pub struct Record {
@@ -112,19 +111,23 @@ impl Rule {
         Record { value }
     }
 
-    /// The header `rule.cuh` of `baseline.cu`, with `record` as its literal one.
+    /// The header `generated.cuh` of `baseline.cu`: the text that the library compiles for a group of this rule.
+    pub fn emitted(self) -> Result<String> {
+        Ok(self.group(Optimizer::builder(&Device::host()), schedule(), &[]).emit()?)
+    }
+
+    /// The header `literal.cuh` of `baseline.cu`, with `record` as its literal one.
     pub fn header(self, record: &Record) -> String {
-        let name = match self {
-            Rule::Sgd => "Sgd<Momentum::none, Decay::none, Direction::minimize>",
-            Rule::SgdMomentum => "Sgd<Momentum::heavy, Decay::none, Direction::minimize>",
-            Rule::AdamW => "Adam<Decay::decoupled, Direction::minimize>",
+        let scalars = match self {
+            Rule::Sgd => 4,
+            Rule::SgdMomentum => 6,
+            Rule::AdamW => 10,
         };
-        let scalars = if self == Rule::AdamW { 10 } else { 6 };
         // The shortest decimal that reads back as the same f32.
         let values: Vec<String> = record.value[..scalars].iter().map(|value| format!("{value:?}f")).collect();
+        let values = values.join(", ");
         format!(
-            "#pragma once\nusing Rule = {name};\n__device__ __forceinline__ Record<Rule::SCALARS> literal_record() {{ return {{{{{}}}}}; }}\n",
-            values.join(", ")
+            "#pragma once\nstatic_assert(Variant0::SCALARS == {scalars}, \"benches/step/rule.rs\");\n__device__ __forceinline__ Record<{scalars}> literal_record() {{ return {{{{{values}}}}}; }}\n"
         )
     }
 }

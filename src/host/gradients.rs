@@ -19,19 +19,38 @@ pub(super) struct GradientScalars {
 }
 
 impl GradientScalars {
+    /// Whether a rule sees anything but the gradient itself.
+    pub fn changes(self) -> bool {
+        self.factor.is_some() || self.limit.is_some()
+    }
+
     /// What the rule is to see of `grad`: itself, or what is written to `prepared`.
-    pub fn prepare<'a>(self, grad: &'a [f32], prepared: &'a mut [f32]) -> &'a [f32] {
-        if self.factor.is_none() && self.limit.is_none() {
+    pub fn prepare<'a>(self, grad: &'a [f32], prepared: &'a mut Vec<f32>) -> &'a [f32] {
+        if !self.changes() {
             return grad;
         }
-        let prepared = &mut prepared[..grad.len()];
-        prepared.copy_from_slice(grad);
-        if let Some(factor) = self.factor {
+        prepared.clear();
+        prepared.extend_from_slice(grad);
+        memory::with_fma(Prepare { scalars: self, prepared });
+        prepared
+    }
+}
+
+struct Prepare<'a> {
+    scalars: GradientScalars,
+    prepared: &'a mut [f32],
+}
+
+impl memory::Work for Prepare<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Prepare { scalars, prepared } = self;
+        if let Some(factor) = scalars.factor {
             for g in prepared.iter_mut() {
                 *g *= factor;
             }
         }
-        if let Some(limit) = self.limit {
+        if let Some(limit) = scalars.limit {
             for g in prepared.iter_mut() {
                 // Comparisons, as in the kernel: they keep a NaN.
                 if *g < -limit {
@@ -42,7 +61,6 @@ impl GradientScalars {
                 }
             }
         }
-        prepared
     }
 }
 

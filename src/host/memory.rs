@@ -7,7 +7,7 @@ use crate::plan::layout::NORM_BLOCK;
 use crate::plan::{Dtype, Plan, Scalar, TensorRow};
 use crate::rule::{Compiled, Lanes, Start};
 
-/// Elements whose gradients are prepared on the stack at once.
+/// Elements whose gradients are prepared at once: they stay in the cache.
 const CHUNK: usize = 2048;
 /// Elements that one task takes at most, so that spawning costs little against them.
 const PIECE: u64 = 16 * CHUNK as u64;
@@ -86,6 +86,7 @@ pub(super) fn zero_gradients(plan: &Plan, pieces: &[Piece]) {
 /// no parameter overlaps anything, state memory belongs to one tensor, and pieces of a tensor are disjoint.
 pub(super) fn update(plan: &Plan, pieces: &[Piece], records: &[f32], own: &[f32], gradient: GradientScalars) {
     let (width, own_width) = (plan.widths().record, plan.widths().own);
+    let chunk = if gradient.changes() { CHUNK } else { PIECE as usize };
     pieces.par_iter().with_min_len(MIN_PIECES).for_each(|piece| {
         let row = &plan.tensors[piece.tensor as usize];
         let rule = &*plan.variants[row.variant as usize];
@@ -94,8 +95,9 @@ pub(super) fn update(plan: &Plan, pieces: &[Piece], records: &[f32], own: &[f32]
         let scalars = rule.scalars(record, own);
         let first = is_first(rule, record);
         let end = row.len.min(piece.begin + PIECE) as usize;
-        for begin in (piece.begin as usize..end).step_by(CHUNK) {
-            update_chunk(row, begin, (end - begin).min(CHUNK), rule, &scalars, first, gradient);
+        let mut prepared = Vec::new();
+        for begin in (piece.begin as usize..end).step_by(chunk) {
+            update_chunk(row, begin, (end - begin).min(chunk), rule, (&scalars, first), gradient, &mut prepared);
         }
     });
 }
@@ -110,9 +112,9 @@ fn update_chunk(
     begin: usize,
     len: usize,
     rule: &Compiled,
-    scalars: &[f32],
-    first: bool,
+    (scalars, first): (&[f32], bool),
     gradient: GradientScalars,
+    prepared: &mut Vec<f32>,
 ) {
     let streams = row.states().iter().map(|address| {
         // SAFETY: state memory was allocated for this tensor alone, and this chunk of it is ours.
@@ -123,9 +125,8 @@ fn update_chunk(
     let param: &mut [f32] = unsafe { view_mut(row.param(), begin, len) };
     // SAFETY: the caller vouches for the tensor; no parameter overlaps a gradient, so nothing writes it.
     let grad: &[f32] = unsafe { view(row.grad(), begin, len) };
-    // A chunk's gradients are prepared on the stack; the engine's own are never written.
-    let mut prepared = [0.0; CHUNK];
-    let grad = gradient.prepare(grad, &mut prepared);
+    // The engine's own are never written.
+    let grad = gradient.prepare(grad, prepared);
     if first {
         for (place, start) in rule.started() {
             streams[place].copy_from_slice(if start == Start::Param { param } else { grad });
@@ -159,7 +160,7 @@ pub(super) fn map_terms<T: Send>(
             let param: &[f32] = unsafe { view(row.param(), begin, len) };
             // SAFETY: as above.
             let grad: &[f32] = unsafe { view(row.grad(), begin, len) };
-            let mut prepared = [0.0; NORM_BLOCK as usize];
+            let mut prepared = Vec::new();
             let grad = gradient.prepare(grad, &mut prepared);
             let streams = row.states().iter().map(|address| {
                 // SAFETY: state memory was allocated for this tensor alone, and nothing writes it meanwhile.

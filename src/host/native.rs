@@ -38,9 +38,6 @@ struct Native<R> {
     places: Vec<Option<usize>>,
 }
 
-/// Elements that one call takes at most, for streams that are not there.
-const CHUNK: usize = 2048;
-
 impl<R: Rule> Code for Native<R> {
     fn resolve(&self, moment: &Moment<'_>) -> Values {
         let given = R::Hyperparameters::<f64>::from_fn(|k| moment.hyperparameters[k]);
@@ -59,7 +56,7 @@ impl<R: Rule> Code for Native<R> {
             return with_fma(Apply { rule: &self.rule, param, grad, streams, scalars });
         }
         // Streams in the middle are left out: elements of nobody stand in for them.
-        let (mut spare, mut given) = (vec![[0.0; CHUNK]; self.places.len()], streams.iter_mut());
+        let (mut spare, mut given) = (vec![vec![0.0; param.len()]; self.places.len()], streams.iter_mut());
         let all = self.places.iter().zip(&mut spare).map(|(place, spare)| match place {
             Some(_) => given.next().map_or(&mut spare[..param.len()], |stream| &mut **stream),
             None => &mut spare[..param.len()],

@@ -25,9 +25,9 @@ const PATCHES: [(&str, &str); 2] = [
     ("blocks = tiles + 1;", "blocks = tiles < 8 ? tiles + 1 : 8;"),
     // The tensor's node has 1,025 sections, of which the first and the last one are there.
     (
-        "if (!arrives_last(step, scratch, parent, node.arrivals)) return;",
+        "if (!arrives_last<NORM, 1>((u32*)(step.ticket + 1) + parent, scratch, node.arrivals)) return;",
         "const u32 arrivals = node.arrivals > 1024 ? 2 : node.arrivals > 4 ? 4 : node.arrivals;
-    if (!arrives_last(step, scratch, parent, arrivals)) return;",
+    if (!arrives_last<NORM, 1>((u32*)(step.ticket + 1) + parent, scratch, arrivals)) return;",
     ),
 ];
 

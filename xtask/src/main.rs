@@ -21,7 +21,7 @@ usage: cargo xtask <command>
   test [--offline] [TIER...]   run the test tiers that this machine allows; all of them unless some are named
   kernels [--offline]          print registers, local memory and access widths of every kernel, and write kernels.md
   mutants [--offline] [NAME...]
-                               change a line of kernels/ or src/host/ at a time: each must be noticed; writes docs/mutants.md
+                               change a line of kernels/ or src/ at a time: each must be noticed; writes docs/mutants.md
   gpu-bundle [--out DIR]       make a folder that tests and measures on a machine with a GPU and no Rust
   performance [RESULTS.json]   make docs/performance.md and its plots from the results of a visit, docs/results/h100.json
   tools [--offline]            fetch NVRTC and nvdisasm, and print the variables by which the tests find them

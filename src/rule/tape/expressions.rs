@@ -186,8 +186,8 @@ impl<'a> Writer<'a> {
             Binary::Sub => ("-", "__fsub_rn"),
             Binary::Mul => ("*", "__fmul_rn"),
             Binary::Div => ("/", "__fdiv_rn"),
-            Binary::Min => return (format!("smaller({}, {})", self.value(a, true), self.value(b, true)), true),
-            Binary::Max => return (format!("larger({}, {})", self.value(a, true), self.value(b, true)), true),
+            Binary::Min => return (format!("smaller_or_nan({}, {})", self.value(a, true), self.value(b, true)), true),
+            Binary::Max => return (format!("larger_or_nan({}, {})", self.value(a, true), self.value(b, true)), true),
             Binary::Pow if self.wide => {
                 return (format!("pow_spec({}, {})", self.value(a, true), self.value(b, true)), true);
             }

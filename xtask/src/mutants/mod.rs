@@ -1,15 +1,15 @@
-//! `cargo xtask mutants`: changes one line of `kernels/` or `src/host/` at a time and asks whether the device tests, on the
+//! `cargo xtask mutants`: changes one line of `kernels/` or `src/` at a time and asks whether the device tests, on the
 //! stand-in, notice. Writes `docs/mutants.md` when all mutants were tried. [`list`] has them, [`trial`] tries one.
 //!
 //! Nothing is changed in the caller's tree. Kernels are compiled while tests run, so a mutant of theirs is a folder with one
-//! file, which the stand-in reads in place of the text that the library hands it; one of the host is built in a copy of the
+//! file, which the stand-in reads in place of the text that the library hands it; one of the crate is built in a copy of the
 //! tree below the target folder.
 
 mod list;
 mod trial;
 
 use crate::{Network, target_folder};
-use list::{MUTANTS, Mutant};
+use list::{Mutant, all};
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
@@ -21,11 +21,11 @@ use trial::{Outcome, Workshop};
 /// Tries the mutants whose names hold one of `words`, or all. The exit code says whether one survived.
 pub fn run(root: &Path, network: Network, words: &[String]) -> Result<ExitCode, String> {
     let chosen = |mutant: &&Mutant| words.is_empty() || words.iter().any(|word| mutant.name.contains(word.as_str()));
-    let mutants: Vec<&Mutant> = MUTANTS.iter().filter(chosen).collect();
+    let mutants: Vec<&Mutant> = all().filter(chosen).collect();
     if mutants.is_empty() {
         return Err(format!("no mutant's name holds {}", words.join(" or ")));
     }
-    for mutant in MUTANTS {
+    for mutant in all() {
         mutated(root, mutant)?;
     }
     let workshop = Workshop::new(root, network, target_folder().join("mutants"))?;
@@ -85,11 +85,12 @@ fn try_all<'m>(workshop: &Workshop<'_>, mutants: &[&'m Mutant]) -> Result<HashMa
 /// What `docs/mutants.md` holds: nothing that depends on the machine or the day.
 fn table(outcomes: &HashMap<&str, Outcome>) -> String {
     let mut text = format!(
-        "# Mutants\n\nMade by `cargo xtask mutants`: one line at a time was changed in the kernels or in the CPU backend, and the \
-         device tests ran\non the stand-in until one failed. {} tried, all killed.\n\n| change | in | killed by |\n|---|---|---|\n",
+        "# Mutants\n\nMade by `cargo xtask mutants`: one line at a time was changed in the kernels, in what writes the text of rules or in\n\
+         the CPU backend, and the device tests ran on the stand-in until one failed. {} tried, all killed.\n\n\
+         | change | in | killed by |\n|---|---|---|\n",
         outcomes.len()
     );
-    for Mutant { name, file, .. } in MUTANTS {
+    for Mutant { name, file, .. } in all() {
         if let Some(Outcome::Killed(test)) = outcomes.get(name) {
             text += &format!("| {name} | `{file}` | `{test}` |\n");
         }
@@ -104,19 +105,19 @@ mod tests {
 
     #[test]
     fn every_mutants_text_stands_in_its_file_once() {
-        for mutant in MUTANTS {
+        for mutant in all() {
             mutated(crate::root(), mutant).unwrap();
         }
     }
 
     #[test]
     fn thirty_mutants_or_more_have_names_of_their_own_and_change_kernels_and_host() {
-        let names: BTreeSet<&str> = MUTANTS.iter().map(|mutant| mutant.name).collect();
-        assert_eq!(names.len(), MUTANTS.len());
+        let names: BTreeSet<&str> = all().map(|mutant| mutant.name).collect();
+        assert_eq!(names.len(), all().count());
         assert!(names.len() >= 30);
-        for folder in ["kernels/", "src/host/"] {
-            assert!(MUTANTS.iter().any(|mutant| mutant.file.starts_with(folder)), "{folder}");
+        for folder in ["kernels/", "src/rule/", "src/host/"] {
+            assert!(all().any(|mutant| mutant.file.starts_with(folder)), "{folder}");
         }
-        assert!(MUTANTS.iter().all(|mutant| mutant.from != mutant.to));
+        assert!(all().all(|mutant| mutant.from != mutant.to));
     }
 }

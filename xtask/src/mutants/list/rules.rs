@@ -1,0 +1,110 @@
+//! Of what the text of a rule becomes, and of rules that sum and rules that remember.
+
+use super::{MEASURED, Mutant, WALK, mutant};
+
+pub const MUTANTS: &[Mutant] = &[
+    // What the text of a rule becomes.
+    mutant(
+        "kernel: a factor changes places with what is added",
+        "src/rule/tape/cuda.rs",
+        ["&all.map(|id| self.value(id, true))", "&[all[0], all[2], all[1]].map(|id| self.value(id, true))"],
+        WALK,
+    ),
+    mutant(
+        "kernel: a negation is left out",
+        "src/rule/tape/cuda.rs",
+        ["(format!(\"-{}\", self.value(a, false)), true)", "(self.value(a, false), true)"],
+        WALK,
+    ),
+    mutant(
+        "kernel: the second update is the first",
+        "src/rule/tape/cuda.rs",
+        ["format!(\"{} == {n}\", self", "format!(\"{} == {n} + 1\", self"],
+        WALK,
+    ),
+    mutant(
+        "kernel: a stream that starts from the parameter starts from the gradient",
+        "src/rule/tape/cuda.rs",
+        ["if start == Start::Param { 0 } else { 1 }", "1"],
+        MEASURED,
+    ),
+    mutant(
+        "a stream's start is not stored",
+        "kernels/variant.cuh",
+        ["return scalars.first != 0.0f;", "return false;"],
+        MEASURED,
+    ),
+    mutant(
+        "a NaN on the right is forgotten",
+        "kernels/math.cuh",
+        ["return b <= a || a != a ? a : b;", "return a <= b ? b : a;"],
+        MEASURED,
+    ),
+    // Rules that sum and rules that remember.
+    mutant(
+        "a rule sees sums of the row's first place",
+        "kernels/sums.cuh",
+        ["sums + (u64)slot * WIDTH + k, Partial{total.sum[k],", "sums + (u64)slot * WIDTH + k, Partial{total.sum[0],"],
+        MEASURED,
+    ),
+    mutant(
+        "a sum runs over one element more",
+        "kernels/measure.cuh",
+        ["known.len[k] = (double)len;", "known.len[k] = (double)(len + 1);"],
+        MEASURED,
+    ),
+    mutant(
+        "what a tensor remembers is read from the half that is written",
+        "kernels/measure.cuh",
+        ["memory_of(memory, t - 1, tensors, place,", "memory_of(memory, t, tensors, place,"],
+        MEASURED,
+    ),
+    mutant(
+        "a pack's tensors conclude nothing",
+        "kernels/measure.cuh",
+        ["        conclude_tensor<R>(step, t, cohort, tensor.place, tensor.len, all);\n", ""],
+        MEASURED,
+    ),
+    mutant(
+        "a sum over all groups is the group's",
+        "kernels/measure.cuh",
+        ["over_all ? all.sum[k] : sums.sum[k]", "sums.sum[k]"],
+        MEASURED,
+    ),
+    mutant(
+        "what follows from sums is not written to the record",
+        "kernels/measure.cuh",
+        ["if ((R::LATE >> k & 1) != 0) store_row", "if ((R::LATE >> k & 1) == 0) store_row"],
+        MEASURED,
+    ),
+    mutant(
+        "what a group remembers is read from the half that is written",
+        "kernels/variant.cuh",
+        ["load_row(&step.rules->group_memory), at.t - 1,", "load_row(&step.rules->group_memory), at.t,"],
+        MEASURED,
+    ),
+    mutant(
+        "a tensor of one whole block concludes nothing",
+        "kernels/update.cu",
+        ["if (tensor.len <= NORM_BLOCK) conclude", "if (tensor.len < NORM_BLOCK) conclude"],
+        MEASURED,
+    ),
+    mutant(
+        "a sum over all is concluded for all groups but the last",
+        "kernels/update.cu",
+        ["i < rules.group_count;", "i + 1 < rules.group_count;"],
+        MEASURED,
+    ),
+    mutant(
+        "a cohort remembers what it knew before",
+        "kernels/evaluate.cuh",
+        ["load_row(from + 2 * i + 1)", "load_row(from + 2 * i)"],
+        MEASURED,
+    ),
+    mutant(
+        "what a cohort remembers is carried from the other half",
+        "kernels/evaluate.cuh",
+        ["const double* from = memory + (t & 1) * 2", "const double* from = memory + (~t & 1) * 2"],
+        MEASURED,
+    ),
+];
