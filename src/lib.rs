@@ -9,10 +9,14 @@
 //!
 //! Data flows one way through the rooms of this crate: `schedule` (the language) → `program` (checked operations, their
 //! value on the host, their CUDA text) → `optim` (rules), `gradient` (clipping, scaling), `features` (the end,
-//! `telemetry`) → `plan` (tables) → `host` or `device` → [`Optimizer`].
+//! `telemetry`) → `plan` (tables) → `host` or `device` → [`Optimizer`]. `config` has all that is said of an optimizer as data.
 #![deny(unsafe_code)]
 
 mod backend;
+#[cfg(feature = "serde")]
+pub mod compat;
+#[cfg(feature = "serde")]
+mod config;
 mod device;
 mod error;
 mod features;
@@ -29,10 +33,12 @@ mod settings;
 mod telemetry;
 
 pub use backend::{Device, Stream};
+#[cfg(feature = "serde")]
+pub use config::{Config, GroupConfig, RuleConfig};
 pub use device::{CacheFound, DeviceFound, Doctor, NvrtcFound, Source};
 pub use error::{Error, Result};
 pub use gradient::{Accumulate, Clip, LossScale, NonFinite, Norm};
-pub use optim::{Adam, AdamRule, AdamW, Coupled, DecayForm, Decoupled, Momentum, Parity, Sgd};
+pub use optim::*;
 pub use optimizer::{
     DeviceView, Edit, KnobValue, LoopBody, MetricStatus, Observed, Optimizer, OptimizerBuilder, Status, StopCondition,
     TelemetryReader, TensorView,
@@ -40,12 +46,8 @@ pub use optimizer::{
 #[doc(hidden)]
 pub use plan::Tuning;
 pub use plan::{Buffer, Dtype, Tensor};
-#[cfg(feature = "serde")]
-pub use schedule::compat;
 pub use schedule::recipes;
 pub use schedule::{Better, Greedy, GreedyState, Improvement, Metric, Plateau, PlateauState};
-#[cfg(feature = "serde")]
-pub use schedule::{Config, GroupConfig};
 pub use schedule::{Number, Ramp, Schedule, StepList, Steps, Warmup, knob, knob_steps, reached, step};
 #[cfg(feature = "csv")]
 pub use telemetry::TelemetryCsv;

@@ -86,6 +86,21 @@ fn trace_reads_other_libraries_configurations() {
 }
 
 #[test]
+fn an_optimizer_of_another_library_is_read_with_its_scheduler() {
+    let folder = Folder::new("optimizer");
+    let text = r#"{"library": "torch", "api": "torch.optim.AdamW", "params": {"lr": 0.1, "weight_decay": 0},
+        "groups": [{}], "schedule": {"class": "StepLR", "step_size": 30, "gamma": 0.5}, "clip": CLIP}"#;
+    let clip = r#"{"function": "clip_grad_norm_", "max_norm": 1}"#;
+    std::fs::write(folder.0.join("adamw.json"), text.replace("CLIP", clip)).unwrap();
+    let table = folder.prints(&["trace", "adamw.json", "--steps", "0,30"]);
+    assert_eq!(table.lines().nth(2), Some("30,0.05,0.9,0.999,1e-8,0.0"), "{table}");
+    assert!(folder.prints(&["emit", "adamw.json"]).contains("Clip::torch"));
+    std::fs::write(folder.0.join("refused.json"), text.replace("CLIP", "3")).unwrap();
+    let refusal = folder.refuses(&["trace", "refused.json"]);
+    assert!(refusal.contains("clip is 3, but must be an object"), "{refusal}");
+}
+
+#[test]
 fn what_a_metric_would_change_is_not_left_out_without_a_word() {
     let folder = Folder::new("metric");
     let text = r#"{"version": 1, "groups": [{"lr": 0.5, "metric": {"plateau": {"factor": 0.5}}}]}"#;
@@ -152,7 +167,15 @@ fn emit_prints_the_cuda_text_of_the_rule() {
     assert!(folder.prints(&["emit", "one-cycle.toml"]).contains("Sgd<Momentum::heavy"), "a momentum means SGD");
     assert!(folder.prints(&["emit", "cosine.json", "--rule", "adam"]).contains("Adam<Decay::coupled"));
     let refusal = folder.refuses(&["emit", "one-cycle.toml", "--rule", "adamw"]);
-    assert_eq!(refusal, "instep: one-cycle.toml: groups[0].momentum is set, but adamw has no such hyperparameter\n");
+    let expected = "instep: one-cycle.toml: groups[0].momentum is set, but adamw has no such hyperparameter: it has lr, \
+                    weight_decay, beta1, beta2, eps\n";
+    assert_eq!(refusal, expected);
+
+    let text = "version = 1\nclip.torch_norm = 1\n[[groups]]\nlr = 1\n[[groups]]\nrule = { sgd = { maximize = true } }\nlr = 1\n";
+    std::fs::write(folder.0.join("rules.toml"), text).unwrap();
+    let text = folder.prints(&["emit", "rules.toml", "--rule", "adam"]);
+    let expected = ["Adam<Decay::none", "Sgd<Momentum::none, Decay::none, Direction::maximize>", "Clip::torch"];
+    assert!(expected.iter().all(|expected| text.contains(expected)), "{text}");
 }
 
 #[test]
@@ -203,7 +226,7 @@ fn wrong_input_is_refused_with_the_place_and_the_rule() {
         (&["trace", "absent.json"], "absent.json: No such file"),
         (&["trace", "lr.yaml"], "lr.yaml: the name must end in .json or .toml"),
         (&["trace", "version.json"], "version.json: version is 7, but this build reads version 1"),
-        (&["plot", "field.json"], "field.json: groups[0].wd: unknown field `wd`"),
+        (&["plot", "field.json"], "field.json: groups[0].wd is set, but no update rule has such a hyperparameter"),
         (&["explain", "value.toml"], "value.toml: groups[0].lr.linear.over is -3, but must be a count of steps"),
         (&["emit", "negative.json"], "negative.json: groups[0].lr is -1, but must not be negative at any step"),
         (&["trace", "negative.json"], "negative.json: groups[0].lr is -1, but must not be negative at any step"),
@@ -212,7 +235,7 @@ fn wrong_input_is_refused_with_the_place_and_the_rule() {
         (&["trace", "beta.json"], "beta.json: groups[0].beta1 is 1.5, but must lie in [0, 1) at every step"),
         (&["explain", "beta.json"], "beta.json: groups[0].beta1 is 1.5, but must lie in [0, 1) at every step"),
         (&["trace", "lambda.json"], "but must not be negative at any step"),
-        (&["explain", "field.json"], "field.json: groups[0].wd: unknown field `wd`"),
+        (&["explain", "field.json"], "field.json: groups[0].wd is set, but no update rule has such a hyperparameter"),
         (&["trace", "rising.toml"], "groups[0].lr.multi_step.milestones[1] is 3, but must exceed the one before, 9"),
         (&["trace", "crash.json"], "crash.json: params.step_size is 0"),
         (&["trace", "note.json"], "note.json: unknown field `parameters`"),

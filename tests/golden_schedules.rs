@@ -8,6 +8,8 @@
 
 #[path = "golden/cases.rs"]
 mod cases;
+#[path = "golden/files.rs"]
+mod files;
 
 use approx::abs_diff_ne;
 use cases::configuration;

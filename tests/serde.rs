@@ -4,6 +4,8 @@
 
 #[path = "serde/any_schedule.rs"]
 mod any_schedule;
+#[path = "serde/config.rs"]
+mod config;
 
 use instep::compat::Metric;
 use instep::{
@@ -28,18 +30,20 @@ proptest! {
         let config = Config::new([GroupConfig::new(schedule.clone())]);
         let toml = config.to_toml().unwrap();
         let back: Config = toml::from_str(&toml).unwrap_or_else(|e| panic!("{e} in {toml}"));
-        prop_assert_eq!(shown(&back.groups[0].lr), shown(&schedule), "{}", toml);
+        prop_assert_eq!(shown(back.groups[0].lr()), shown(&schedule), "{}", toml);
     }
 }
 
 #[test]
 fn a_configuration_comes_back_whole() {
-    let mut decay = GroupConfig::new(Schedule::cosine(3e-4, 3e-5).over(1_800).warmup(200));
+    let decay = GroupConfig::new(Schedule::cosine(3e-4, 3e-5).over(1_800).warmup(200));
+    let mut decay = decay.with("weight_decay", Schedule::linear(0.0, 0.1).over(100));
     decay.name = Some("decay".to_owned());
-    decay.weight_decay = Some(Schedule::linear(0.0, 0.1).over(100));
-    (decay.beta1, decay.beta2, decay.eps) = (Some(0.9.into()), Some(0.95.into()), Some(1e-8.into()));
-    let mut plain = GroupConfig::new(knob("peak_lr", 0.1));
-    (plain.momentum, plain.dampening) = (Some(Schedule::linear(0.85, 0.95).over(7)), Some(0.5.into()));
+    for (name, value) in [("beta1", 0.9), ("beta2", 0.95), ("eps", 1e-8)] {
+        decay.set(name, value);
+    }
+    let plain = GroupConfig::new(knob("peak_lr", 0.1)).with("momentum", Schedule::linear(0.85, 0.95).over(7));
+    let mut plain = plain.with("dampening", 0.5);
     plain.metric = Some(Metric::Plateau(Plateau::new().factor(0.5).patience(3)));
     let improvement = Improvement::absolute(Better::Higher, 0.01);
     let mut greedy = GroupConfig::new(0.1);
@@ -127,7 +131,9 @@ fn refused(fields: &str) -> Error {
 #[test]
 fn what_is_not_in_the_format_is_an_error_that_names_the_place() {
     let cases = [
-        (r#""lr": 0.1, "wd": 0.1"#, "groups[1].wd", "unknown field `wd`"),
+        (r#""lr": 0.1, "nmae": "all""#, "groups[1].nmae", "invalid value: string \"all\", expected a schedule"),
+        (r#""lr": 0.1, "lr": 0.2"#, "groups[1]", "duplicate field `lr`"),
+        (r#""lr": 0.1, "beta1": 0.2, "beta1": 0.2"#, "groups[1]", "duplicate field `beta1`"),
         (r#""weight_decay": 0.1"#, "groups[1]", "missing field `lr`"),
         (r#""lr": "fast""#, "groups[1].lr", "invalid value: string \"fast\", expected a schedule: a number"),
         (r#""lr": {}"#, "groups[1].lr", "expected a schedule"),
@@ -238,6 +244,7 @@ fn a_value_that_a_schedule_refuses_is_an_error_with_the_same_path() {
         (r#""lr": 1, "beta1": 1.5"#, "groups[1].beta1 is 1.5, but must lie in [0, 1) at every step"),
         (r#""lr": 1, "momentum": 1"#, "groups[1].momentum is 1, but must lie in [0, 1) at every step"),
         (r#""lr": 1, "eps": 0"#, "groups[1].eps is 0, but must be above 0 and finite in f32 at every step"),
+        (r#""lr": 0.1, "wd": 0.1"#, "groups[1].wd is set, but no update rule has such a hyperparameter"),
         (
             r#""lr": 1, "beta2": 0.9, "momentum": 0.9"#,
             "groups[1].momentum is set, but beta2 is too, and no update rule has both",

@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use instep::{Device, Optimizer, Stream, Tensor};
+use instep::{Device, Optimizer, OptimizerBuilder, Stream, Tensor};
 use rayon::prelude::*;
 
 use crate::rule::{Rule, schedule};
@@ -33,25 +33,44 @@ pub fn references(elements: u64) -> Vec<Work> {
 
 /// A step over one tensor of `elements`.
 pub fn steps(elements: u64) -> Vec<Work> {
-    let row = |rule: Rule| {
-        let mut param = noise(elements, 0);
-        let grad = noise(elements, 1);
-        // SAFETY: the work owns both vectors, which do not move, and the optimizer, which runs while nobody else touches them.
-        let tensor = unsafe { Tensor::f32(param.as_mut_ptr() as u64, grad.as_ptr() as u64, elements) };
-        let builder = rule.group(Optimizer::builder(&Device::host()), schedule(), &[tensor]);
-        let mut optimizer = builder.build().expect("a valid optimizer");
-        let bytes = elements * optimizer.tensors().map(|tensor| tensor.bytes_per_param as u64).sum::<u64>();
-        let mut before = optimizer.status(&Stream::host()).expect("on the host").t;
-        let work = Work::new(format!("{}, CPU backend", rule.name()), count(elements), move || {
-            optimizer.step(&Stream::host()).expect("on the host");
-            let t = optimizer.status(&Stream::host()).expect("on the host").t;
-            assert_eq!(t, before + 1, "one update per step");
-            before = t;
-            black_box((&param, &grad));
-        });
-        Work { bytes, ..work }
+    Rule::ALL
+        .map(|rule| row(format!("{}, CPU backend", rule.name()), elements, |b, t| rule.group(b, schedule(), t)))
+        .into()
+}
+
+/// The same of rules that are interpreted, each beside the compiled one: a tensor in the cache, and one that is in none.
+pub fn interpreted() -> Vec<Work> {
+    let pair = |(rule, elements): (Rule, u64)| {
+        let name = |form: &str| format!("{}, {form}, CPU backend", rule.name());
+        let interpreted = move |builder: OptimizerBuilder, tensors: &[Tensor]| {
+            builder.group(rule.interpreted(schedule()).expect("a rule of the crate's own"), tensors)
+        };
+        [
+            row(name("compiled"), elements, |b, t| rule.group(b, schedule(), t)),
+            row(name("interpreted"), elements, interpreted),
+        ]
     };
-    Rule::ALL.map(row).into()
+    let sizes = [1 << 11, 1 << 22].into_iter();
+    sizes.flat_map(|elements| [(Rule::AdamW, elements), (Rule::SgdMomentum, elements)]).flat_map(pair).collect()
+}
+
+/// `add` adds the rule to a builder.
+fn row(name: String, elements: u64, add: impl Fn(OptimizerBuilder, &[Tensor]) -> OptimizerBuilder) -> Work {
+    let mut param = noise(elements, 0);
+    let grad = noise(elements, 1);
+    // SAFETY: the work owns both vectors, which do not move, and the optimizer, which runs while nobody else touches them.
+    let tensor = unsafe { Tensor::f32(param.as_mut_ptr() as u64, grad.as_ptr() as u64, elements) };
+    let mut optimizer = add(Optimizer::builder(&Device::host()), &[tensor]).build().expect("a valid optimizer");
+    let bytes = elements * optimizer.tensors().map(|tensor| tensor.bytes_per_param as u64).sum::<u64>();
+    let mut before = optimizer.status(&Stream::host()).expect("on the host").t;
+    let work = Work::new(name, count(elements), move || {
+        optimizer.step(&Stream::host()).expect("on the host");
+        let t = optimizer.status(&Stream::host()).expect("on the host").t;
+        assert_eq!(t, before + 1, "one update per step");
+        before = t;
+        black_box((&param, &grad));
+    });
+    Work { bytes, ..work }
 }
 
 /// The build of an optimizer over many small tensors: checks and tables.
@@ -61,7 +80,7 @@ pub fn builds() -> Vec<Work> {
         Work::new("build, CPU backend", format!("{tensors} tensors x 64"), move || {
             let tensors = (0..tensors).map(|i| {
                 let offset = 4 * 64 * i as u64;
-                // SAFETY: as in `steps`; the optimizer is gone when the run ends.
+                // SAFETY: as in `row`; the optimizer is gone when the run ends.
                 unsafe { Tensor::f32(param.as_mut_ptr() as u64 + offset, grad.as_ptr() as u64 + offset, 64) }
             });
             let builder =

@@ -178,8 +178,12 @@ fn test(wanted: &Wanted) -> Result<()> {
         return Ok(());
     }
     table::check()?;
-    for mut work in
-        curves::rows().into_iter().chain(host::references(4_096)).chain(host::steps(4_096)).chain(host::builds())
+    for mut work in curves::rows()
+        .into_iter()
+        .chain(host::references(4_096))
+        .chain(host::steps(4_096))
+        .chain(host::interpreted())
+        .chain(host::builds())
     {
         (work.run)();
     }

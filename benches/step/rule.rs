@@ -4,6 +4,7 @@
 //! never for evaluating a curve. The rows of `curves` say what that would add.
 
 use bytemuck::{Pod, Zeroable};
+use instep::rule::{Tape, TapeRule};
 use instep::{AdamW, Device, Momentum, Optimizer, OptimizerBuilder, Schedule, Sgd, Tensor};
 
 use crate::driver::Result;
@@ -66,6 +67,17 @@ impl Rule {
             Rule::SgdMomentum => builder.group(Sgd::new(lr).momentum(Momentum::Heavy, MOMENTUM), tensors),
             Rule::AdamW => builder.group(adamw(lr), tensors),
         }
+    }
+
+    /// The same rule as data, with the rate `lr`.
+    pub fn interpreted(self, lr: Schedule) -> instep::Result<TapeRule> {
+        let heavy = Sgd::new(0.0).momentum(Momentum::Heavy, MOMENTUM);
+        Ok(match self {
+            Rule::Sgd => TapeRule::new(Tape::of(&Sgd::new(0.0))?).set("lr", lr),
+            Rule::SgdMomentum => TapeRule::new(Tape::of(&heavy)?).set("lr", lr).set("momentum", MOMENTUM),
+            // Betas and eps are those that the rule has by default.
+            Rule::AdamW => TapeRule::new(Tape::of(&adamw(0.0.into()))?).set("lr", lr).set("weight_decay", WEIGHT_DECAY),
+        })
     }
 
     /// The scalars of the update after `updates` others: all in f64, each rounded once.

@@ -121,6 +121,7 @@ pub fn steps_on_host(report: &mut Report, criterion: &mut Criterion, end: Instan
     let references = measure(report, criterion, "host", host::references(host::ELEMENTS), None, end)?;
     let best = references.into_iter().reduce(f64::max);
     measure(report, criterion, "host", host::steps(host::ELEMENTS), best, end)?;
+    measure(report, criterion, "host", host::interpreted(), None, end)?;
     measure(report, criterion, "host", host::builds(), None, end)?;
     Ok(())
 }

@@ -2,16 +2,22 @@
 //! that are not finite, accumulation, zeroing. `kernels/gradients.cuh` and `src/host/gradients.rs` do it. Knows no tensor
 //! and no device.
 //!
-//! `lower` checks what was said, `decide` has what is compiled in and what follows from it. Start at [`GradientOptions`].
+//! `lower` checks what was said, `decide` has what is compiled in and what follows from it, `format` is how it is read and
+//! written. Start at [`GradientOptions`].
 
 mod decide;
+#[cfg(feature = "serde")]
+mod format;
 mod lower;
 
 pub(crate) use decide::{Factor, Gradients, ScaleState, Verdict};
+#[cfg(feature = "serde")]
+pub(crate) use format::finite_if_some;
 pub(crate) use lower::{GradientOptions, check_calls};
 
 /// Which norm of all gradients together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Norm {
     /// The root of the sum of squares.
     Two,
@@ -23,6 +29,11 @@ pub enum Norm {
 
 /// How gradients are kept small. They are clipped in registers, after unscaling, and never written back.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(try_from = "format::ClipFields", into = "format::ClipFields")
+)]
 pub struct Clip {
     pub(crate) form: ClipForm,
     norm: Option<Norm>,
@@ -170,6 +181,7 @@ impl LossScale {
 
 /// What to do when a gradient is infinite or not a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum NonFinite {
     /// Apply it all the same.
     #[default]
@@ -188,6 +200,11 @@ pub enum NonFinite {
 /// [`Optimizer::observe`](crate::Optimizer::observe) counts at every call,
 /// [`Optimizer::observe_per_update`](crate::Optimizer::observe_per_update) once an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(from = "format::Calls", into = "format::Calls")
+)]
 pub struct Accumulate {
     calls: u32,
     mean: bool,

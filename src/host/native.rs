@@ -1,13 +1,14 @@
-//! Rules as loops: a rule in Rust over f32, compiled for AVX2 and FMA where the CPU has them, and the same for interpreted ones.
+//! Rules as loops: a rule in Rust over a few f32 side by side, compiled for AVX2 and FMA where the CPU has them, and the same for interpreted ones.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::memory::{Work, with_fma};
 use crate::error::Result;
 use crate::rule::tape::{Interpreted, present, trace};
 use crate::rule::{
-    Code, Compiled, Description, Fields, Lanes, Loop, MAX_SUMS, Moment, Rule, Scalars, Step, TapeRule, Term, Terms,
-    Values,
+    Code, Compiled, Description, Element, Fields, Lanes, Loop, MAX_SUMS, Moment, Rule, Scalars, Step, TapeRule, Term,
+    Terms, Values, WIDTH, Wide,
 };
 
 /// What the optimizer needs of a rule in Rust, or the first thing that is wrong with it.
@@ -19,7 +20,7 @@ pub(crate) fn describe<R: Rule>(rule: &R) -> Result<Description> {
     let code = Arc::new(Native { rule: rule.clone(), places });
     let rule_of = Arc::new(Compiled::new(tape, rule.identity(), code)?);
     let hyperparameters = rule.hyperparameters().into_vec();
-    Ok(Description { rule: rule_of, hyperparameters, metric: rule.metric() })
+    Ok(Description { rule: rule_of, hyperparameters, metric: rule.metric(), named: rule.named() })
 }
 
 /// The same of a rule that was read.
@@ -27,7 +28,7 @@ pub(crate) fn describe_tape(rule: &TapeRule) -> Result<Description> {
     let hyperparameters = rule.hyperparameters()?;
     let code = Arc::new(Interpreted::new(&rule.tape));
     let rule_of = Arc::new(Compiled::new(rule.tape.clone(), None, code)?);
-    Ok(Description { rule: rule_of, hyperparameters, metric: rule.metric })
+    Ok(Description { rule: rule_of, hyperparameters, metric: rule.metric, named: None })
 }
 
 #[derive(Debug)]
@@ -80,7 +81,7 @@ struct Apply<'a, 'b> {
 impl<R: Rule> Work for (&R, Apply<'_, '_>) {
     #[inline(always)]
     fn run(self) {
-        self.0.with_options(self.1);
+        self.0.with_constants(self.1);
     }
 }
 
@@ -108,19 +109,52 @@ impl Apply<'_, '_> {
         if PRESENT > R::Streams::<f32>::LEN {
             return;
         }
-        let scalars = R::Scalars::<f32>::from_fn(|k| scalars[k]);
-        let len = param.len();
-        let grad = &grad[..len];
         // All as long as each other, as the compiler sees: no access is checked.
-        let mut streams = streams.each_mut().map(|stream| &mut stream[..len]);
-        for i in 0..len {
-            let old = R::Streams::<f32>::from_fn(|k| if k < PRESENT { streams[k][i] } else { 0.0 });
-            let (new_param, new) = rule.apply(&scalars, param[i], grad[i], old);
-            param[i] = new_param;
-            for (stream, new) in streams.iter_mut().zip(new.as_slice()) {
-                stream[i] = *new;
-            }
-        }
+        let len = param.len();
+        let (grad, streams) = (&grad[..len], streams.each_mut().map(|stream| &mut stream[..len]));
+        apply(rule, &R::Scalars::<Wide>::from_fn(|k| Wide::literal(scalars[k])), param, grad, streams);
+    }
+}
+
+/// The loop. A function with these arguments, though it is inlined: the compiler then knows that no element lies in the rule or
+/// among the scalars, which it need not load anew. AdamW, 32 Ki elements, EPYC, one core: 20 us; over f32 itself 89.
+#[inline(always)]
+fn apply<R: Rule, const PRESENT: usize>(
+    rule: &R,
+    scalars: &R::Scalars<Wide>,
+    param: &mut [f32],
+    grad: &[f32],
+    mut streams: [&mut [f32]; PRESENT],
+) {
+    let whole = param.len() - param.len() % WIDTH;
+    for begin in (0..whole).step_by(WIDTH) {
+        some(rule, scalars, param, grad, &mut streams, begin..begin + WIDTH);
+    }
+    if whole < param.len() {
+        let rest = whole..param.len();
+        some(rule, scalars, param, grad, &mut streams, rest);
+    }
+}
+
+/// As many elements as stand side by side, or fewer.
+#[inline(always)]
+fn some<R: Rule, const PRESENT: usize>(
+    rule: &R,
+    scalars: &R::Scalars<Wide>,
+    param: &mut [f32],
+    grad: &[f32],
+    streams: &mut [&mut [f32]; PRESENT],
+    some: Range<usize>,
+) {
+    let old = R::Streams::<Wide>::from_fn(|k| match k < PRESENT {
+        true => Wide::load(&streams[k][some.clone()]),
+        false => Wide::literal(0.0),
+    });
+    let (p, g) = (Wide::load(&param[some.clone()]), Wide::load(&grad[some.clone()]));
+    let (p, new) = rule.apply(scalars, p, g, old);
+    p.store(&mut param[some.clone()]);
+    for (stream, new) in streams.iter_mut().zip(new.as_slice()) {
+        new.store(&mut stream[some.clone()]);
     }
 }
 

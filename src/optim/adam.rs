@@ -2,8 +2,10 @@
 
 use std::marker::PhantomData;
 
+use super::known::{Known, Said};
 use super::options::{Decay, Direction, ONE, Parity, ZERO};
-use crate::rule::{Count, Element, Hyperparameter, Loop, Range, Rule, Scalar, Step, Stream};
+use crate::error::Result;
+use crate::rule::{Count, Element, Hyperparameter, Loop, Named, Range, Rule, Scalar, Step, Stream};
 use crate::schedule::{Metric, Schedule};
 
 /// Adam. Weight decay is an L2 term, added to the gradient; its default is 0.
@@ -187,6 +189,11 @@ impl<D: DecayForm> Rule for AdamRule<D> {
         self.metric
     }
 
+    fn named(&self) -> Option<Named> {
+        let options = self.direction.named().into_iter().chain(self.parity.named()).collect();
+        Some(Named { options, without: Vec::new() })
+    }
+
     fn identity(&self) -> Option<String> {
         let (decay, direction, parity) = (self.decay().name(), self.direction.name(), self.parity.suffix());
         Some(format!("Adam<Decay::{decay}, Direction::{direction}{parity}>"))
@@ -212,7 +219,7 @@ impl<D: DecayForm> Rule for AdamRule<D> {
     }
 
     #[inline(always)]
-    fn with_options<L: Loop<Self>>(&self, work: L) {
+    fn with_constants<L: Loop<Self>>(&self, work: L) {
         match (self.direction, self.decay()) {
             (Direction::Minimize, Decay::None) => self.with_parity::<L, false, false>(work),
             (Direction::Minimize, _) => self.with_parity::<L, false, true>(work),
@@ -232,6 +239,18 @@ impl<D: DecayForm> Rule for AdamRule<D> {
             Parity::TorchForLoop => self.torch_for_loop(s, p, g, [m, v]),
             Parity::TorchFused => self.torch_fused(s, p, g, [m, v]),
         }
+    }
+}
+
+impl<D: DecayForm> Known for AdamRule<D> {
+    const OPTIONS: &'static [&'static str] = &["maximize", "parity"];
+
+    fn with_options(said: &Said<'_>) -> Result<Self> {
+        Ok(AdamRule { direction: said.direction()?, parity: said.parity()?, ..AdamRule::new(0.0) })
+    }
+
+    fn schedules(&mut self) -> [&mut Schedule; 5] {
+        [&mut self.lr, &mut self.weight_decay, &mut self.beta1, &mut self.beta2, &mut self.eps]
     }
 }
 

@@ -1,12 +1,17 @@
 //! The crate's update rules, one file each: options, hyperparameters, streams, arithmetic, said once. Knows the language that
-//! rules are written in, no tensors and no device.
+//! rules are written in, no tensors and no device. A new rule is a file, a `pub use` and a name in the list of `known!`.
 
 mod adam;
-#[cfg(feature = "serde")]
-mod config;
+mod known;
 mod options;
 mod sgd;
 
+#[cfg(feature = "serde")]
+use crate::rule::RuleOption;
 pub use adam::{Adam, AdamRule, AdamW, Coupled, DecayForm, Decoupled};
+#[cfg(feature = "serde")]
+pub(crate) use known::Visit;
 pub use options::Parity;
 pub use sgd::{Momentum, Sgd};
+
+known::known!(AdamW, Adam, Sgd);

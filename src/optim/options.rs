@@ -1,5 +1,6 @@
 //! Options that several rules have.
 
+use crate::rule::RuleOption;
 use crate::schedule::{Form, Number, Schedule};
 
 /// What stands for a schedule where its value does not matter.
@@ -16,7 +17,6 @@ pub enum Decay {
 
 impl Decay {
     /// `form`, or none where `weight_decay` is written as 0: its term is then left out.
-    #[inline(always)]
     pub(super) fn of(weight_decay: &Schedule, form: Decay) -> Decay {
         if is_zero(weight_decay) { Decay::None } else { form }
     }
@@ -38,6 +38,11 @@ pub(super) enum Direction {
 }
 
 impl Direction {
+    /// The option where it is not the default.
+    pub fn named(self) -> Option<(&'static str, RuleOption)> {
+        (self == Direction::Maximize).then_some(("maximize", RuleOption::Flag(true)))
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Direction::Minimize => "minimize",
@@ -62,6 +67,16 @@ pub enum Parity {
 }
 
 impl Parity {
+    /// As files have it.
+    pub(super) const WORDS: [(&'static str, Parity); 3] =
+        [("stated", Parity::Stated), ("torch_for_loop", Parity::TorchForLoop), ("torch_fused", Parity::TorchFused)];
+
+    /// The option where it is not the default.
+    pub(super) fn named(self) -> Option<(&'static str, RuleOption)> {
+        let word = Parity::WORDS.into_iter().find(|(_, parity)| *parity == self)?.0;
+        (self != Parity::Stated).then(|| ("parity", RuleOption::Word(word.to_owned())))
+    }
+
     /// What a state block adds to the name of a rule.
     pub(super) fn suffix(self) -> &'static str {
         match self {
@@ -73,7 +88,6 @@ impl Parity {
 }
 
 /// Whether `schedule` is written as the constant 0.
-#[inline(always)]
 pub(super) fn is_zero(schedule: &Schedule) -> bool {
     matches!(schedule.0, Form::Constant(Number::Literal(0.0)))
 }

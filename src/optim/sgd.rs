@@ -1,8 +1,9 @@
 //! SGD.
 
+use super::known::{Known, Said};
 use super::options::{Decay, Direction, ONE, Parity, ZERO, is_zero};
 use crate::error::{Error, Result};
-use crate::rule::{Count, Element, Hyperparameter, Loop, Range, Rule, Scalar, Step, Stream};
+use crate::rule::{Count, Element, Hyperparameter, Loop, Named, Range, Rule, RuleOption, Scalar, Step, Stream};
 use crate::schedule::{Metric, Schedule};
 
 /// How momentum enters the update.
@@ -167,6 +168,17 @@ impl Rule for Sgd {
         Ok(())
     }
 
+    fn named(&self) -> Option<Named> {
+        let (form, without) = match self.form {
+            Momentum::None => (None, vec!["momentum", "dampening"]),
+            // What `momentum` among the hyperparameters says already.
+            Momentum::Heavy => (None, Vec::new()),
+            Momentum::Nesterov => (Some(("momentum", RuleOption::from(self.form.name()))), vec!["dampening"]),
+        };
+        let options = form.into_iter().chain(self.direction.named()).chain(self.parity.named()).collect();
+        Some(Named { options, without })
+    }
+
     fn identity(&self) -> Option<String> {
         let (form, decay, direction) = (self.form.name(), self.decay().name(), self.direction.name());
         // As the rule states it is as the for-loop does it.
@@ -187,7 +199,7 @@ impl Rule for Sgd {
     }
 
     #[inline(always)]
-    fn with_options<L: Loop<Sgd>>(&self, work: L) {
+    fn with_constants<L: Loop<Sgd>>(&self, work: L) {
         match (self.direction, self.decay()) {
             (Direction::Minimize, Decay::None) => self.with_form::<L, false, false>(work),
             (Direction::Minimize, _) => self.with_form::<L, false, true>(work),
@@ -212,5 +224,39 @@ impl Rule for Sgd {
         let buf = buf.named("buf");
         let g = if self.form == Momentum::Nesterov { s.momentum.fma(buf, g) } else { buf };
         ((-s.lr).fma(g, p), [buf])
+    }
+}
+
+impl Known for Sgd {
+    const OPTIONS: &'static [&'static str] = &["momentum", "maximize", "parity"];
+
+    /// Without the option `momentum`, it is heavy where the hyperparameter is given.
+    fn with_options(said: &Said<'_>) -> Result<Sgd> {
+        let forms = [Momentum::None, Momentum::Heavy, Momentum::Nesterov].map(|form| (form.name(), form));
+        let (chosen, given) = (said.word("momentum", &forms)?, said.given("momentum").is_some());
+        let form = chosen.unwrap_or(if given { Momentum::Heavy } else { Momentum::None });
+        let is_set = |name: &str| said.given(name).is_some_and(|schedule| !is_zero(schedule));
+        match (chosen, form) {
+            (Some(form), Momentum::Heavy | Momentum::Nesterov) if !given => {
+                return Err(said.refused("momentum", form.name(), "the hyperparameter momentum is not set"));
+            }
+            (None, Momentum::None) if is_set("dampening") => {
+                return Err(Error::argument("dampening", "set", "momentum is not, and nothing else is dampened"));
+            }
+            (Some(form), Momentum::None | Momentum::Nesterov) => {
+                let of_momentum = ["momentum", "dampening"];
+                let without = &of_momentum[usize::from(form == Momentum::Nesterov)..];
+                if let Some(name) = without.iter().find(|name| is_set(name)) {
+                    let rule = format!("{name} is set beside it, which that form does not have");
+                    return Err(said.refused("momentum", form.name(), rule));
+                }
+            }
+            _ => {}
+        }
+        Ok(Sgd { form, direction: said.direction()?, parity: said.parity()?, ..Sgd::new(0.0) })
+    }
+
+    fn schedules(&mut self) -> [&mut Schedule; 4] {
+        [&mut self.lr, &mut self.weight_decay, &mut self.momentum, &mut self.dampening]
     }
 }

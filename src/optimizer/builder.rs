@@ -17,16 +17,16 @@ use crate::telemetry::Telemetry;
 #[derive(Debug)]
 #[must_use = "call `build`"]
 pub struct OptimizerBuilder {
-    device: Device,
-    groups: Vec<(Result<Description>, Vec<Tensor>)>,
-    handed_in: HandedIn,
-    options: GradientOptions,
-    features: FeatureOptions,
-    observed: Option<Observed>,
-    loss: Option<Observed>,
-    increment: u64,
-    tuning: Tuning,
-    check_order: bool,
+    pub(super) device: Device,
+    pub(super) groups: Vec<(Result<Description>, Vec<Tensor>)>,
+    pub(super) handed_in: HandedIn,
+    pub(super) options: GradientOptions,
+    pub(super) features: FeatureOptions,
+    pub(super) observed: Option<Observed>,
+    pub(super) loss: Option<Observed>,
+    pub(super) increment: u64,
+    pub(super) tuning: Tuning,
+    pub(super) check_order: bool,
 }
 
 impl OptimizerBuilder {
@@ -268,6 +268,10 @@ impl OptimizerBuilder {
             let rule = "no record shows it: call telemetry(..) on the builder";
             return Err(Error::argument("record_loss.loss", "given", rule));
         }
+        if let (Some(updates), None) = (self.features.observe_every, handed_in.metric) {
+            let rule = "its address is missing: say it with observe_every(..) on the builder";
+            return Err(Error::argument("observe_every.updates", updates, rule));
+        }
         if let Backend::Cuda(context) = &device.0 {
             // First: a length in bytes would be told of as an overlap.
             addresses::check(context, self.groups.iter().map(|(_, tensors)| &tensors[..]), handed_in)?;
@@ -281,8 +285,10 @@ impl OptimizerBuilder {
             (plan.settings.loss, plan.settings.loss_type) = (address, dtype.number());
         }
         Ok(Optimizer(match &device.0 {
-            Backend::Host => Engine::Host(host::Engine::new(plan, handed_in)?),
-            Backend::Cuda(context) => Engine::Cuda(cuda::Engine::new(context, plan, handed_in)?.checked(check_order)?),
+            Backend::Host => Engine::Host(Box::new(host::Engine::new(plan, handed_in)?)),
+            Backend::Cuda(context) => {
+                Engine::Cuda(Box::new(cuda::Engine::new(context, plan, handed_in)?.checked(check_order)?))
+            }
         }))
     }
 
@@ -292,7 +298,7 @@ impl OptimizerBuilder {
         Ok(Unit::new(&self.plan(Purpose::Text)?).generated().to_owned())
     }
 
-    fn plan(self, purpose: Purpose) -> Result<Plan> {
+    pub(super) fn plan(self, purpose: Purpose) -> Result<Plan> {
         let HandedIn { found_inf, inv_scale, norm_square, .. } = self.handed_in;
         let options = GradientOptions {
             found_inf: found_inf.is_some(),

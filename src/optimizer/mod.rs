@@ -3,6 +3,8 @@
 mod addresses;
 mod builder;
 mod condition;
+#[cfg(feature = "serde")]
+mod config;
 mod cuda;
 mod edit;
 mod group;
@@ -25,7 +27,8 @@ use crate::error::{Error, Result};
 use crate::host;
 use crate::plan::Plan;
 
-/// Updates all tensors of all groups, schedules included, in one launch (two with a norm) that waits for nothing.
+/// Updates all tensors of all groups, schedules included, in one launch that waits for nothing (one more for a norm, and one
+/// more where a rule sums over elements).
 ///
 /// ```
 /// use instep::{AdamW, Device, Optimizer, Schedule, Stream, Tensor};
@@ -48,8 +51,8 @@ pub struct Optimizer(Engine);
 
 #[derive(Debug)]
 enum Engine {
-    Host(host::Engine),
-    Cuda(cuda::Engine),
+    Host(Box<host::Engine>),
+    Cuda(Box<cuda::Engine>),
 }
 
 impl Optimizer {

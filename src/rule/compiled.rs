@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::code::{Code, Moment, Values};
 use super::hyperparameter::Hyperparameter;
+use super::named::Named;
 use super::parts::{Of, Over, Start, Stream};
 use super::tape::{Standing, Tape};
 use crate::error::Result;
@@ -18,6 +19,9 @@ pub struct Description {
     pub(crate) hyperparameters: Vec<Hyperparameter>,
     /// What scales the learning rate by observed metrics.
     pub(crate) metric: Option<Metric>,
+    /// What files say of the rule, if they name it.
+    #[cfg_attr(not(feature = "serde"), expect(dead_code, reason = "files name rules"))]
+    pub(crate) named: Option<Named>,
 }
 
 /// Where a scalar is found.
@@ -65,9 +69,10 @@ impl Compiled {
         &self.tape.streams
     }
 
-    /// Bytes read and written per f32 parameter by an update.
+    /// Bytes read and written per f32 parameter by an update, and by what it measures before.
     pub fn bytes_per_param(&self) -> usize {
-        let accesses = self.standing.loads.count_ones() + self.standing.stores.count_ones();
+        let Standing { loads, measure_loads, stores, .. } = self.standing;
+        let accesses: u32 = [loads, measure_loads, stores].map(u32::count_ones).iter().sum();
         size_of::<f32>() * accesses as usize
     }
 

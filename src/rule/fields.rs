@@ -1,11 +1,11 @@
 //! Lists of a length that a rule fixes: arrays, and structs of scalars with names.
 
 /// An array `[T; N]`, whatever its length.
-pub trait Array<T>: fields::Sealed<T> {}
+pub trait Array<T>: sealed::Sealed<T> {}
 
-impl<T, A: fields::Sealed<T>> Array<T> for A {}
+impl<T, A: sealed::Sealed<T>> Array<T> for A {}
 
-pub(crate) mod fields {
+pub(crate) mod sealed {
     pub trait Sealed<T>: Sized {
         const LEN: usize;
         fn from_fn(f: impl FnMut(usize) -> T) -> Self;

@@ -1,9 +1,9 @@
-//! Update rules of one's own. A rule is said once: one generic function over f32 is the loop of the CPU backend, and over a
+//! Update rules of one's own. A rule is said once: one generic function over f32s is the loop of the CPU backend, and over a
 //! type that records its operations the text of the kernel.
 //!
 //! [`Rule`] says what a rule states; [`Arithmetic`], [`Element`], [`Scalar`] and [`Count`] what it may compute with. The
 //! crate's own rules ([`AdamW`](crate::AdamW), [`Sgd`](crate::Sgd)) are written in the same way.
-// Inside: `algebra` and `numbers`; `fields`, `parts`, `step` are what a rule's signatures are made of; `tape` holds recorded rules as
+// Inside: `algebra`, `numbers` and `lanes`; `fields`, `parts`, `step` are what a rule's signatures are made of; `tape` holds recorded rules as
 // data; `compiled` is what the rest of the crate knows of a rule, and `code` how it runs on the CPU. No tensor and no device.
 
 mod algebra;
@@ -11,6 +11,8 @@ mod code;
 mod compiled;
 mod fields;
 mod hyperparameter;
+mod lanes;
+mod named;
 mod numbers;
 mod parts;
 mod step;
@@ -19,10 +21,14 @@ pub(crate) mod tape;
 pub use algebra::{Arithmetic, Count, Element, Scalar};
 pub(crate) use code::{Code, Lanes, Loop, Moment, Values};
 pub(crate) use compiled::{Compiled, Description};
-pub(crate) use fields::fields::Sealed as Fields;
 pub(crate) use fields::scalars;
+pub(crate) use fields::sealed::Sealed as Fields;
 pub use fields::{Array, Scalars};
 pub use hyperparameter::{Hyperparameter, Range};
+pub(crate) use lanes::{WIDTH, Wide};
+#[doc(hidden)]
+pub use named::Named;
+pub use named::RuleOption;
 pub use parts::{Of, Over, Remembered, Start, Stream, Sum};
 pub(crate) use step::{MAX_SUMS, Term};
 pub use step::{Step, Terms};
@@ -184,8 +190,14 @@ pub trait Rule: std::fmt::Debug + Clone + Send + Sync + 'static {
     /// branches on none of them; its hyperparameters do not matter there.
     #[doc(hidden)]
     #[inline(always)]
-    fn with_options<L: Loop<Self>>(&self, work: L) {
+    fn with_constants<L: Loop<Self>>(&self, work: L) {
         work.run(self);
+    }
+
+    /// What files say of the rule, if they name it; else they have its tape.
+    #[doc(hidden)]
+    fn named(&self) -> Option<Named> {
+        None
     }
 
     /// What a state block calls the rule: two that have it equal can continue each other's runs.

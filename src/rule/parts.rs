@@ -95,7 +95,7 @@ pub enum Over {
 }
 
 /// A sum over elements, in f64, that [`Rule::measure`](super::Rule::measure) adds to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Sum {
     pub(crate) name: Cow<'static, str>,
     pub(crate) over: Over,

@@ -49,7 +49,7 @@ impl<W: Scalar> Step<'_, W> {
 pub(crate) const MAX_SUMS: usize = 8;
 
 /// What one element adds to a sum.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Term<E> {
     /// `sum + x`, in f64.
     Value(E),

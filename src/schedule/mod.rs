@@ -8,8 +8,6 @@
 //! its boundary. Past its end a schedule holds its last value, unless it repeats. A piece of length 0 takes no time.
 
 mod combine;
-#[cfg(feature = "serde")]
-pub mod compat;
 mod curves;
 mod explain;
 mod expression;
@@ -28,8 +26,6 @@ mod warmup;
 
 pub use expression::step;
 pub(crate) use form::{Between, Binary, Form, Milestones, Shape, Unary};
-#[cfg(feature = "serde")]
-pub use format::{Config, GroupConfig};
 pub use greedy::{Greedy, GreedyState};
 pub use improvement::{Better, Improvement};
 pub use metric::Metric;

@@ -22,9 +22,13 @@ const MAX_RECORDS: u32 = 1 << 24;
 
 /// What is recorded of every call of a step that applies or skips an update, in a ring in device memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
 pub struct Telemetry {
+    #[cfg_attr(feature = "serde", serde(rename = "ring"))]
     records: u32,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     groups: Option<Vec<usize>>,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "std::ops::Not::not"))]
     mapped: bool,
 }
 
@@ -52,6 +56,25 @@ impl Telemetry {
         self
     }
 
+    /// Checks it for an optimizer of so many groups, and says which of them are recorded.
+    pub(crate) fn check(&self, groups: usize) -> Result<Vec<usize>> {
+        if self.records == 0 || self.records > MAX_RECORDS {
+            let rule = format!("must be from 1 to {MAX_RECORDS}");
+            return Err(Error::argument("telemetry.records", self.records, rule));
+        }
+        let chosen = self.groups.clone().unwrap_or_else(|| (0..groups).collect());
+        for (i, group) in chosen.iter().enumerate() {
+            let argument = format!("telemetry.groups[{i}]");
+            if *group >= groups {
+                return Err(Error::argument(argument, group, format!("must be less than {groups}, the groups")));
+            }
+            if chosen[..i].contains(group) {
+                return Err(Error::argument(argument, group, "a group is recorded once"));
+            }
+        }
+        Ok(chosen)
+    }
+
     /// Checks it for an optimizer whose groups have these hyperparameters. `records`: where each group's record begins in a
     /// half of them, counted in f32; `metrics`: what its metric rule has come to, if it has one.
     pub(crate) fn lay_out(
@@ -60,26 +83,11 @@ impl Telemetry {
         records: &[usize],
         metrics: &[Vec<(&'static str, Word)>],
     ) -> Result<Layout> {
-        if self.records == 0 || self.records > MAX_RECORDS {
-            let rule = format!("must be from 1 to {MAX_RECORDS}");
-            return Err(Error::argument("telemetry.records", self.records, rule));
-        }
-        let chosen = self.groups.clone().unwrap_or_else(|| (0..groups.len()).collect());
+        let chosen = self.check(groups.len())?;
         let mut layout = Layout::new(self.records, self.mapped);
-        for (i, group) in chosen.iter().enumerate() {
-            let argument = format!("telemetry.groups[{i}]");
-            let Some(names) = groups.get(*group) else {
-                return Err(Error::argument(
-                    argument,
-                    group,
-                    format!("must be less than {}, the groups", groups.len()),
-                ));
-            };
-            if chosen[..i].contains(group) {
-                return Err(Error::argument(argument, group, "a group is recorded once"));
-            }
-            layout.add(*group, names, records[*group]);
-            layout.add_metric(*group, &metrics[*group]);
+        for group in chosen {
+            layout.add(group, &groups[group], records[group]);
+            layout.add_metric(group, &metrics[group]);
         }
         Ok(layout)
     }

@@ -4,6 +4,7 @@
 
 use std::process::{Command, Output};
 
+use cuda_on_cpu::Standin;
 use cudarc::driver::sys::CUgraphInstantiate_flags;
 use cudarc::driver::sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_GLOBAL;
 use instep::{
@@ -41,9 +42,7 @@ const BAD: (usize, usize) = (SHAPES.len() + COHORTS.len() + PACKED.len() - 1, 11
 fn scenario() {
     let Some(rig) = Rig::new() else { return };
     let standin = rig.standin.expect("faults are planted on the stand-in");
-    if let (Ok(from), Ok(to)) = (std::env::var("FAULT_FROM"), std::env::var("FAULT_TO")) {
-        standin.patch(&from, &to);
-    }
+    plant(standin);
     for seed in 0..8 {
         standin.seed(seed);
         run(&rig);
@@ -178,9 +177,9 @@ fn edit(call: usize) -> Option<fn(Edit<'_>) -> Edit<'_>> {
 }
 
 /// The scenario in a process of its own, with a fault if there is one.
-fn scenario_with(fault: Option<(&str, &str)>) -> Output {
+fn scenario_with(scenario: &str, fault: Option<(&str, &str)>) -> Output {
     let mut process = Command::new(std::env::current_exe().unwrap());
-    process.args(["--exact", "faults::scenario", "--ignored", "--nocapture"]);
+    process.args(["--exact", scenario, "--ignored", "--nocapture"]);
     process.env("INSTEP_TEST_DEVICE", "standin").env("INSTEP_CACHE_DIR", "0").env("RUST_BACKTRACE", "0");
     if let Some((from, to)) = fault {
         process.env("FAULT_FROM", from).env("FAULT_TO", to);
@@ -199,12 +198,21 @@ fn the_scenario_without_a_fault_passes() {
         return println!("skipped: faults are planted on the stand-in");
     }
     drop(rig);
-    let output = scenario_with(None);
-    assert!(output.status.success(), "{}", text(&output));
+    for scenario in ["faults::scenario", "measured::faults::scenario"] {
+        let output = scenario_with(scenario, None);
+        assert!(output.status.success(), "{scenario}: {}", text(&output));
+    }
+}
+
+/// Plants what the environment says.
+pub fn plant(standin: &Standin) {
+    if let (Ok(from), Ok(to)) = (std::env::var("FAULT_FROM"), std::env::var("FAULT_TO")) {
+        standin.patch(&from, &to);
+    }
 }
 
 /// Plants each, and names those that nothing catches.
-fn assert_caught(faults: &[Fault]) {
+pub fn assert_caught(scenario: &str, faults: &[Fault]) {
     let Some(rig) = Rig::new() else { return };
     if rig.standin.is_none() {
         return println!("skipped: faults are planted on the stand-in");
@@ -213,7 +221,7 @@ fn assert_caught(faults: &[Fault]) {
     let unseen: Vec<&str> = faults
         .iter()
         .filter(|(name, from, to)| {
-            let output = scenario_with(Some((from, to)));
+            let output = scenario_with(scenario, Some((from, to)));
             let text = text(&output);
             assert!(!text.contains("Compile {"), "{name}: its text must occur once in the kernels: {text}");
             let signs = ["stand-in reports", "on an `Err` value", "differ", "left:"];
@@ -228,20 +236,20 @@ fn assert_caught(faults: &[Fault]) {
 
 #[test]
 fn every_planted_fault_of_the_protocol_is_caught() {
-    assert_caught(PROTOCOL);
+    assert_caught("faults::scenario", PROTOCOL);
 }
 
 #[test]
 fn every_planted_fault_of_the_evaluation_is_caught() {
-    assert_caught(EVALUATION);
+    assert_caught("faults::scenario", EVALUATION);
 }
 
 #[test]
 fn every_planted_fault_of_the_walk_is_caught() {
-    assert_caught(WALK);
+    assert_caught("faults::scenario", WALK);
 }
 
 #[test]
 fn every_planted_fault_of_the_norm_is_caught() {
-    assert_caught(NORM);
+    assert_caught("faults::scenario", NORM);
 }

@@ -1,14 +1,19 @@
-//! The peers' own schedules on the device: what a kernel applies is the host's value, rounded once to f32, at every step.
+//! The peers' own schedules and optimizers (`on_device`) on the device: what a kernel applies is the host's value, rounded once to f32, at every step.
 //!
 //! That those values are the peers' is for the golden runner to say, on the host. Here are all cases that have a
 //! translation, those that metrics drive with their metrics observed on the device.
+
+#[path = "golden/optimizers.rs"]
+mod on_device;
+#[path = "../golden/optimizers/mod.rs"]
+mod optimizers;
 
 use approx::abs_diff_eq;
 use instep::compat::Recipe;
 use instep::{AdamW, Device, Error, Momentum, Optimizer, OptimizerBuilder, Schedule, Sgd, Tensor};
 
-use crate::golden_cases;
 use crate::rig::Rig;
+use crate::{files, golden_cases};
 
 /// Recipes in one optimizer, hence in one compilation.
 const TOGETHER: usize = 64;

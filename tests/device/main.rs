@@ -8,6 +8,9 @@ mod corrections;
 mod edits;
 mod ends;
 mod faults;
+#[cfg(feature = "serde")]
+#[path = "../golden/files.rs"]
+mod files;
 mod flags;
 mod flush;
 #[cfg(feature = "serde")]
@@ -20,6 +23,7 @@ mod long_run;
 mod loops;
 mod loss_scale;
 mod lowest_bits;
+mod measured;
 mod metrics;
 mod nested;
 mod norm_levels;
@@ -29,6 +33,7 @@ mod protocol;
 mod refusals;
 mod resume;
 mod rig;
+mod rules;
 mod schedules;
 mod sides;
 mod telemetry;

@@ -1,6 +1,9 @@
 //! One optimizer on the device and the same on the host, over tensors of any lengths at any addresses, which lie in one
 //! allocation with gaps between them: what is written past a tensor shows. `twins` has those that are edited.
 
+use cudarc::driver::CudaGraph;
+use cudarc::driver::sys::CUgraphInstantiate_flags;
+use cudarc::driver::sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_GLOBAL;
 use instep::{Device, Optimizer, OptimizerBuilder, Stream, Tensor};
 
 use crate::bits::host_values;
@@ -101,6 +104,37 @@ impl<'r> Sides<'r> {
         };
         let (device, host) = (build(&rig.device, on_device), build(&Device::host(), on_host));
         Sides { rig, device, host, params, grads, draw, random, found, host_found }
+    }
+
+    /// Captures one step of the device's optimizer.
+    pub fn capture(&mut self) -> CudaGraph {
+        self.rig.finish();
+        self.rig.engine.begin_capture(CU_STREAM_CAPTURE_MODE_GLOBAL).unwrap();
+        self.device.step(&self.rig.stream).unwrap();
+        self.rig.engine.end_capture(CUgraphInstantiate_flags(0)).unwrap().unwrap()
+    }
+
+    /// A replay of a captured step, and the same on the host.
+    pub fn replay(&mut self, step: &CudaGraph) {
+        step.launch().unwrap();
+        self.host.step(&Stream::host()).unwrap();
+    }
+
+    /// All parameters, as they lie in memory.
+    pub fn params(&self) -> Vec<f32> {
+        self.params.host.to_vec()
+    }
+
+    /// The parameters of each tensor, on the host.
+    pub fn parameters(&self) -> Vec<Vec<f32>> {
+        let of = |(first, len): &(usize, usize)| self.params.host[*first..first + len].to_vec();
+        self.params.tensors.iter().map(of).collect()
+    }
+
+    /// Overwrites all parameters.
+    pub fn set_params(&mut self, params: &[f32]) {
+        self.params.host.copy_from_slice(params);
+        self.params.device.write(self.rig, params);
     }
 
     pub fn step(&mut self) {

@@ -10,6 +10,7 @@ use instep::{
     Sgd, Telemetry, TelemetryReader, knob, knob_steps,
 };
 
+use crate::measured::ClippedAdamW;
 use crate::rig::{Pair, Rig};
 
 /// Driver calls that only enqueue, or only look at what the calling thread has at hand.
@@ -109,10 +110,17 @@ fn pairs(rig: &Rig) -> [Pair; 2] {
 fn every_form_of_a_step_only_enqueues() {
     let Some(rig) = Rig::new() else { return };
     let (pairs, loss) = (pairs(&rig), rig.array(&[1.0], 0));
+    let more = Pair::new(&rig, vec![1.0; 5_000], vec![0.5; 5_000], (0, 0));
     for (what, form) in forms() {
         let mut opt = optimizer(&rig, &pairs, form);
         assert_captures(&rig, what, || opt.step(&rig.stream).unwrap());
     }
+    let measuring = optimizer(&rig, &pairs, |builder| {
+        let rule = ClippedAdamW { lr: 1e-3.into(), limit: 1.0 };
+        builder.clip(Clip::torch_norm(1.0)).group(rule, &[more.device_tensor()])
+    });
+    let mut opt = measuring;
+    assert_captures(&rig, "a step that measures", || opt.step(&rig.stream).unwrap());
     // SAFETY: the loss outlives the optimizer.
     let mut opt = optimizer(&rig, &pairs, |b| unsafe { b.observe_every(2, Observed::f32(loss.address())) });
     assert_captures(&rig, "a step that observes", || opt.step(&rig.stream).unwrap());

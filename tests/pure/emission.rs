@@ -26,7 +26,7 @@ fn programs(text: &str) -> usize {
 
 /// Compares `text` with the file `name`.
 #[track_caller]
-fn check(name: &str, text: &str) {
+pub fn check(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/emitted").join(name);
     if std::env::var("INSTEP_BLESS").is_ok_and(|value| value == "1") {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();

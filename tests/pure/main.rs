@@ -11,4 +11,5 @@ mod host;
 mod layering;
 mod owned;
 mod random_schedules;
+mod rules;
 mod state;

@@ -17,6 +17,10 @@ use crate::steps::Selection;
 ///   {"library": "torch", "api": "StepLR", "params": {"step_size": 30},
 ///    "optimizer": {"class": "SGD", "args": {"lr": 0.1}, "groups": [{}]}}
 ///
+/// or another library's optimizer, with `groups`:
+///
+///   {"library": "torch", "api": "AdamW", "params": {"lr": 1e-3}, "groups": [{}], "schedule": {"class": "StepLR", "step_size": 30}}
+///
 /// Wrong input is a message with the place and the rule, and exit code 2.
 #[derive(Debug, Parser)]
 #[command(name = "instep", version, verbatim_doc_comment)]
@@ -80,7 +84,7 @@ pub struct Plot {
 pub struct Emit {
     /// The configuration.
     pub file: PathBuf,
-    /// The update rule of every group. By default sgd if a group has a momentum, else adamw.
+    /// The update rule of groups that name none. By default sgd if a group has a momentum, else adamw.
     #[arg(long, value_enum)]
     pub rule: Option<RuleName>,
 }

@@ -1,15 +1,19 @@
-//! Reads a configuration: ours in JSON or TOML, or another library's scheduler in JSON.
+//! Reads a configuration: ours in JSON or TOML, or another library's scheduler or optimizer in JSON.
 
 use std::path::Path;
 
-use instep::compat::{Configuration, Metric, Recipe};
+use instep::compat::{Configuration, Metric, OptimizerConfiguration, Recipe};
 use instep::{Config, GroupConfig};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::Result;
 
 /// The keys of another library's scheduler.
 const FOREIGN: [&str; 6] = ["library", "api", "params", "optimizer", "horizon", "resumed_at"];
+
+/// Keys that only another library's optimizer has.
+const OF_OPTIMIZERS: [&str; 4] = ["groups", "schedule", "clip", "scaler"];
 
 /// Reads and checks `path`.
 pub fn read(path: &Path) -> Result<Config> {
@@ -47,6 +51,10 @@ pub fn label(group: &GroupConfig, index: usize, name: &str) -> String {
 }
 
 fn foreign(fields: &serde_json::Map<String, Value>) -> Result<Config, String> {
+    if OF_OPTIMIZERS.iter().any(|key| fields.contains_key(*key)) {
+        let optimizer = OptimizerConfiguration::deserialize(fields).map_err(|e| e.to_string())?;
+        return optimizer.config().map_err(|e| e.to_string());
+    }
     if let Some(unknown) = fields.keys().find(|key| !FOREIGN.contains(&key.as_str())) {
         return Err(format!("unknown field `{unknown}`, expected one of {FOREIGN:?}"));
     }
@@ -74,7 +82,12 @@ fn foreign(fields: &serde_json::Map<String, Value>) -> Result<Config, String> {
     let shared = if recipes.len() > 1 { Recipe::shared_metric(&recipes) } else { None };
     let group = |recipe: Recipe| {
         let mut group = GroupConfig::new(recipe.lr);
-        (group.momentum, group.beta1, group.weight_decay) = (recipe.momentum, recipe.beta1, recipe.weight_decay);
+        let others = [("momentum", recipe.momentum), ("beta1", recipe.beta1), ("weight_decay", recipe.weight_decay)];
+        for (name, schedule) in others {
+            if let Some(schedule) = schedule {
+                group.set(name, schedule);
+            }
+        }
         group.metric = if shared.is_some() { None } else { recipe.metric };
         group
     };

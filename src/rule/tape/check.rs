@@ -1,7 +1,7 @@
 //! What a tape must be, and whose each of its scalars is. Start at [`Tape::check`].
 
 use super::words::is_name;
-use super::{Id, Node, Op, Tape, used};
+use super::{Id, Node, Op, Stated, Tape, used};
 use crate::error::{Error, Result};
 use crate::rule::compiled::ScalarPlace;
 use crate::rule::parts::{Of, Over, Start};
@@ -46,6 +46,11 @@ const OF_COHORT: Sources = 4;
 
 pub(super) fn refused(place: impl Into<String>, value: impl std::fmt::Display, rule: impl Into<String>) -> Error {
     Error::argument(format!("rule.{}", place.into()), value, rule.into())
+}
+
+/// A rule has no more than `most` of `what`.
+pub(super) fn at_most(what: &str, len: usize, most: usize) -> Result<()> {
+    if len <= most { Ok(()) } else { Err(refused(what, len, format!("a rule has at most {most}"))) }
 }
 
 impl Tape {
@@ -107,15 +112,11 @@ impl Tape {
                 Err(refused(what, format!("{name:?}"), rule))
             }
         };
-        let limits = [
-            ("hyperparameters", self.hyperparameters.len(), MAX_HYPERPARAMETERS),
-            ("streams", self.streams.len(), MAX_STREAMS),
-            ("sums", self.sums.len(), MAX_SUMS),
-            ("remember", self.memory.len(), MAX_MEMORY),
-        ];
-        if let Some((what, len, most)) = limits.into_iter().find(|(_, len, most)| len > most) {
-            return Err(refused(what, len, format!("a rule has at most {most}")));
-        }
+        at_most("hyperparameters", self.hyperparameters.len(), MAX_HYPERPARAMETERS)?;
+        at_most("streams", self.streams.len(), MAX_STREAMS)?;
+        at_most("sums", self.sums.len(), MAX_SUMS)?;
+        at_most("remember", self.memory.len(), MAX_MEMORY)?;
+        at_most("scalars", self.scalars.len(), MAX_RECORD)?;
         named("name", &self.name)?;
         if self.hyperparameters.first().is_none_or(|first| first.name != "lr") {
             let first = self.hyperparameters.first().map_or("nothing", |first| &first.name);
@@ -135,6 +136,24 @@ impl Tape {
                 }
             }
         }
+        let parts = [("resolve", &self.resolve.nodes), ("measure", &self.measure.nodes), ("apply", &self.apply.nodes)];
+        for (part, nodes) in parts {
+            nodes
+                .iter()
+                .filter_map(|node| node.name.as_deref())
+                .try_for_each(|name| named(&format!("{part}.named"), name))?;
+        }
+        self.check_starts()
+    }
+
+    fn check_starts(&self) -> Result<()> {
+        let default = |stated: &Stated| stated.default.filter(|default| !default.is_finite());
+        if let Some((name, default)) = self.hyperparameters.iter().find_map(|h| Some((&h.name, default(h)?))) {
+            return Err(refused(format!("hyperparameters.{name}.default"), default, "must be finite"));
+        }
+        if let Some(stream) = self.streams.iter().find(|s| matches!(s.start, Start::Value(value) if value.is_nan())) {
+            return Err(refused(format!("streams.{}.start", stream.name), "NaN", "must be a number"));
+        }
         if let Some(remembered) = self.memory.iter().find(|remembered| !remembered.start.is_finite()) {
             let place = format!("remember.{}.start", remembered.name);
             return Err(refused(place, remembered.start, "must be finite"));
@@ -142,13 +161,20 @@ impl Tape {
         Ok(())
     }
 
-    /// Every stream is used and, unless it is only read, changed.
+    /// An update follows from the gradient; every stream is used and, unless it is only read, changed.
     fn check_streams(&self) -> Result<()> {
         let of = |nodes: &[Node], outputs: Vec<Id>| {
             let used = used(nodes, outputs);
             nodes.iter().zip(used).filter_map(|(node, used)| used.then_some(node.op)).collect::<Vec<_>>()
         };
         let measured = of(&self.measure.nodes, self.measure.outputs());
+        let applied = of(&self.apply.nodes, self.apply.outputs());
+        if self.apply.nodes[self.apply.param as usize].op == Op::Param {
+            return Err(refused("apply", "the parameter as it was", "an update changes the parameter"));
+        }
+        if !applied.contains(&Op::Grad) && !measured.contains(&Op::Grad) {
+            return Err(refused("apply", "without the gradient", "an update follows from the gradient"));
+        }
         for (k, stream) in self.streams.iter().enumerate() {
             let own = Op::Stream(k as u32);
             // What others follow from: that a stream stays what it is is no use of it.
@@ -172,13 +198,6 @@ impl Tape {
             if !unchanged && stream.read_only {
                 return Err(refused(place, "changed", "`apply` gives a stream that is `read_only` back as it is"));
             }
-        }
-        let applied = of(&self.apply.nodes, self.apply.outputs());
-        if self.apply.nodes[self.apply.param as usize].op == Op::Param {
-            return Err(refused("apply", "the parameter as it was", "an update changes the parameter"));
-        }
-        if !applied.contains(&Op::Grad) && !measured.contains(&Op::Grad) {
-            return Err(refused("apply", "without the gradient", "an update follows from the gradient"));
         }
         Ok(())
     }
@@ -247,7 +266,7 @@ impl Tape {
             if used && sources[self.resolve.scalars[k as usize] as usize] & (OF_TENSOR | OF_GROUP) != 0 {
                 let rule =
                     "`measure` comes before sums, and uses no scalar that follows from one or that is a tensor's";
-                return Err(refused("measure", format!("uses {}", self.scalars[k as usize]), rule));
+                return Err(refused("measure", format!("with `{}`", self.scalars[k as usize]), rule));
             }
         }
         Ok(())

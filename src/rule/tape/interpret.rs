@@ -1,13 +1,16 @@
 //! A tape on the CPU: `resolve` operation by operation; elements in blocks, each operation a loop over a block whose values stay
 //! in the first cache. The bits are those of the compiled loop and of the kernel. Start at [`Interpreted`].
 
+use std::cell::Cell;
+
 use super::{Binary, Compare, Id, Node, Op, Tape, Unary, used};
 use crate::rule::algebra::{Arithmetic, Count, Scalar};
 use crate::rule::code::{Lanes, Moment, Values};
 use crate::rule::step::Term;
 
-/// Elements that one operation works on at once.
-const BLOCK: usize = 256;
+/// Elements that one operation works on at once: enough to forget what choosing it costs, few enough that all values of a block stay
+/// in the first cache. AdamW, 32 Ki elements, EPYC: 74 us with 128, 61 with 256, 49 with 512 and 1024.
+const BLOCK: usize = 512;
 
 /// A tape made ready to run.
 #[derive(Debug)]
@@ -20,7 +23,7 @@ pub(crate) struct Interpreted {
 impl Interpreted {
     pub fn new(tape: &Tape) -> Interpreted {
         let measure = Program::new(&tape.measure.nodes, &tape.measure.outputs(), &[]);
-        let own: Vec<Operand> = (0..1).chain(2..2 + tape.streams.len() as u8).map(Operand::Given).collect();
+        let own: Vec<Operand> = (0..1).chain(2..2 + tape.streams.len() as u32).map(Operand::Given).collect();
         let apply = Program::new(&tape.apply.nodes, &tape.apply.outputs(), &own);
         Interpreted { tape: tape.clone(), measure, apply }
     }
@@ -179,10 +182,10 @@ fn compare<T: Arithmetic<Mask = bool>>(op: Compare, x: T, y: T) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Operand {
     /// Elements that are given: 0 the parameter, 1 the gradient, then streams.
-    Given(u8),
-    Register(u8),
+    Given(u32),
+    Register(u32),
     /// One value for all elements.
-    Uniform(u8),
+    Uniform(u32),
 }
 
 /// In place of an operation: the operand as it is.
@@ -193,7 +196,7 @@ const COPY: Op = Op::Param;
 struct Program {
     /// Computed once a call: those of which all elements have the same value.
     uniforms: Vec<(Op, Vec<Operand>)>,
-    operations: Vec<(Op, Vec<Operand>, u8)>,
+    operations: Vec<(Op, Vec<Operand>, u32)>,
     registers: usize,
     outputs: Vec<Operand>,
 }
@@ -216,15 +219,15 @@ impl Program {
             places[i] = match node.op {
                 Op::Param => Operand::Given(0),
                 Op::Grad => Operand::Given(1),
-                Op::Stream(k) => Operand::Given(k as u8 + 2),
+                Op::Stream(k) => Operand::Given(k + 2),
                 op if operands.iter().all(|operand| matches!(operand, Operand::Uniform(_))) => {
                     program.uniforms.push((op, operands));
-                    Operand::Uniform(program.uniforms.len() as u8 - 1)
+                    Operand::Uniform(program.uniforms.len() as u32 - 1)
                 }
                 op => {
                     let register = free.pop().unwrap_or_else(|| {
                         program.registers += 1;
-                        program.registers as u8 - 1
+                        program.registers as u32 - 1
                     });
                     program.operations.push((op, operands, register));
                     Operand::Register(register)
@@ -245,9 +248,9 @@ impl Program {
             program.outputs.push(match place {
                 // Something given that goes elsewhere: before anything is stored.
                 Operand::Given(_) if !stays => {
-                    program.operations.push((COPY, vec![place], program.registers as u8));
+                    program.operations.push((COPY, vec![place], program.registers as u32));
                     program.registers += 1;
-                    Operand::Register(program.registers as u8 - 1)
+                    Operand::Register(program.registers as u32 - 1)
                 }
                 place => place,
             });
@@ -256,9 +259,20 @@ impl Program {
     }
 }
 
+thread_local! {
+    /// Memory of the thread's last machine.
+    static REGISTERS: Cell<Vec<Vec<f32>>> = const { Cell::new(Vec::new()) };
+}
+
 struct Machine {
     uniforms: Vec<f32>,
     registers: Vec<Vec<f32>>,
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        REGISTERS.set(std::mem::take(&mut self.registers));
+    }
 }
 
 /// One side of an operation.
@@ -293,7 +307,9 @@ impl Machine {
             };
             uniforms.push(value);
         }
-        Machine { uniforms, registers: vec![vec![0.0; BLOCK]; program.registers] }
+        let mut registers = REGISTERS.take();
+        registers.resize_with(program.registers.max(registers.len()), || vec![0.0; BLOCK]);
+        Machine { uniforms, registers }
     }
 
     /// Works on one block of `len` elements.
@@ -320,7 +336,7 @@ impl Machine {
                 Op::Compare(op, _) => two(to, source(0), source(1), |x, y| f32::from(u8::from(compare(op, x, y)))),
                 Op::Not(_) => one(to, source(0), |x| 1.0 - x),
                 Op::Both(_) => two(to, source(0), source(1), |x, y| x * y),
-                Op::Either(_) => two(to, source(0), source(1), |x, y| Arithmetic::max(x, y)),
+                Op::Either(_) => two(to, source(0), source(1), Arithmetic::max),
                 Op::Select(_) => three(to, source(0), source(1), source(2), |x, y, z| if x != 0.0 { y } else { z }),
                 COPY => one(to, source(0), |x| x),
                 _ => to.fill(f32::NAN),

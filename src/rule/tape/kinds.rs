@@ -13,9 +13,7 @@ impl Tape {
             Op::Hyperparameter(k) => Some((k as usize) < leaves[0]),
             Op::Remembered(k) => Some((k as usize) < leaves[1]),
             Op::Sum(k) | Op::Len(k) => Some((k as usize) < leaves[2]),
-            Op::Updates | Op::Next(_) | Op::CountIs(..) | Op::CountLess(..) => Some(true),
-            Op::ToScalar(_) | Op::BiasCorrection(..) | Op::Round(_) => Some(true),
-            _ => None,
+            _ => op.of_resolve().then_some(true),
         };
         let of_elements = |op: &Op| match *op {
             Op::Stream(k) => Some((k as usize) < leaves[3]),
@@ -37,6 +35,9 @@ impl Tape {
     }
 }
 
+/// The most values of a part, so that whatever works through them ends soon and fits on a stack.
+const MAX_NODES: usize = 500;
+
 /// The nodes of one part.
 struct Part<'a> {
     name: &'static str,
@@ -46,6 +47,10 @@ struct Part<'a> {
 impl Part<'_> {
     /// `belongs`: whether an operation may be here.
     fn check(&self, belongs: impl Fn(&Op) -> bool) -> Result<()> {
+        if self.nodes.len() > MAX_NODES {
+            let rule = format!("a part has at most {MAX_NODES} values");
+            return Err(refused(self.name, self.nodes.len(), rule));
+        }
         for (i, node) in self.nodes.iter().enumerate() {
             let place = || format!("{}[{i}]", self.name);
             if !belongs(&node.op) {
@@ -57,7 +62,7 @@ impl Part<'_> {
                 }
                 let found = self.nodes[operand as usize].op.kind();
                 if found != expected {
-                    let value = format!("a {found:?} as a {expected:?}").to_lowercase();
+                    let value = format!("a {} as a {}", found.name(), expected.name());
                     return Err(refused(place(), value, "masks, counts, scalars and elements are not mixed"));
                 }
             }
@@ -71,7 +76,7 @@ impl Part<'_> {
                 return Err(refused(self.name, format!("gives back value {output}"), "there is no such value"));
             };
             if node.op.kind() != expected {
-                let value = format!("gives back a {:?} as a {expected:?}", node.op.kind()).to_lowercase();
+                let value = format!("gives back a {} as a {}", node.op.kind().name(), expected.name());
                 return Err(refused(self.name, value, "masks, counts, scalars and elements are not mixed"));
             }
         }

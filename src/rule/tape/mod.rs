@@ -1,10 +1,12 @@
 //! A rule as data: every operation that [`Rule::resolve`](super::Rule::resolve), [`Rule::measure`](super::Rule::measure) and
 //! [`Rule::apply`](super::Rule::apply) make, in their order. `trace` records it from a rule in Rust, `read` from a text, `write`
-//! makes that text; `check` refuses what has no meaning and says whose each scalar is; `cuda` writes the kernel's text, `interpret`
+//! makes that text; `check` refuses what has no meaning and says whose each scalar is; `cuda` and `expressions` write the kernel's text, `interpret`
 //! runs it on the CPU.
 
 mod check;
 mod cuda;
+mod equal;
+mod expressions;
 mod interpret;
 mod kinds;
 mod order;
@@ -25,8 +27,9 @@ use super::hyperparameter::Range;
 use super::parts::{Remembered, Stream, Sum};
 use super::step::Term;
 
-/// A recorded rule. It is printed as its text, and read back with [`Tape::parse`].
-#[derive(Clone, PartialEq)]
+/// A rule as data: recorded from one in Rust with [`Tape::of`], printed as its text, read back with [`Tape::parse`], compared and
+/// hashed by all that it holds, floats by their bits.
+#[derive(Clone)]
 pub struct Tape {
     pub(crate) name: String,
     pub(crate) hyperparameters: Vec<Stated>,
@@ -48,7 +51,7 @@ pub(crate) struct Stated {
 }
 
 /// Of a cohort, a group or a tensor, once a step.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Resolve {
     pub nodes: Vec<Node>,
     /// What each scalar is, in f32.
@@ -58,7 +61,7 @@ pub(crate) struct Resolve {
 }
 
 /// Of each element, before an update.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Measure {
     pub nodes: Vec<Node>,
     /// What each sum is increased by.
@@ -66,7 +69,7 @@ pub(crate) struct Measure {
 }
 
 /// Of each element of an update.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Apply {
     pub nodes: Vec<Node>,
     pub param: Id,
@@ -93,6 +96,18 @@ pub(crate) enum Kind {
     Rounded,
     Count,
     Mask,
+}
+
+impl Kind {
+    /// As the text of an error has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Number => "number",
+            Kind::Rounded => "rounded number",
+            Kind::Count => "count",
+            Kind::Mask => "mask",
+        }
+    }
 }
 
 /// Operands are nodes before the operation.
@@ -157,6 +172,18 @@ pub(crate) enum Compare {
 }
 
 impl Op {
+    /// An f32 of `measure` or `apply`. Every NaN is the same one.
+    pub fn element(value: f32) -> Op {
+        let value = if value.is_nan() { f32::NAN } else { value };
+        Op::Literal(u64::from(value.to_bits()))
+    }
+
+    /// An f64 of `resolve`, as [`Op::element`].
+    pub fn scalar(value: f64) -> Op {
+        let value = if value.is_nan() { f64::NAN } else { value };
+        Op::Literal(value.to_bits())
+    }
+
     /// The nodes that it works on.
     pub fn operands(&self) -> Vec<Id> {
         match *self {
@@ -182,6 +209,17 @@ impl Op {
         }
     }
 
+    /// Whether it is none of elements.
+    pub fn of_resolve(&self) -> bool {
+        match self {
+            Op::Hyperparameter(_) | Op::Remembered(_) | Op::Sum(_) | Op::Len(_) | Op::Updates | Op::Next(_) => true,
+            Op::CountIs(..) | Op::CountLess(..) | Op::ToScalar(_) | Op::BiasCorrection(..) | Op::Round(_) => true,
+            Op::Param | Op::Grad | Op::Stream(_) | Op::Scalar(_) | Op::Literal(_) | Op::Unary(..) => false,
+            Op::Binary(..) | Op::Fma(_) | Op::Compare(..) | Op::Not(_) | Op::Both(_) | Op::Either(_) => false,
+            Op::Select(_) => false,
+        }
+    }
+
     /// What each of its operands must be.
     pub fn expected(&self) -> Vec<Kind> {
         match self {
@@ -201,7 +239,7 @@ pub(crate) fn used(nodes: &[Node], outputs: impl IntoIterator<Item = Id>) -> Vec
     for output in outputs {
         used[output as usize] = true;
     }
-    for i in (0..nodes.len()).rev().filter(|i| *i < nodes.len()) {
+    for i in (0..nodes.len()).rev() {
         if used[i] {
             nodes[i].op.operands().into_iter().for_each(|operand| used[operand as usize] = true);
         }

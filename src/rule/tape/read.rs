@@ -1,11 +1,13 @@
 //! A tape from its text. Whatever the text is, reading it ends in a tape or in an [`Error`] that names the line.
 
 use std::collections::HashMap;
+use std::fmt::Display;
+use std::str::FromStr;
 
 use super::order::Nodes;
 use super::words::{BINARY, COMPARE, OF, OVER, UNARY, meaning};
 use super::write::HEAD;
-use super::{Apply, Id, Measure, Op, Resolve, Stated, Tape};
+use super::{Apply, Id, Kind, Measure, Op, Resolve, Stated, Tape};
 use crate::error::{Error, Result};
 use crate::rule::hyperparameter::Range;
 use crate::rule::parts::{Remembered, Start, Stream, Sum};
@@ -31,7 +33,7 @@ impl Tape {
     /// ";
     /// assert_eq!(Tape::parse(text)?.to_string(), text);
     /// let wrong = Tape::parse(&text.replace("fma x2 x1", "fma x2 x0")).unwrap_err();
-    /// assert!(wrong.to_string().contains("a mask as a number"), "{wrong}");
+    /// assert!(wrong.to_string().ends_with("`x0` is a mask, but must be a number"), "{wrong}");
     /// # Ok::<(), instep::Error>(())
     /// ```
     ///
@@ -106,24 +108,24 @@ impl Reader {
             (_, ["apply"]) => self.begin(Section::Apply),
             (Section::Statements, words) => self.statement(words),
             (Section::Resolve, ["scalar", name, value]) => {
-                let id = self.operand(value)?;
+                let id = self.output(value, Kind::Rounded)?;
                 self.tape.scalars.push((*name).to_owned());
                 self.tape.resolve.scalars.push(id);
                 Ok(())
             }
             (Section::Resolve, ["remember", name, value]) | (Section::Apply, ["store", name, value]) => {
-                let id = self.operand(value)?;
+                let id = self.output(value, Kind::Number)?;
                 match self.outputs.insert((*name).to_owned(), id) {
                     None => Ok(()),
                     Some(_) => Err(format!("`{name}` is written twice")),
                 }
             }
             (Section::Measure, ["sum", name, "value", x]) => {
-                let term = Term::Value(self.operand(x)?);
+                let term = Term::Value(self.output(x, Kind::Number)?);
                 self.term(name, term)
             }
             (Section::Measure, ["sum", name, "product", x, y]) => {
-                let term = Term::Product(self.operand(x)?, self.operand(y)?);
+                let term = Term::Product(self.output(x, Kind::Number)?, self.output(y, Kind::Number)?);
                 self.term(name, term)
             }
             (_, [target, "=", word, operands @ ..]) => self.operation(target, word, operands),
@@ -166,7 +168,7 @@ impl Reader {
                     let missing = || format!("`measure` adds nothing to `{}`", sum.name);
                     tape.measure.terms.push(self.terms.remove(&*sum.name).ok_or_else(missing)?);
                 }
-                if let Some(name) = self.terms.keys().next() {
+                if let Some(name) = self.terms.keys().min() {
                     return Err(format!("there is no sum `{name}`"));
                 }
             }
@@ -184,7 +186,7 @@ impl Reader {
                 }
             }
         }
-        match outputs.keys().next() {
+        match outputs.keys().min() {
             Some(name) => Err(format!("`{name}` is not stated, so it cannot be written")),
             None => Ok(()),
         }
@@ -243,9 +245,29 @@ impl Reader {
                 operation(word, &ids)?
             }
         };
+        if op.of_resolve() && self.section != Section::Resolve {
+            return Err(format!("`{word}` is of `resolve` alone"));
+        }
+        for ((id, kind), word) in op.operands().into_iter().zip(op.expected()).zip(operands) {
+            self.expect(word, id, kind)?;
+        }
         let id = self.nodes.push(op, name);
         self.values.insert(own.to_owned(), id);
         Ok(())
+    }
+
+    /// The operand `word` of a line that gives something back.
+    fn output(&mut self, word: &str, kind: Kind) -> Line<Id> {
+        let id = self.operand(word)?;
+        self.expect(word, id, kind)?;
+        Ok(id)
+    }
+
+    fn expect(&self, word: &str, id: Id, kind: Kind) -> Line<()> {
+        match self.nodes.nodes[id as usize].op.kind() {
+            found if found == kind => Ok(()),
+            found => Err(format!("`{word}` is a {}, but must be a {}", found.name(), kind.name())),
+        }
     }
 
     /// A value, something given, or a number.
@@ -280,10 +302,10 @@ impl Reader {
 
     fn literal(&self, word: &str) -> Line<Op> {
         let unknown = |_| format!("there is no value `{word}`");
-        Ok(Op::Literal(match self.section {
-            Section::Resolve => number::<f64>(word).map_err(unknown)?.to_bits(),
-            _ => u64::from(number::<f32>(word).map_err(unknown)?.to_bits()),
-        }))
+        Ok(match self.section {
+            Section::Resolve => Op::scalar(number(word).map_err(unknown)?),
+            _ => Op::element(number(word).map_err(unknown)?),
+        })
     }
 }
 
@@ -291,8 +313,11 @@ fn wrong(line: usize, text: &str, rule: &str) -> Error {
     Error::Format { place: format!("line {line} of the tape"), detail: format!("`{text}`: {rule}") }
 }
 
-fn number<T: std::str::FromStr>(word: &str) -> Line<T> {
-    word.parse().map_err(|_| format!("`{word}` is no number that fits here"))
+/// A number in the type that it has here, which a word that is not infinity must not become.
+fn number<T: FromStr + Display>(word: &str) -> Line<T> {
+    let fits = |value: &T| !value.to_string().ends_with("inf") || word.to_ascii_lowercase().contains("inf");
+    let value = word.parse().ok().filter(fits);
+    value.ok_or_else(|| format!("`{word}` is no number that fits here"))
 }
 
 fn stream(mut stream: Stream, properties: &[&str]) -> Line<Stream> {

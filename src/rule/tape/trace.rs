@@ -3,13 +3,17 @@
 use std::cell::RefCell;
 use std::ops::{Add, BitAnd, BitOr, Div, Mul, Neg, Not, Sub};
 
+use super::check::at_most;
 use super::{Apply, Binary, Compare, Id, Measure, Node, Op, Resolve, Stated, Tape, Unary};
 use crate::error::{Error, Result};
 use crate::rule::algebra::{Arithmetic, Count, Element, Scalar};
 use crate::rule::fields::Scalars;
-use crate::rule::fields::fields::Sealed as Fields;
-use crate::rule::step::{Step, Term, Terms};
+use crate::rule::fields::sealed::Sealed as Fields;
+use crate::rule::step::{MAX_SUMS, Step, Term, Terms};
 use crate::rule::{Rule, Stream};
+
+/// From here on, a stream that an option left out, by its place among all of the rule's.
+const ABSENT: Id = Id::MAX / 2;
 
 /// What is recorded, on this thread.
 #[derive(Default)]
@@ -137,7 +141,7 @@ impl Not for Mask {
 
 impl Element for X {
     fn literal(value: f32) -> X {
-        X(push(Op::Literal(u64::from(value.to_bits()))))
+        X(push(Op::element(value)))
     }
 }
 
@@ -146,7 +150,7 @@ impl Scalar for W {
     type Count = Updates;
 
     fn literal(value: f64) -> W {
-        W(push(Op::Literal(value.to_bits())))
+        W(push(Op::scalar(value)))
     }
     fn round(self) -> X {
         X(push(Op::Round(self.0)))
@@ -192,11 +196,8 @@ fn recorded<T>(part: &str, record: impl FnOnce() -> T) -> Result<(T, Vec<Node>)>
     match missing {
         None => Ok((value, nodes)),
         Some((what, place)) => {
-            let rule = match what {
-                "streams" => "an option of the rule leaves that stream out".to_owned(),
-                _ => format!("`{what}` states no such place"),
-            };
-            Err(Error::argument(format!("rule.{part}"), format!("uses {what}[{place}]"), rule))
+            let rule = format!("`{what}` states no such place");
+            Err(Error::argument(format!("rule.{part}"), format!("with {what}[{place}]"), rule))
         }
     }
 }
@@ -214,16 +215,18 @@ pub(crate) fn present(all: &[Stream]) -> (Vec<Stream>, Vec<Option<u32>>) {
     (streams, places)
 }
 
-/// Records `rule`. What it computes is checked by `check`.
+/// Records `rule`, in the order that its text implies. What it computes is checked by `check`.
 pub(crate) fn trace<R: Rule>(rule: &R) -> Result<Tape> {
     let stated = rule.hyperparameters().into_vec().into_iter();
     let hyperparameters: Vec<Stated> =
         stated.map(|h| Stated { name: h.name().to_owned(), range: h.range, default: h.default }).collect();
     let (sums, memory) = (rule.sums(), rule.remember());
-    let (streams, places) = present(rule.streams().as_slice());
+    at_most("sums", sums.len(), MAX_SUMS)?;
+    let all = rule.streams();
+    let (streams, places) = present(all.as_slice());
     let leaf = |k: usize| match places[k] {
         Some(place) => X(push(Op::Stream(place))),
-        None => X(Id::MAX),
+        None => X(ABSENT + k as Id),
     };
 
     let (outputs, nodes) = recorded("resolve", || {
@@ -266,8 +269,8 @@ pub(crate) fn trace<R: Rule>(rule: &R) -> Result<Tape> {
     let added = (0..).zip(&terms.terms).filter(|(place, term)| term.is_some() && *place >= sums.len());
     if let Some(place) = terms.wrong.or(added.map(|(place, _)| place).next()) {
         let (value, rule) = match sums.get(place) {
-            Some(sum) => (format!("adds to `{}` twice", sum.name), "each sum takes one term of an element"),
-            None => (format!("adds to sums[{place}]"), "`sums` states no such place"),
+            Some(sum) => (format!("adding to `{}` twice", sum.name), "each sum takes one term of an element"),
+            None => (format!("adding to sums[{place}]"), "`sums` states no such place"),
         };
         return Err(Error::argument("rule.measure", value, rule));
     }
@@ -291,24 +294,50 @@ pub(crate) fn trace<R: Rule>(rule: &R) -> Result<Tape> {
     let scalars = R::Scalars::<X>::NAMES.iter().map(|name| (*name).to_owned()).collect();
     let tape =
         Tape { name: R::NAME.to_owned(), hyperparameters, streams, sums, memory, scalars, resolve, measure, apply };
-    tape.expect_present()?;
-    Ok(tape)
+    tape.expect_present(all.as_slice())?;
+    Ok(tape.ordered())
 }
 
 impl Tape {
-    /// No operation works on a stream that an option left out.
-    fn expect_present(&self) -> Result<()> {
-        let parts = [("measure", &self.measure.nodes), ("apply", &self.apply.nodes)];
-        for (part, nodes) in parts {
-            if nodes.iter().any(|node| node.op.operands().contains(&Id::MAX)) {
+    /// The tape of a rule in Rust, with the options that it has: what its text, its kernel and its identity are made from.
+    /// Schedules are no part of it.
+    ///
+    /// ```
+    /// use instep::rule::{Tape, TapeRule};
+    /// use instep::{AdamW, Device, Optimizer, Tensor};
+    /// let tape = Tape::of(&AdamW::new(1e-3).weight_decay(0.1))?;
+    /// assert_eq!(Tape::parse(&tape.to_string())?, tape);
+    /// // The same rule, interpreted.
+    /// let rule = TapeRule::new(tape).set("lr", 1e-3).set("weight_decay", 0.1);
+    /// # // SAFETY: nothing is behind an empty tensor.
+    /// # let tensor = unsafe { Tensor::f32(0, 0, 0) };
+    /// let opt = Optimizer::builder(&Device::host()).group(rule, &[tensor]).build()?;
+    /// # Ok::<(), instep::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for whatever the build of an optimizer refuses of the rule itself.
+    pub fn of<R: Rule>(rule: &R) -> Result<Tape> {
+        rule.check()?;
+        let tape = trace(rule)?;
+        tape.check()?;
+        Ok(tape)
+    }
+
+    /// Nothing follows from a stream that an option left out, of `all` that the rule has.
+    fn expect_present(&self, all: &[Stream]) -> Result<()> {
+        let parts = [
+            ("measure", &self.measure.nodes, self.measure.outputs()),
+            ("apply", &self.apply.nodes, self.apply.outputs()),
+        ];
+        for (part, nodes, outputs) in parts {
+            let mut ids = nodes.iter().flat_map(|node| node.op.operands()).chain(outputs);
+            if let Some(absent) = ids.find(|id| *id >= ABSENT) {
+                let value = format!("with streams.{}", all[(absent - ABSENT) as usize].name);
                 let rule = "an option of the rule leaves that stream out";
-                return Err(Error::argument(format!("rule.{part}"), "uses a stream that is not there", rule));
+                return Err(Error::argument(format!("rule.{part}"), value, rule));
             }
         }
-        let rule = "an option of the rule leaves the stream out that it gives back";
-        match self.apply.outputs().into_iter().chain(self.measure.outputs()).any(|id| id == Id::MAX) {
-            true => Err(Error::argument("rule.apply", "uses a stream that is not there", rule)),
-            false => Ok(()),
-        }
+        Ok(())
     }
 }

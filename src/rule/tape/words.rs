@@ -19,31 +19,8 @@ pub(super) const COMPARE: [(&str, Compare); 3] =
 pub(super) const OVER: [(&str, Over); 3] = [("tensor", Over::Tensor), ("group", Over::Group), ("all", Over::All)];
 pub(super) const OF: [(&str, Of); 3] = [("cohort", Of::Cohort), ("group", Of::Group), ("tensor", Of::Tensor)];
 
-/// What else begins a line, names an operation or a value, and so names nothing of a rule's own.
-const OTHERS: [&str; 40] = [
-    "rule",
-    "hyperparameter",
-    "stream",
-    "sum",
-    "remember",
-    "resolve",
-    "measure",
-    "apply",
-    "scalar",
-    "store",
-    "next",
-    "is",
-    "count_less",
-    "to_scalar",
-    "bias_correction",
-    "round",
-    "fma",
-    "not",
-    "both",
-    "either",
-    "select",
-    "product",
-    "value",
+/// What else names a value, and what the kernel's text calls.
+const OTHERS: [&str; 34] = [
     "updates",
     "param",
     "grad",
@@ -56,15 +33,32 @@ const OTHERS: [&str; 40] = [
     "s",
     "r",
     "in",
+    "own",
+    "first",
     "known",
+    "sum",
+    "fma",
     "fabs",
     "fabsf",
     "larger",
     "smaller",
+    "exp_spec",
+    "ln_spec",
+    "pow_spec",
+    "bias_correction",
+    "u8",
+    "u16",
+    "u32",
+    "u64",
+    "i32",
+    "i64",
+    "bits_to_double",
+    "linux",
+    "unix",
 ];
 
 /// Words of C++ that would otherwise be names.
-const CPP: [&str; 78] = [
+const CPP: [&str; 92] = [
     "alignas",
     "alignof",
     "and",
@@ -109,6 +103,8 @@ const CPP: [&str; 78] = [
     "namespace",
     "new",
     "noexcept",
+    "not",
+    "not_eq",
     "nullptr",
     "operator",
     "or",
@@ -143,6 +139,18 @@ const CPP: [&str; 78] = [
     "xor",
     "xor_eq",
     "wchar_t",
+    "char8_t",
+    "char16_t",
+    "char32_t",
+    "const_cast",
+    "co_await",
+    "co_return",
+    "co_yield",
+    "dynamic_cast",
+    "reinterpret_cast",
+    "static_assert",
+    "static_cast",
+    "thread_local",
 ];
 
 /// Whether `name` may name something of a rule's own.
@@ -154,8 +162,9 @@ pub(super) fn is_name(name: &str) -> bool {
     let operation = UNARY.iter().any(|(known, _)| *known == name)
         || BINARY.iter().any(|(known, _)| *known == name)
         || COMPARE.iter().any(|(known, _)| *known == name);
-    // Two underscores belong to the compiler, and a value of the kernel's text may end in one.
-    let plain = !name.contains("__") && !name.ends_with('_') && name.len() <= 48;
+    // Two underscores belong to the compiler, and a value of the kernel's text may end in one or begin like this.
+    let kernels = name.starts_with("len_of_") || name.starts_with("bias_correction_of_");
+    let plain = !name.contains("__") && !name.ends_with('_') && !kernels && name.len() <= 48;
     begins && name.chars().all(letters) && plain && !value && !operation && !word(&OTHERS) && !word(&CPP)
 }
 

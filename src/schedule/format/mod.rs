@@ -6,16 +6,13 @@
 //! `{"repeat": {"times": 3, "cosine": {…}}}`. So an error's path reads the same in a file and in a message of the
 //! lowering. A named constant is `{"knob": "peak_lr", "value": 3e-4}`. The step itself is `"step"`.
 //!
-//! `entry` lists the keys, `wrapped` is for those that wrap one schedule, `number` for constants, `config` is the file.
+//! `entry` lists the keys, `wrapped` is for those that wrap one schedule, `number` for constants.
 
-mod config;
 mod entry;
 mod keyed;
 mod multi_step;
 mod number;
 mod wrapped;
-
-pub use config::{Config, GroupConfig};
 
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

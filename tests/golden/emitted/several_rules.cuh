@@ -118,9 +118,9 @@ struct Variant1 {
 
   static __device__ __forceinline__ void apply(float (&x)[STREAMS], const Scalars& s) {
     const float p = x[0], g = x[1], exp_avg = x[2], exp_avg_sq = x[3];
-    const float x15 = -g;
-    const float m = __fmaf_rn(s.one_minus_beta1, __fsub_rn(x15, exp_avg), exp_avg);
-    const float v = __fmaf_rn(s.beta2, exp_avg_sq, __fmul_rn(s.one_minus_beta2, __fmul_rn(x15, x15)));
+    const float x1 = -g;
+    const float m = __fmaf_rn(s.one_minus_beta1, __fsub_rn(x1, exp_avg), exp_avg);
+    const float v = __fmaf_rn(s.beta2, exp_avg_sq, __fmul_rn(s.one_minus_beta2, __fmul_rn(x1, x1)));
     const float u = __fdiv_rn(m, __fmaf_rn(__fsqrt_rn(v), s.inv_sqrt_bias_correction2, s.eps));
     x[0] = __fmaf_rn(-s.step_size, u, p);
     x[2] = m;
@@ -191,9 +191,9 @@ struct Variant3 {
     r.record.value[1] = (float)in[1];
     r.record.value[2] = (float)momentum;
     r.record.value[3] = (float)dampening;
-    const bool x5 = updates == 0;
-    r.record.value[4] = (float)(x5 ? 0.0 : momentum);  // keep
-    r.record.value[5] = (float)(x5 ? 1.0 : (1.0 - dampening));  // take
+    const bool x1 = updates == 0;
+    r.record.value[4] = (float)(x1 ? 0.0 : momentum);  // keep
+    r.record.value[5] = (float)(x1 ? 1.0 : (1.0 - dampening));  // take
   }
 
   static __device__ __forceinline__ void start(float (&x)[STREAMS], const Scalars& s) {}
@@ -234,18 +234,18 @@ struct Variant4 {
     r.record.value[1] = (float)in[1];
     r.record.value[2] = (float)momentum;
     r.record.value[3] = (float)dampening;
-    const bool x5 = updates == 0;
-    r.record.value[4] = (float)(x5 ? 0.0 : momentum);  // keep
-    r.record.value[5] = (float)(x5 ? 1.0 : (1.0 - dampening));  // take
+    const bool x1 = updates == 0;
+    r.record.value[4] = (float)(x1 ? 0.0 : momentum);  // keep
+    r.record.value[5] = (float)(x1 ? 1.0 : (1.0 - dampening));  // take
   }
 
   static __device__ __forceinline__ void start(float (&x)[STREAMS], const Scalars& s) {}
 
   static __device__ __forceinline__ void apply(float (&x)[STREAMS], const Scalars& s) {
     const float p = x[0], g = x[1], momentum_buffer = x[2];
-    const float x8 = -g;
-    const float buf = __fmaf_rn(s.take, x8, __fmul_rn(s.keep, momentum_buffer));
-    x[0] = __fmaf_rn(-s.lr, __fmaf_rn(s.momentum, buf, x8), p);
+    const float x1 = -g;
+    const float buf = __fmaf_rn(s.take, x1, __fmul_rn(s.keep, momentum_buffer));
+    x[0] = __fmaf_rn(-s.lr, __fmaf_rn(s.momentum, buf, x1), p);
     x[2] = buf;
   }
 };

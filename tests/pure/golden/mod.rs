@@ -1,9 +1,8 @@
-//! The schedules and optimizers of torch, transformers, optax, timm and DeepSpeed, written in this crate's language and
+//! The schedules of torch, transformers, optax, timm and DeepSpeed, written in this crate's language and
 //! compared with what those libraries really did: the tables of `tests/golden/`, whose README has the format and the
-//! tolerances. A case that the language cannot say yet is left out and counted.
+//! tolerances. A case that the language cannot say yet is left out and counted. Optimizers: `tests/golden_optimizers.rs`.
 
 mod optax;
-mod optimizers;
 mod others;
 mod torch;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{files, none, root};
 
 /// A room and the rooms that it may know. A room is a folder or a file of `src/`; it knows itself.
-const ROOMS: [(&str, &[&str]); 15] = [
+const ROOMS: [(&str, &[&str]); 17] = [
     ("error", &[]),
     ("schedule", &["error"]),
     ("program", &["error", "schedule"]),
@@ -15,6 +15,8 @@ const ROOMS: [(&str, &[&str]); 15] = [
     ("gradient", &["error", "settings"]),
     ("telemetry", &["error"]),
     ("features", &["error", "schedule", "settings", "telemetry"]),
+    ("config", &["error", "schedule", "program", "rule", "optim", "settings", "gradient", "telemetry", "features"]),
+    ("compat", &["error", "schedule", "optim", "gradient", "config"]),
     ("plan", &["error", "settings", "gradient", "telemetry", "features", "schedule", "program", "rule"]),
     ("host", &["error", "settings", "gradient", "telemetry", "program", "rule", "plan"]),
     ("device", &["error"]),
@@ -28,11 +30,13 @@ const ROOMS: [(&str, &[&str]); 15] = [
             "schedule",
             "program",
             "rule",
+            "optim",
             "plan",
             "host",
             "device",
             "kernels",
             "backend",
+            "config",
             "gradient",
             "telemetry",
             "features",

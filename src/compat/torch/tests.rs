@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use super::super::{Configuration, Metric, Recipe};
 use super::Scheduler;
 use super::replay::Trace;
+use crate::compat::group::Group;
 use crate::error::Result;
-use crate::schedule::compat::group::Group;
 
 fn configuration(class: &str, params: Value) -> Configuration {
     Configuration {

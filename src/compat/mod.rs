@@ -1,9 +1,12 @@
-//! The peers' own configurations as schedules: the names, defaults and quirks of torch, optax, transformers and others.
+//! The peers' own configurations as schedules and optimizers: the names, defaults and quirks of torch, optax, transformers and others.
 //!
 //! A [`Configuration`] names a library, one of its schedulers and the arguments, as data. [`Configuration::recipes`] gives
 //! one [`Recipe`] for each parameter group, which yields what the peer yields, or an error that says where the peer itself
 //! crashes or is not defined. One file per library reads the arguments (`arguments`) and writes schedules of the public
 //! language; nothing here may know how a schedule is evaluated. Functions come as Python expressions (`python`).
+//!
+//! An [`OptimizerConfiguration`] names a class of optimizer instead, with its parameter groups, a scheduler, clipping and
+//! loss scaling, and gives a [`Config`](crate::Config) that can be built (`optimizer`).
 
 mod arguments;
 mod burn;
@@ -15,6 +18,7 @@ mod group;
 mod keras;
 mod megatron;
 mod optax;
+mod optimizer;
 mod plateau;
 mod python;
 mod shapes;
@@ -26,11 +30,12 @@ mod transformers_wsd;
 
 use serde_json::Value;
 
-pub use super::Metric;
-use super::Schedule;
 use crate::error::{Error, Result};
+pub use crate::schedule::Metric;
+use crate::schedule::Schedule;
 use arguments::Arguments;
 use group::Group;
+pub use optimizer::OptimizerConfiguration;
 
 /// What a peer's scheduler does to one parameter group.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,7 +54,7 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    pub(super) fn new(lr: impl Into<Schedule>) -> Recipe {
+    fn new(lr: impl Into<Schedule>) -> Recipe {
         Recipe { lr: lr.into(), momentum: None, beta1: None, weight_decay: None, metric: None }
     }
 

@@ -33,6 +33,11 @@ impl Arguments {
         self.left.get(name).is_some_and(|value| !value.is_null())
     }
 
+    /// `name` as it is, left where it is; None if it is missing or null.
+    pub fn peek(&self, name: &str) -> Option<&Value> {
+        self.left.get(name).filter(|value| !value.is_null())
+    }
+
     /// An error about the argument `name`.
     pub fn error(&self, name: &str, value: impl std::fmt::Display, rule: impl Into<String>) -> Error {
         Error::argument(format!("{}.{name}", self.path), value, rule)

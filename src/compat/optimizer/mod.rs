@@ -1,0 +1,162 @@
+//! The peers' optimizers as configurations: class, arguments, parameter groups, scheduler, clipping and loss scaling.
+//!
+//! One file per library has its classes, each an entry of a table and a function from its arguments (`options`) to a group;
+//! `schedule` asks the translation of schedulers what moves, `gradients` reads clipping and loss scaling. A class that is
+//! not in a table, and an argument whose rule is missing, are refused as not there yet. Start at [`OptimizerConfiguration`].
+
+mod gradients;
+mod optax;
+mod options;
+mod schedule;
+#[cfg(test)]
+mod tests;
+mod timm;
+mod torch;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Arguments, Recipe, last_name};
+use crate::config::{Config, GroupConfig};
+use crate::error::{Error, Result};
+use options::Options;
+
+/// A class of a peer's.
+struct Class {
+    name: &'static str,
+    /// What the learning rate is called, and what it is by default.
+    lr: (&'static str, Option<f64>),
+    /// The group that its options make.
+    read: fn(&mut Options) -> Result<GroupConfig>,
+}
+
+/// Every class that has a translation, by library.
+const LIBRARIES: [(&str, &[Class]); 3] =
+    [("torch", torch::CLASSES), ("timm", timm::CLASSES), ("optax", optax::CLASSES)];
+
+/// A peer's optimizer, in the peer's own words.
+///
+/// ```
+/// use instep::compat::OptimizerConfiguration;
+/// let optimizer: OptimizerConfiguration = serde_json::from_str(r#"{
+///     "library": "torch", "api": "torch.optim.AdamW", "params": {"lr": 1e-3, "betas": [0.9, 0.95]},
+///     "groups": [{"options": {"weight_decay": 0.1}}, {"options": {"weight_decay": 0}}],
+///     "schedule": {"class": "StepLR", "step_size": 30},
+///     "clip": {"function": "torch.nn.utils.clip_grad_norm_", "max_norm": 1.0}
+/// }"#).unwrap();
+/// let config = optimizer.config()?;
+/// assert_eq!(config.groups[0].lr().at(30)?, 1e-4);
+/// assert_eq!(config.to_toml()?.lines().nth(3), Some("torch_norm = 1.0"));
+/// # Ok::<(), instep::Error>(())
+/// ```
+///
+/// | library | class | what it becomes |
+/// |---|---|---|
+/// | torch | `SGD` | [`Sgd`](crate::Sgd) |
+/// | torch | `Adam`, `AdamW` | [`Adam`](crate::Adam), or [`AdamW`](crate::AdamW) where `decoupled_weight_decay` is true |
+/// | timm | `SGD`, `Adam`, `AdamW` | torch's, which these names are |
+/// | timm | `AdamWLegacy` | [`AdamW`](crate::AdamW), without caution, clipping of updates and corrected decay |
+/// | timm | `SGDW` | [`Sgd`](crate::Sgd), without weight decay and caution |
+/// | optax | `sgd` | [`Sgd`](crate::Sgd) |
+/// | optax | `adam`, `adamw` | [`AdamW`](crate::AdamW) |
+///
+/// What is compiled another way in the peer and computes the same (`foreach`, `fused`, `capturable`) is read and changes
+/// nothing; `differentiable` may not be true. Any other argument that is not known is refused.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OptimizerConfiguration {
+    /// `torch`, `timm` or `optax`.
+    pub library: String,
+    /// The class, e.g. `torch.optim.AdamW`. Its last name is what counts.
+    pub api: String,
+    /// The arguments by name, as a JSON object.
+    #[serde(default)]
+    pub params: Value,
+    /// The parameter groups: objects `{name, tensors, options}`, of which `options` go before `params`, and `tensors` is
+    /// for whoever hands them over. Null for one group.
+    #[serde(default)]
+    pub groups: Value,
+    /// The scheduler: `{class, …}` of torch (`hf`: `transformers.get_scheduler`), `{function, …}` of optax, or
+    /// `{library, api, params}` as in a [`Configuration`](super::Configuration). Null where there is none.
+    #[serde(default)]
+    pub schedule: Value,
+    /// `{function, …}` with the arguments of `torch.nn.utils.clip_grad_norm_` or `clip_grad_value_`,
+    /// `optax.clip_by_global_norm` or `optax.clip`; null where nothing is clipped.
+    #[serde(default)]
+    pub clip: Value,
+    /// The arguments of `torch.amp.GradScaler`; null where there is none.
+    #[serde(default)]
+    pub scaler: Value,
+    /// The number of steps that will be taken, as in [`Configuration::horizon`](super::Configuration::horizon).
+    #[serde(default)]
+    pub horizon: Option<u64>,
+}
+
+/// A parameter group of a peer's.
+struct Group {
+    name: Option<String>,
+    options: Value,
+}
+
+impl OptimizerConfiguration {
+    /// The configuration of an optimizer that does the same.
+    ///
+    /// # Errors
+    /// Names the argument that is missing, unknown, of another type or not there yet, or that the peer itself refuses.
+    pub fn config(&self) -> Result<Config> {
+        let class = self.class()?;
+        let groups = self.groups()?;
+        let params = if self.params.is_null() { Value::Object(Default::default()) } else { self.params.clone() };
+        let recipes = schedule::recipes(self, class, &params, &groups)?;
+        let shared = if groups.len() > 1 { Recipe::shared_metric(&recipes) } else { None };
+        let mut read = Vec::new();
+        for (i, Group { name, options }) in groups.into_iter().enumerate() {
+            let own = Arguments::new(&format!("groups[{i}].options"), &options)?;
+            // One recipe is for all groups.
+            let recipe = recipes.get(i).or(recipes.first());
+            let mut options = Options::new(own, Arguments::new("params", &params)?, class.lr, recipe);
+            let mut group = (class.read)(&mut options)?;
+            options.finish()?;
+            group.name = name;
+            group.metric = recipe.and_then(|recipe| recipe.metric).filter(|_| shared.is_none());
+            read.push(group);
+        }
+        let mut config = Config::new(read);
+        config.metric = shared;
+        config.clip = gradients::clip(&self.clip)?;
+        config.loss_scale = gradients::loss_scale(&self.scaler)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn class(&self) -> Result<&'static Class> {
+        let Some((_, classes)) = LIBRARIES.iter().find(|(library, _)| *library == self.library) else {
+            let known = LIBRARIES.map(|(library, _)| library).join(", ");
+            let rule = format!("that library is not there yet; there are {known}");
+            return Err(Error::argument("library", &self.library, rule));
+        };
+        classes.iter().find(|class| class.name == last_name(&self.api)).ok_or_else(|| {
+            let known = classes.iter().map(|class| class.name).collect::<Vec<_>>().join(", ");
+            let rule = format!("that class is not there yet; of {} there are {known}", self.library);
+            Error::argument("api", &self.api, rule)
+        })
+    }
+
+    fn groups(&self) -> Result<Vec<Group>> {
+        let Value::Array(groups) = &self.groups else {
+            return match self.groups {
+                Value::Null => Ok(vec![Group { name: None, options: Value::Object(Default::default()) }]),
+                ref other => Err(Error::argument("groups", other, "must be a list of parameter groups")),
+            };
+        };
+        let group = |(i, group): (usize, &Value)| {
+            let mut read = Arguments::new(&format!("groups[{i}]"), group)?;
+            let name = read.optional_text("name")?;
+            let options = read.value("options").unwrap_or_else(|| Value::Object(Default::default()));
+            read.value("tensors");
+            read.finish()?;
+            Ok(Group { name, options })
+        };
+        groups.iter().enumerate().map(group).collect()
+    }
+}

@@ -1,0 +1,120 @@
+//! The options of one parameter group: its own before those of the class, and what a scheduler moves before both.
+
+use serde_json::Value;
+
+use super::super::{Arguments, Recipe};
+use crate::error::{Error, Result};
+use crate::schedule::Schedule;
+
+/// What computes the same in another way.
+const OTHER_WAYS: [&str; 3] = ["foreach", "fused", "capturable"];
+
+pub(super) struct Options<'a> {
+    own: Arguments,
+    class: Arguments,
+    lr: (&'static str, Option<f64>),
+    recipe: Option<&'a Recipe>,
+}
+
+impl<'a> Options<'a> {
+    pub fn new(own: Arguments, class: Arguments, lr: (&'static str, Option<f64>), recipe: Option<&'a Recipe>) -> Self {
+        Options { own, class, lr, recipe }
+    }
+
+    /// Takes what computes the same in another way, and refuses what nobody asked for.
+    pub fn finish(mut self) -> Result<()> {
+        for name in OTHER_WAYS {
+            self.value(name);
+        }
+        self.off("differentiable", "a step that gradients flow through")?;
+        self.own.finish()?;
+        self.class.finish()
+    }
+
+    fn value(&mut self, name: &str) -> Option<Value> {
+        let of_class = self.class.value(name);
+        self.own.value(name).or(of_class)
+    }
+
+    /// An error about `name`, where it stands.
+    pub fn error(&self, name: &str, value: impl std::fmt::Display, rule: impl Into<String>) -> Error {
+        if self.own.has(name) { self.own.error(name, value, rule) } else { self.class.error(name, value, rule) }
+    }
+
+    /// A number, or `default`.
+    pub fn number(&mut self, name: &str, default: f64) -> Result<f64> {
+        Ok(self.optional_number(name)?.unwrap_or(default))
+    }
+
+    pub fn optional_number(&mut self, name: &str) -> Result<Option<f64>> {
+        let of_class = self.class.optional_f64(name)?;
+        Ok(self.own.optional_f64(name)?.or(of_class))
+    }
+
+    /// True or false, or `default`.
+    pub fn flag(&mut self, name: &str, default: bool) -> Result<bool> {
+        let of_class = self.class.bool_or(name, default)?;
+        self.own.bool_or(name, of_class)
+    }
+
+    /// Two numbers, or `default`.
+    pub fn pair(&mut self, name: &str, default: [f64; 2]) -> Result<[f64; 2]> {
+        let place = self.error(name, "a list", "must be two numbers");
+        let of_class = self.class.optional_numbers(name)?;
+        match self.own.optional_numbers(name)?.or(of_class) {
+            None => Ok(default),
+            Some(values) => <[f64; 2]>::try_from(values).map_err(|_| place),
+        }
+    }
+
+    /// Refuses `name` unless it is false or null: `what` is not there yet.
+    pub fn off(&mut self, name: &str, what: &str) -> Result<()> {
+        let error = |value: &Value| self.error(name, value, format!("{what} is not there yet"));
+        let refused =
+            [self.own.peek(name), self.class.peek(name)].into_iter().flatten().find(|v| **v != Value::Bool(false));
+        if let Some(value) = refused {
+            return Err(error(value));
+        }
+        self.value(name);
+        Ok(())
+    }
+
+    /// Refuses `name` unless it is 0 or null: `what` is not there yet.
+    pub fn zero(&mut self, name: &str, what: &str) -> Result<()> {
+        let place = self.error(name, "", format!("{what} is not there yet"));
+        match (self.number(name, 0.0)?, place) {
+            (0.0, _) => Ok(()),
+            (value, Error::Argument { argument, rule, .. }) => Err(Error::argument(argument, value, rule)),
+            (_, other) => Err(other),
+        }
+    }
+
+    /// The learning rate: what the scheduler makes of it.
+    pub fn lr(&mut self) -> Result<Schedule> {
+        let (name, default) = self.lr;
+        let own = self.optional_number(name)?.or(default);
+        match (self.recipe, own) {
+            (Some(recipe), _) => Ok(recipe.lr.clone()),
+            (None, Some(lr)) => Ok(lr.into()),
+            (None, None) => Err(self.class.missing(name)),
+        }
+    }
+
+    /// The momentum, if there is one; torch has none where it is 0.
+    pub fn momentum(&mut self, name: &str) -> Result<Option<Schedule>> {
+        let own = self.number(name, 0.0)?;
+        let moved = self.recipe.and_then(|recipe| recipe.momentum.clone());
+        Ok(moved.or((own != 0.0).then(|| own.into())))
+    }
+
+    /// The weight decay, or `default`.
+    pub fn weight_decay(&mut self, default: f64) -> Result<Schedule> {
+        let own = self.number("weight_decay", default)?;
+        Ok(self.recipe.and_then(|recipe| recipe.weight_decay.clone()).unwrap_or(own.into()))
+    }
+
+    /// The first beta, which is `own` unless the scheduler moves it.
+    pub fn beta1(&self, own: f64) -> Schedule {
+        self.recipe.and_then(|recipe| recipe.beta1.clone()).unwrap_or(own.into())
+    }
+}

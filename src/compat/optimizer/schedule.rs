@@ -1,0 +1,93 @@
+//! What a scheduler makes of the groups of an optimizer, asked of the translation of schedulers.
+
+use serde_json::{Map, Value, json};
+
+use super::super::{Configuration, Recipe, last_name};
+use super::{Class, Group, OptimizerConfiguration};
+use crate::error::{Error, Result};
+
+/// A recipe for each group, or one for all; none without a scheduler.
+pub(super) fn recipes(
+    optimizer: &OptimizerConfiguration,
+    class: &Class,
+    params: &Value,
+    groups: &[Group],
+) -> Result<Vec<Recipe>> {
+    let Some((library, api, arguments)) = call(&optimizer.schedule)? else { return Ok(Vec::new()) };
+    let (lr_name, default) = class.lr;
+    let lr = params.get(lr_name).filter(|lr| !lr.is_null()).cloned().or(default.map(Value::from));
+    let mut args = params.clone();
+    if let (Value::Object(args), Some(lr)) = (&mut args, &lr) {
+        args.insert("lr".into(), lr.clone());
+    }
+    let options: Vec<&Value> = groups.iter().map(|group| &group.options).collect();
+    // What is in absolute rates looks at no optimizer.
+    let absolute = library == "optax";
+    let of = json!({"class": last_name(&optimizer.api), "args": args, "groups": options});
+    let configuration = Configuration {
+        library,
+        api,
+        params: arguments,
+        optimizer: if absolute { Value::Null } else { of },
+        horizon: optimizer.horizon,
+        resumed_at: None,
+    };
+    let mut recipes = configuration.recipes().map_err(|e| e.within("schedule."))?;
+    if absolute && optimizer.library == "optax" {
+        for recipe in &mut recipes {
+            match (recipe.metric, lr.as_ref()) {
+                // `reduce_on_plateau` scales updates, whose rate stands with the optimizer.
+                (Some(_), Some(lr)) => recipe.lr = lr.as_f64().unwrap_or(f64::NAN).into(),
+                (None, None) => {}
+                (Some(_), None) => {
+                    return Err(Error::argument(format!("params.{lr_name}"), "missing", "must be given"));
+                }
+                (None, Some(lr)) => {
+                    let rule = "the schedule is the rate in optax: leave one of them out";
+                    return Err(Error::argument(format!("params.{lr_name}"), lr, rule));
+                }
+            }
+        }
+    }
+    Ok(recipes)
+}
+
+/// The library, name and arguments of a scheduler; None for null.
+fn call(schedule: &Value) -> Result<Option<(String, String, Value)>> {
+    let fields = match schedule {
+        Value::Null => return Ok(None),
+        Value::Object(fields) => fields,
+        other => return Err(Error::argument("schedule", other, "must be an object, or null")),
+    };
+    let text = |name: &str| match fields.get(name) {
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        None => Ok(None),
+        Some(other) => Err(Error::argument(format!("schedule.{name}"), other, "must be a text")),
+    };
+    let without = |name: &str| {
+        let left: Map<_, _> =
+            fields.iter().filter(|(key, _)| *key != name).map(|(k, v)| (k.clone(), v.clone())).collect();
+        Value::Object(left)
+    };
+    if let (Some(library), Some(api)) = (text("library")?, text("api")?) {
+        if let Some(other) = fields.keys().find(|key| !["library", "api", "params"].contains(&key.as_str())) {
+            return Err(Error::argument(
+                format!("schedule.{other}"),
+                "given",
+                "beside library and api stand params alone",
+            ));
+        }
+        let params = fields.get("params").cloned().unwrap_or_else(|| json!({}));
+        return Ok(Some((library, api, params)));
+    }
+    if let Some(function) = text("function")? {
+        return Ok(Some(("optax".into(), function, without("function"))));
+    }
+    match text("class")? {
+        Some(class) if class == "hf" => {
+            Ok(Some(("transformers".into(), "transformers.get_scheduler".into(), without("class"))))
+        }
+        Some(class) => Ok(Some(("torch".into(), class, schedule.clone()))),
+        None => Err(Error::argument("schedule", schedule, "must have a class, a function, or library and api")),
+    }
+}

@@ -1,0 +1,216 @@
+//! What classes and arguments become, and what is refused, at which place.
+
+use serde_json::{Value, json};
+
+use super::OptimizerConfiguration;
+use crate::config::{Config, GroupConfig, RuleConfig};
+use crate::gradient::{Clip, LossScale, Norm};
+use crate::schedule::Schedule;
+
+fn read(api: &str, params: Value, more: Value) -> Result<Config, String> {
+    let mut fields = json!({"library": api.split('.').next(), "api": api, "params": params});
+    if let Value::Object(more) = more {
+        fields.as_object_mut().unwrap().extend(more);
+    }
+    let optimizer: OptimizerConfiguration = serde_json::from_value(fields).map_err(|e| e.to_string())?;
+    optimizer.config().map_err(|e| e.to_string())
+}
+
+/// The one group, in the words of a file.
+#[track_caller]
+fn becomes(api: &str, params: Value, expected: Value) {
+    let config = read(api, params, json!({})).unwrap();
+    let expected: GroupConfig = serde_json::from_value(expected).unwrap();
+    assert_eq!(config.groups, [expected], "{api}");
+}
+
+#[track_caller]
+fn refused(api: &str, params: Value, more: Value, expected: &str) {
+    let error = read(api, params, more).unwrap_err();
+    assert!(error.contains(expected), "{error}\nexpected {expected}");
+}
+
+#[test]
+fn a_class_becomes_a_rule_with_its_own_defaults() {
+    let adam = |rule: Value, weight_decay: f64| json!({"rule": rule, "lr": 0.001, "weight_decay": weight_decay, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8});
+    becomes("torch.optim.Adam", json!({}), adam(json!("adam"), 0.0));
+    becomes("torch.optim.AdamW", json!({}), adam(json!("adamw"), 0.01));
+    becomes("torch.optim.AdamW", json!({"maximize": true}), adam(json!({"adamw": {"maximize": true}}), 0.01));
+    becomes("torch.optim.Adam", json!({"decoupled_weight_decay": true}), adam(json!("adamw"), 0.0));
+    becomes("timm.optim.adamw.AdamWLegacy", json!({"caution": false}), adam(json!("adamw"), 0.01));
+    becomes("optax.adamw", json!({"learning_rate": 1e-3}), adam(json!("adamw"), 1e-4));
+    becomes("optax.adam", json!({"learning_rate": 1e-3, "eps_root": 0.0}), adam(json!("adamw"), 0.0));
+    let sgd = json!({"rule": "sgd", "lr": 0.001, "weight_decay": 0});
+    becomes("torch.optim.SGD", json!({"dampening": 0.5, "foreach": null, "fused": true}), sgd.clone());
+    becomes("timm.optim.SGDW", json!({"weight_decay": 0}), sgd);
+    let heavy = json!({"rule": "sgd", "lr": 0.1, "weight_decay": 0, "momentum": 0.9, "dampening": 0.5});
+    becomes("torch.optim.SGD", json!({"lr": 0.1, "momentum": 0.9, "dampening": 0.5}), heavy);
+    let nesterov = json!({"rule": {"sgd": {"momentum": "nesterov"}}, "lr": 0.1, "momentum": 0.9});
+    becomes("optax.sgd", json!({"learning_rate": 0.1, "momentum": 0.9, "nesterov": true}), nesterov);
+}
+
+#[test]
+fn a_groups_options_go_before_the_arguments_and_the_scheduler_acts_on_them() {
+    let groups =
+        json!([{"name": "head", "tensors": [2], "options": {"lr": 0.2, "weight_decay": 0.5}}, {"tensors": []}]);
+    let schedule = json!({"class": "StepLR", "step_size": 3, "gamma": 0.5});
+    let more = json!({"groups": groups, "schedule": schedule});
+    let config = read("torch.optim.AdamW", json!({"lr": 0.1, "weight_decay": 0.25}), more).unwrap();
+    let at = |group: usize, name: &str, step| config.groups[group].get(name).unwrap().at(step).unwrap();
+    assert_eq!([at(0, "lr", 2), at(0, "lr", 3), at(1, "lr", 2), at(1, "lr", 3)], [0.2, 0.1, 0.1, 0.05]);
+    assert_eq!([at(0, "weight_decay", 0), at(1, "weight_decay", 0)], [0.5, 0.25]);
+    assert_eq!(config.groups[0].name.as_deref(), Some("head"));
+}
+
+#[test]
+fn a_scheduler_moves_momentum_and_betas_too() {
+    let schedule = json!({"class": "OneCycleLR", "max_lr": 0.1, "total_steps": 20});
+    let config = read("torch.optim.SGD", json!({"momentum": 0.9}), json!({"schedule": schedule})).unwrap();
+    assert_eq!(config.groups[0].get("momentum").unwrap().at(0), Ok(0.95));
+    let config = read("torch.optim.Adam", json!({}), json!({"schedule": schedule})).unwrap();
+    assert_eq!(config.groups[0].get("beta1").unwrap().at(0), Ok(0.95));
+}
+
+#[test]
+fn schedulers_of_other_libraries_stand_beside_an_optimizer() {
+    let lr = |schedule: Value, step| {
+        let config = read("torch.optim.SGD", json!({"lr": 0.5}), json!({"schedule": schedule})).unwrap();
+        config.groups[0].lr().at(step).unwrap()
+    };
+    let hf = json!({"class": "hf", "name": "constant_with_warmup", "num_warmup_steps": 4});
+    assert_eq!([lr(hf.clone(), 2), lr(hf, 9)], [0.25, 0.5]);
+    let linear = json!({"init_value": 1.0, "end_value": 0.0, "transition_steps": 4});
+    let named = json!({"library": "optax", "api": "optax.linear_schedule", "params": linear});
+    assert_eq!(lr(named, 1), 0.75);
+    let more = json!({"schedule": {"function": "constant_schedule", "value": 0.25}});
+    let config = read("optax.sgd", json!({"learning_rate": null}), more).unwrap();
+    assert_eq!(config.groups[0].lr(), &Schedule::constant(0.25));
+}
+
+#[test]
+fn a_plateau_is_shared_by_groups_and_scales_the_rate_of_optax() {
+    let more = json!({"groups": [{}, {}], "schedule": {"class": "ReduceLROnPlateau", "eps": 0}});
+    let config = read("torch.optim.SGD", json!({}), more).unwrap();
+    assert!(config.metric.is_some() && config.groups.iter().all(|group| group.metric.is_none()));
+    let more = json!({"schedule": {"function": "reduce_on_plateau"}});
+    let config = read("optax.sgd", json!({"learning_rate": 0.5}), more).unwrap();
+    assert_eq!((config.groups[0].lr(), config.groups[0].metric.is_some()), (&Schedule::constant(0.5), true));
+}
+
+#[test]
+fn clipping_and_loss_scaling_are_read() {
+    let read = |clip: Value, scaler: Value| {
+        let config = read("torch.optim.SGD", json!({}), json!({"clip": clip, "scaler": scaler})).unwrap();
+        (config.clip, config.loss_scale)
+    };
+    let clip = |function: &str, name: &str| {
+        let mut call = json!({"function": function});
+        call[name] = json!(0.5);
+        call
+    };
+    let mut by_max = clip("torch.nn.utils.clip_grad_norm_", "max_norm");
+    by_max["norm_type"] = json!("inf");
+    let cases = [
+        (clip("torch.nn.utils.clip_grad_norm_", "max_norm"), Clip::torch_norm(0.5)),
+        (by_max, Clip::torch_norm(0.5).by(Norm::Max)),
+        (clip("clip_grad_value_", "clip_value"), Clip::value(0.5)),
+        (clip("optax.clip_by_global_norm", "max_norm"), Clip::optax_norm(0.5)),
+        (clip("optax.clip", "max_delta"), Clip::value(0.5)),
+    ];
+    for (call, expected) in cases {
+        assert_eq!(read(call, Value::Null), (Some(expected), None));
+    }
+    let scaler =
+        json!({"device": "cpu", "init_scale": 8, "growth_factor": 4, "backoff_factor": 0.25, "growth_interval": 7});
+    let expected = LossScale::dynamic().init(8.0).growth(4.0).backoff(0.25).interval(7);
+    assert_eq!(read(Value::Null, scaler).1, Some(expected));
+    assert_eq!(read(Value::Null, json!({"enabled": false})).1, None);
+}
+
+#[test]
+fn what_is_not_there_yet_is_refused_by_name() {
+    let sgd = "torch.optim.SGD";
+    let cases = [
+        (
+            "torch.optim.NAdam",
+            json!({}),
+            "api is torch.optim.NAdam, but that class is not there yet; of torch there are SGD",
+        ),
+        ("apex.optimizers.FusedAdam", json!({}), "library is apex, but that library is not there yet"),
+        ("torch.optim.AdamW", json!({"amsgrad": true}), "params.amsgrad is true, but AMSGrad is not there yet"),
+        (sgd, json!({"differentiable": true}), "params.differentiable is true, but a step that gradients flow through"),
+        ("timm.optim.AdamWLegacy", json!({"caution": true}), "params.caution is true, but caution is not there yet"),
+        ("timm.optim.AdamWLegacy", json!({"clipping_threshold": 1.0}), "params.clipping_threshold is 1.0, but"),
+        ("timm.optim.SGDW", json!({"weight_decay": 0.1}), "params.weight_decay is 0.1, but the decoupled weight decay"),
+        (
+            "optax.adamw",
+            json!({"learning_rate": 1, "nesterov": true}),
+            "params.nesterov is true, but NAdam is not there",
+        ),
+        (
+            "optax.adam",
+            json!({"learning_rate": 1, "eps_root": 0.1}),
+            "params.eps_root is 0.1, but a term under the root",
+        ),
+        ("optax.sgd", json!({"learning_rate": 1, "accumulator_dtype": "bfloat16"}), "params.accumulator_dtype is \"bf"),
+    ];
+    for (api, params, expected) in cases {
+        refused(api, params, json!({}), expected);
+    }
+    let more = |key: &str, value: Value| json!({ key: value });
+    refused(sgd, json!({}), more("clip", json!({"function": "agc"})), "clip.function is agc, but that function is not");
+    let clip = json!({"function": "clip_grad_norm_", "max_norm": 1, "norm_type": 3});
+    refused(sgd, json!({}), more("clip", clip), "clip.norm_type is 3, but that norm is not there yet");
+    refused(sgd, json!({}), more("scaler", json!({"class": "Other"})), "scaler.class is Other, but that class is not");
+    let on_skip = json!({"scheduler_on_skip": "advanced"});
+    refused(sgd, json!({}), more("scaler", on_skip), "a schedule that moves on with a skipped step is not there yet");
+}
+
+#[test]
+fn what_is_wrong_is_refused_at_its_place() {
+    let (sgd, adam) = ("torch.optim.SGD", "torch.optim.Adam");
+    let cases = [
+        (sgd, json!({"rate": 1}), "params.rate is 1, but is not an argument of this call"),
+        (sgd, json!({"lr": "fast"}), "params.lr is \"fast\", but must be a number"),
+        (sgd, json!({"nesterov": true}), "params.nesterov is true, but torch wants a momentum and no dampening"),
+        (adam, json!({"betas": [0.9]}), "params.betas is a list, but must be two numbers"),
+        (adam, json!({"betas": [0.9, 1.0]}), "groups[0].beta2 is 1, but must lie in [0, 1)"),
+        (adam, json!({"lr": -1.0}), "groups[0].lr is -1, but must not be negative"),
+        ("optax.sgd", json!({}), "params.learning_rate is missing, but must be given"),
+    ];
+    for (api, params, expected) in cases {
+        refused(api, params, json!({}), expected);
+    }
+    let groups = json!({"groups": [{"options": {"lr": 1}}, {"options": {"rate": 1}}]});
+    refused(sgd, json!({}), groups, "groups[1].options.rate is 1, but is not an argument of this call");
+    refused(
+        adam,
+        json!({}),
+        json!({"groups": [{"options": {"amsgrad": true}}]}),
+        "groups[0].options.amsgrad is true, but",
+    );
+    refused(sgd, json!({}), json!({"groups": [{"lr": 1}]}), "groups[0].lr is 1, but is not an argument of this call");
+    refused(sgd, json!({}), json!({"groups": 3}), "groups is 3, but must be a list of parameter groups");
+    let schedule = json!({"schedule": {"class": "StepLR", "step_size": 0}});
+    refused(sgd, json!({}), schedule, "schedule.params.step_size is 0, but");
+    refused(sgd, json!({}), json!({"schedule": {"step_size": 1}}), "must have a class, a function, or library and api");
+    let schedule = json!({"schedule": {"function": "constant_schedule", "value": 0.1}});
+    refused("optax.sgd", json!({"learning_rate": 0.1}), schedule, "leave one of them out");
+    refused(
+        sgd,
+        json!({}),
+        json!({"clip": {"function": "clip_grad_norm_", "max_norm": 0}}),
+        "clip.torch_norm is 0, but",
+    );
+}
+
+#[test]
+fn every_rule_is_reached_by_some_class() {
+    let apis = [("torch.optim.SGD", "sgd"), ("torch.optim.Adam", "adam"), ("torch.optim.AdamW", "adamw")];
+    let reached = apis.map(|(api, name)| {
+        let rule = read(api, json!({}), json!({})).unwrap().groups[0].rule.clone();
+        assert_eq!(rule, RuleConfig::named(name));
+        name
+    });
+    assert!(RuleConfig::all().all(|rule| reached.contains(&rule.name())));
+}

@@ -1,0 +1,104 @@
+//! What a configuration must be so that it can be built: the ranges of a build, without one. Errors name places of the file.
+
+use bytemuck::Zeroable;
+
+use super::{Config, GroupConfig, RuleConfig};
+use crate::error::{Error, Result};
+use crate::program::Knobs;
+use crate::schedule::Metric;
+use crate::settings::Settings;
+
+impl Config {
+    /// Checks what a build would check: every schedule, every value against the range of its hyperparameter, every knob and
+    /// metric rule, every option, and that each group's update rule, or some rule if none is named, has its hyperparameters.
+    /// What is read was checked.
+    ///
+    /// ```
+    /// use instep::{Config, GroupConfig};
+    /// let error = Config::new([GroupConfig::new(-0.1)]).check().unwrap_err();
+    /// assert_eq!(error.to_string(), "groups[0].lr is -0.1, but must not be negative at any step");
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Argument`] with the place, the value and the rule.
+    pub fn check(&self) -> Result<()> {
+        if self.groups.is_empty() {
+            return Err(Error::argument("groups", "empty", "must hold at least one group"));
+        }
+        let mut knobs = Knobs::default();
+        for (i, group) in self.groups.iter().enumerate() {
+            group.check(&mut knobs).map_err(|e| e.within(&format!("groups[{i}].")))?;
+        }
+        Metric::shared_by(self.metric, self.groups.iter().map(|group| group.metric))?;
+        self.check_options().map_err(|e| self.with_its_place(e))
+    }
+
+    fn check_options(&self) -> Result<()> {
+        self.gradient_options().lower()?;
+        let own = self.groups.iter().filter_map(|group| group.metric);
+        let metrics: Vec<Metric> = own.chain(self.metric).collect();
+        self.feature_options().lower(&metrics, &mut Settings::zeroed())?;
+        self.telemetry.as_ref().map_or(Ok(()), |telemetry| telemetry.check(self.groups.len()).map(drop))
+    }
+
+    /// What the builder's methods call their arguments, as the keys of a file.
+    fn with_its_place(&self, mut error: Error) -> Error {
+        let clip = self.clip.map(|clip| ("clip", format!("clip.{}", clip.key())));
+        let calls = self.accumulate.map(|of| ("accumulate.calls", format!("accumulate.{}", of.key())));
+        let fixed = self.loss_scale.filter(|scale| !scale.is_dynamic());
+        let fixed = fixed.map(|_| ("loss_scale.init", "loss_scale".to_owned()));
+        let always = [
+            ("non_finite.raise_after", "non_finite.skip_and_raise"),
+            ("observe_every.updates", "observe_every"),
+            ("observe_every.metric", "observe_every"),
+            ("telemetry.records", "telemetry.ring"),
+        ];
+        let always = always.map(|(argument, key)| (argument, key.to_owned()));
+        for (argument, key) in [clip, calls, fixed].into_iter().flatten().chain(always) {
+            error = error.renamed(argument, &key);
+        }
+        error
+    }
+}
+
+impl GroupConfig {
+    /// The rule, which a group that is built has.
+    pub(crate) fn expect_rule(&self) -> Result<&RuleConfig> {
+        let missing = || {
+            let names: Vec<_> = RuleConfig::all().map(|rule| rule.name().to_owned()).collect();
+            Error::argument("rule", "missing", format!("must be given to build: {}", names.join(", ")))
+        };
+        self.rule.as_ref().ok_or_else(missing)
+    }
+
+    fn check(&self, knobs: &mut Knobs) -> Result<()> {
+        let hyperparameters = match &self.rule {
+            Some(rule) => self.hyperparameters_of(rule)?,
+            None => self.hyperparameters_of(&self.some_rule()?)?,
+        };
+        for hyperparameter in &hyperparameters {
+            hyperparameter.lower(knobs)?;
+        }
+        self.metric.as_ref().map_or(Ok(()), Metric::check).map_err(|e| e.within("metric."))
+    }
+
+    /// A rule that has all hyperparameters of this group.
+    fn some_rule(&self) -> Result<RuleConfig> {
+        let rules: Vec<_> = RuleConfig::all().map(|rule| (rule.hyperparameters(), rule)).collect();
+        let has = |known: &[String], name: &str| known.iter().any(|known| known == name);
+        let names: Vec<&str> = self.hyperparameters().map(|(name, _)| name).collect();
+        if let Some((_, rule)) = rules.iter().find(|(known, _)| names.iter().all(|name| has(known, name))) {
+            return Ok(rule.clone());
+        }
+        for (i, name) in names.iter().enumerate() {
+            if !rules.iter().any(|(known, _)| has(known, name)) {
+                return Err(Error::argument(*name, "set", "no update rule has such a hyperparameter"));
+            }
+            let apart = |other: &&&str| !rules.iter().any(|(known, _)| has(known, name) && has(known, other));
+            if let Some(other) = names[..i].iter().find(apart) {
+                return Err(Error::argument(*name, "set", format!("{other} is too, and no update rule has both")));
+            }
+        }
+        Err(Error::argument("rule", "missing", format!("no update rule has all of {}", names.join(", "))))
+    }
+}

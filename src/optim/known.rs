@@ -1,0 +1,125 @@
+//! Rules by their names, with options as words: what files say. Start at [`Known`].
+
+use std::collections::BTreeMap;
+
+use super::options::{Direction, Parity};
+use crate::error::{Error, Result};
+use crate::rule::{Fields, Rule, RuleOption};
+use crate::schedule::Schedule;
+
+/// What is said of a rule: its options, and the hyperparameters that are given.
+pub(crate) struct Said<'a> {
+    pub rule: &'static str,
+    pub options: &'a BTreeMap<String, RuleOption>,
+    pub hyperparameters: &'a [(&'a str, &'a Schedule)],
+}
+
+impl Said<'_> {
+    /// An error about option `option`.
+    pub fn refused(&self, option: &str, value: impl std::fmt::Display, rule: impl Into<String>) -> Error {
+        Error::argument(format!("rule.{}.{option}", self.rule), value, rule)
+    }
+
+    /// A hyperparameter that is given.
+    pub fn given(&self, name: &str) -> Option<&Schedule> {
+        self.hyperparameters.iter().find(|(known, _)| *known == name).map(|(_, schedule)| *schedule)
+    }
+
+    /// An option that is there or not; not by default.
+    pub fn flag(&self, option: &str) -> Result<bool> {
+        match self.options.get(option) {
+            None => Ok(false),
+            Some(RuleOption::Flag(value)) => Ok(*value),
+            Some(RuleOption::Word(word)) => Err(self.refused(option, format!("{word:?}"), "must be true or false")),
+        }
+    }
+
+    /// An option that is one of these words; None where it is not said.
+    pub fn word<T: Copy>(&self, option: &str, words: &[(&'static str, T)]) -> Result<Option<T>> {
+        let Some(said) = self.options.get(option) else { return Ok(None) };
+        if let RuleOption::Word(word) = said
+            && let Some((_, value)) = words.iter().find(|(known, _)| known == word)
+        {
+            return Ok(Some(*value));
+        }
+        let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        Err(self.refused(option, said, format!("must be one of {}", known.join(", "))))
+    }
+
+    /// `maximize`, which every rule has.
+    pub fn direction(&self) -> Result<Direction> {
+        Ok(if self.flag("maximize")? { Direction::Maximize } else { Direction::Minimize })
+    }
+
+    /// `parity`, of the rules that have it.
+    pub fn parity(&self) -> Result<Parity> {
+        Ok(self.word("parity", &Parity::WORDS)?.unwrap_or_default())
+    }
+}
+
+/// A rule that files name.
+pub(crate) trait Known: Rule {
+    /// The names of its options.
+    const OPTIONS: &'static [&'static str];
+
+    /// The rule with these options; its hyperparameters are set after this.
+    fn with_options(said: &Said<'_>) -> Result<Self>;
+
+    /// The schedules of its hyperparameters, in their order.
+    fn schedules(&mut self) -> Self::Hyperparameters<&mut Schedule>;
+}
+
+/// Does something with a rule, whichever it is.
+pub(crate) trait Visit {
+    type Out;
+    fn visit<R: Rule>(self, rule: R) -> Result<Self::Out>;
+}
+
+/// The rule that is said.
+pub(super) fn made<R: Known>(said: &Said<'_>) -> Result<R> {
+    if let Some((option, value)) = said.options.iter().find(|(option, _)| !R::OPTIONS.contains(&&***option)) {
+        let rule = format!("{} has the options {}", said.rule, R::OPTIONS.join(", "));
+        return Err(said.refused(option, value, rule));
+    }
+    let mut rule = R::with_options(said)?;
+    let names: Vec<String> = rule.hyperparameters().as_slice().iter().map(|known| known.name().to_owned()).collect();
+    let mut schedules = rule.schedules().into_vec();
+    for (name, schedule) in said.hyperparameters {
+        let Some(place) = names.iter().position(|known| known == name) else {
+            let rule = format!("{} has no such hyperparameter: it has {}", said.rule, names.join(", "));
+            return Err(Error::argument(*name, "set", rule));
+        };
+        *schedules[place] = (*schedule).clone();
+    }
+    drop(schedules);
+    Ok(rule)
+}
+
+/// The rules that files name.
+macro_rules! known {
+    ($($rule:ty),* $(,)?) => {
+        /// The names of the rules.
+        #[cfg_attr(not(feature = "serde"), expect(dead_code, reason = "files name rules"))]
+        pub(crate) const NAMES: &[&str] = &[$(<$rule as crate::rule::Rule>::NAME),*];
+
+        /// Lets `visit` have the rule `name` with these options and hyperparameters.
+        #[cfg(feature = "serde")]
+        pub(crate) fn visit_known<V: known::Visit>(
+            name: &str,
+            options: &std::collections::BTreeMap<String, RuleOption>,
+            hyperparameters: &[(&str, &crate::schedule::Schedule)],
+            visit: V,
+        ) -> crate::Result<V::Out> {
+            $(
+                let rule = <$rule as crate::rule::Rule>::NAME;
+                if rule == name {
+                    return visit.visit(known::made::<$rule>(&known::Said { rule, options, hyperparameters })?);
+                }
+            )*
+            let rule = format!("the update rules are {}", NAMES.join(", "));
+            Err(crate::Error::argument("rule", format!("{name:?}"), rule))
+        }
+    };
+}
+
+pub(super) use known;

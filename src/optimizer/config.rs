@@ -1,0 +1,107 @@
+//! From a [`Config`] to a builder and back. Both ways name every field: an option that one of them lacks does not compile.
+
+#[cfg(test)]
+mod tests;
+
+use super::{Optimizer, OptimizerBuilder};
+use crate::backend::Device;
+use crate::config::{Config, GroupConfig};
+use crate::error::{Error, Result};
+use crate::host;
+use crate::optim::Visit;
+use crate::plan::{HandedIn, Tensor, Tuning};
+use crate::rule::{Description, Rule};
+
+impl Config {
+    /// A builder with all that is said here, for the tensors of each group. Addresses that an engine hands in, such as the
+    /// metric of [`Config::observe_every`], are added to it before it is built.
+    ///
+    /// ```
+    /// use instep::{Config, Device, Stream, Tensor};
+    /// let config = Config::from_toml(r#"
+    ///     version = 1
+    ///     [[groups]]
+    ///     rule = "sgd"
+    ///     lr.step_decay = { init = 0.5, factor = 0.5, every = 1 }
+    /// "#)?;
+    /// let (mut param, grad) = ([1.0f32], [1.0f32]);
+    /// // SAFETY: the arrays outlive the optimizer, and nothing else touches them while a step runs.
+    /// let tensor = unsafe { Tensor::f32(param.as_mut_ptr() as u64, grad.as_ptr() as u64, 1) };
+    /// let mut opt = config.builder(&Device::host(), &[&[tensor]])?.build()?;
+    /// opt.step(&Stream::host())?;
+    /// opt.step(&Stream::host())?;
+    /// assert_eq!(param, [0.25]);
+    /// # Ok::<(), instep::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// What [`Config::check`] refuses, a group without a rule, and tensors for another number of groups.
+    pub fn builder(&self, device: &Device, tensors: &[&[Tensor]]) -> Result<OptimizerBuilder> {
+        let described = self.groups.iter().enumerate();
+        let described = described.map(|(i, group)| describe(group).map_err(|e| e.within(&format!("groups[{i}]."))));
+        let groups = described.collect::<Result<Vec<_>>>()?;
+        self.check()?;
+        if tensors.len() != groups.len() {
+            let rule = format!("must be one for each of the groups, {}", groups.len());
+            return Err(Error::argument("tensors", format!("a list of {}", tensors.len()), rule));
+        }
+        let fresh = Optimizer::builder(device);
+        Ok(OptimizerBuilder {
+            device: device.clone(),
+            groups: groups.into_iter().map(Ok).zip(tensors.iter().map(|tensors| tensors.to_vec())).collect(),
+            handed_in: HandedIn::default(),
+            options: self.gradient_options(),
+            features: self.feature_options(),
+            observed: None,
+            loss: None,
+            increment: self.progress_increment,
+            tuning: Tuning::default(),
+            check_order: self.check_order || fresh.check_order,
+        })
+    }
+}
+
+/// The group as a plan takes it.
+fn describe(group: &GroupConfig) -> Result<Description> {
+    let described = group.visit_rule(group.expect_rule()?, Describe, |tape| host::describe_tape(&tape))?;
+    Ok(Description { metric: group.metric, ..described })
+}
+
+/// Makes a rule ready to run.
+struct Describe;
+
+impl Visit for Describe {
+    type Out = Description;
+
+    fn visit<R: Rule>(self, rule: R) -> Result<Description> {
+        host::describe(&rule)
+    }
+}
+
+impl OptimizerBuilder {
+    /// All that this builder was told, but for its device and addresses. Every hyperparameter is written out; a rule
+    /// of one's own is there as its tape.
+    ///
+    /// # Errors
+    /// The first of the rules that a group breaks, as [`OptimizerBuilder::build`] would say.
+    pub fn config(&self) -> Result<Config> {
+        let OptimizerBuilder {
+            device: _,
+            groups,
+            handed_in: _,
+            options,
+            features,
+            observed: _,
+            loss: _,
+            increment,
+            tuning: _,
+            check_order,
+        } = self;
+        let group = |(i, (rule, _)): (usize, &(Result<_>, Vec<Tensor>))| match rule {
+            Ok(description) => Ok(GroupConfig::of(description)),
+            Err(error) => Err(error.clone().within(&format!("groups[{i}]."))),
+        };
+        let groups = groups.iter().enumerate().map(group).collect::<Result<Vec<_>>>()?;
+        Ok(Config::of(groups, (options.clone(), features.clone()), *increment, *check_order))
+    }
+}

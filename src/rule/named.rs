@@ -1,0 +1,66 @@
+//! What files say of a rule that they name.
+
+/// The options of a rule that files name, those that are not the defaults.
+#[doc(hidden)]
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Named {
+    pub(crate) options: Vec<(&'static str, RuleOption)>,
+    /// Hyperparameters that the rule with these options does not use, and that files leave out.
+    pub(crate) without: Vec<&'static str>,
+}
+
+/// The value of an option of a rule, as files have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(untagged))]
+pub enum RuleOption {
+    /// `true` or `false`.
+    Flag(bool),
+    /// One of several.
+    Word(String),
+}
+
+impl std::fmt::Display for RuleOption {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            RuleOption::Flag(value) => write!(f, "{value}"),
+            RuleOption::Word(word) => write!(f, "{word:?}"),
+        }
+    }
+}
+
+impl From<bool> for RuleOption {
+    fn from(value: bool) -> RuleOption {
+        RuleOption::Flag(value)
+    }
+}
+
+impl From<&str> for RuleOption {
+    fn from(word: &str) -> RuleOption {
+        RuleOption::Word(word.to_owned())
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for RuleOption {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<RuleOption, D::Error> {
+        struct Visitor;
+
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = RuleOption;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an option of an update rule: true, false or a word")
+            }
+
+            fn visit_bool<E>(self, value: bool) -> Result<RuleOption, E> {
+                Ok(value.into())
+            }
+
+            fn visit_str<E>(self, word: &str) -> Result<RuleOption, E> {
+                Ok(word.into())
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
+    }
+}

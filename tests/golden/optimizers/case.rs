@@ -1,0 +1,144 @@
+//! One case: what a user of the peer has, as our configuration, with its start and its gradients.
+
+use std::sync::Arc;
+
+use instep::Config;
+use instep::compat::OptimizerConfiguration;
+use serde_json::{Value, json};
+
+use super::judge::Arithmetic;
+
+/// One value a tensor and element.
+pub type Tensors = Vec<Vec<f32>>;
+
+/// A case that can be run.
+pub struct Case {
+    pub name: String,
+    pub config: Config,
+    pub gradients: Gradients,
+    /// The tensors of each group.
+    pub groups: Vec<Vec<usize>>,
+    pub value: Value,
+}
+
+/// A set of gradients, shared by cases.
+pub type Gradients = Arc<Set>;
+
+pub struct Set {
+    file: Arc<Value>,
+    name: String,
+    pub init: Tensors,
+    pub steps: Vec<Tensors>,
+}
+
+/// Why a case cannot be run.
+pub enum Unbuilt {
+    /// The rule is missing here.
+    NotYet(String),
+    /// The peer itself does something there that need not be done.
+    Refused(String),
+    Failed(String),
+    /// The arithmetic is not that of its peer.
+    OfAnother,
+}
+
+impl Case {
+    /// `read`: the gradients that were read before.
+    pub fn new(
+        file: &Arc<Value>,
+        value: Value,
+        arithmetic: &Arithmetic,
+        read: &mut Vec<Gradients>,
+    ) -> Result<Case, Unbuilt> {
+        let name = value["name"].as_str().unwrap_or("?").to_owned();
+        let groups = value["groups"].as_array().expect("a list of groups");
+        let config = configuration(&value, groups, file["steps"].as_u64()).config();
+        let config = match config.map(|config| (arithmetic.apply)(&value, config)) {
+            Ok(None) => return Err(Unbuilt::OfAnother),
+            Ok(Some(config)) => Ok(config),
+            Err(error) => Err(error),
+        };
+        let config = match config.map_err(|e| e.to_string()) {
+            Ok(config) => config,
+            Err(why) if why.contains("is not there yet") => return Err(Unbuilt::NotYet(why)),
+            Err(why) if !value["quirk"].is_null() => return Err(Unbuilt::Refused(why)),
+            Err(why) => return Err(Unbuilt::Failed(format!("refused: {why}"))),
+        };
+        let index = |index: &Value| index.as_u64().expect("an index") as usize;
+        let of_group = |group: &Value| group["tensors"].as_array().expect("indices").iter().map(index).collect();
+        let groups = groups.iter().map(of_group).collect();
+        let gradients = gradients(file, value["grad_set"].as_str().expect("a set of gradients"), read);
+        Ok(Case { name, config, gradients, groups, value })
+    }
+
+    pub fn steps(&self) -> usize {
+        self.gradients.steps.len()
+    }
+
+    /// The step, counted from 0, before which the run was stopped and taken up.
+    pub fn resumed_at(&self) -> Option<u64> {
+        self.value["resume"]["at"].as_u64()
+    }
+}
+
+/// The case in the peer's words. What the peer came to is left out.
+fn configuration(case: &Value, groups: &[Value], horizon: Option<u64>) -> OptimizerConfiguration {
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    let without = |call: &Value, results: [&str; 2]| {
+        let mut call = call.clone();
+        if let Value::Object(fields) = &mut call {
+            fields.retain(|name, _| !results.contains(&name.as_str()));
+        }
+        call
+    };
+    let group = |group: &Value| {
+        let mut options = group["options"].clone();
+        if let (None, Some(lr)) = (options.get("lr"), own_rate(case, group)) {
+            options["lr"] = json!(lr);
+        }
+        json!({"tensors": group["tensors"], "options": options})
+    };
+    OptimizerConfiguration {
+        library: text(&case["source"]["library"]),
+        api: text(&case["source"]["api"]),
+        params: case["params"].clone(),
+        groups: groups.iter().map(group).collect(),
+        schedule: case["schedule"].clone(),
+        clip: without(&case["clip"], ["total_norm", "clip_coef"]),
+        scaler: without(&case["scaler"], ["scale", "skipped"]),
+        horizon,
+    }
+}
+
+/// The rate that a group was made with where it is not the optimizer's own, of which the tables tell no more than the ratio
+/// of the first rates of this group and group 0.
+fn own_rate(case: &Value, group: &Value) -> Option<f64> {
+    let of_optimizer = case["params"]["lr"].as_f64()?;
+    let (first, own) = (case["groups"][0]["lr"].as_array()?, group["lr"].as_array()?);
+    let rates = first.iter().zip(own).map(|(first, own)| (first.as_f64().unwrap_or(0.0), own.as_f64().unwrap_or(0.0)));
+    let (first, own) = rates.into_iter().find(|(first, _)| *first != 0.0)?;
+    (own != first).then(|| of_optimizer * (own / first))
+}
+
+/// One string of bits a tensor.
+pub fn tensors(bits: &Value) -> Tensors {
+    bits.as_array().expect("a list of tensors").iter().map(|tensor| numbers(tensor.as_str().expect("bits"))).collect()
+}
+
+/// Eight hex digits a number.
+pub fn numbers(bits: &str) -> Vec<f32> {
+    bits.split(' ').map(|word| f32::from_bits(u32::from_str_radix(word, 16).expect("eight hex digits"))).collect()
+}
+
+/// A set of gradients of `file`, which is read once.
+fn gradients(file: &Arc<Value>, name: &str, read: &mut Vec<Gradients>) -> Gradients {
+    let known = read.iter().find(|set| Arc::ptr_eq(&set.file, file) && set.name == name);
+    if let Some(known) = known {
+        return known.clone();
+    }
+    let set = &file["grad_sets"][name];
+    let steps = set["grads"].as_array().expect("gradients of each step").iter().map(tensors).collect();
+    let set = Arc::new(Set { file: file.clone(), name: name.to_owned(), init: tensors(&set["init"]), steps });
+    read.push(set.clone());
+    set
+}

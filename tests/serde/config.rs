@@ -1,0 +1,216 @@
+//! Rules and options as data: every key, what it means to a builder, and what is refused at it.
+
+use instep::{
+    Accumulate, AdamW, Clip, Config, Device, Error, GroupConfig, LossScale, Momentum, NonFinite, Norm, Optimizer,
+    OptimizerBuilder, RuleConfig, Schedule, Sgd, Telemetry, Tensor,
+};
+
+fn read(options: &str, group: &str) -> Result<Config, Error> {
+    let group = if group.is_empty() { "" } else { &format!(", {group}") };
+    Config::from_json(&format!(r#"{{"version": 1, {options} "groups": [{{"lr": 0.1}}, {{"lr": 0.1 {group}}}]}}"#))
+}
+
+#[track_caller]
+fn refused(options: &str, group: &str, expected: &str) {
+    let error = read(options, group).unwrap_err().to_string();
+    assert!(error.starts_with(expected), "{options} {group}: {error}\nexpected {expected}");
+}
+
+fn builder() -> OptimizerBuilder {
+    Optimizer::builder(&Device::host())
+}
+
+/// A configuration with `text` before its one group of plain SGD says what `expected` was told.
+#[track_caller]
+fn says(text: &str, expected: OptimizerBuilder) {
+    let file = format!("version = 1\n{text}\n[[groups]]\nrule = \"sgd\"\nlr = 0.1\nweight_decay = 0\n");
+    let config = Config::from_toml(&file).unwrap_or_else(|e| panic!("{text}: {e}"));
+    let expected = expected.group(Sgd::new(0.1), &[]).config().unwrap();
+    assert_eq!(config, expected, "{text}");
+}
+
+#[test]
+fn every_option_has_its_key() {
+    says("clip.torch_norm = 1", builder().clip(Clip::torch_norm(1.0)));
+    says("clip = { optax_norm = 0.5, by = \"max\" }", builder().clip(Clip::optax_norm(0.5).by(Norm::Max)));
+    says("clip.value = 2.0", builder().clip(Clip::value(2.0)));
+    says("norm = \"one\"", builder().norm(Norm::One));
+    says("loss_scale = 128", builder().loss_scale(LossScale::fixed(128.0)));
+    says("loss_scale = {}", builder().loss_scale(LossScale::dynamic()));
+    let scale = LossScale::dynamic().init(8.0).growth(4.0).backoff(0.25).interval(7).limits(0.5, 64.0).hysteresis(3);
+    let text = "init = 8, growth = 4, backoff = 0.25, interval = 7, min = 0.5, max = 64, hysteresis = 3";
+    says(&format!("loss_scale = {{ {text} }}"), builder().loss_scale(scale));
+    let scale = scale.consecutive_hysteresis().stop_at_min();
+    let text = format!("loss_scale = {{ {text}, consecutive_hysteresis = true, stop_at_min = true }}");
+    says(&text, builder().loss_scale(scale));
+    says("non_finite = \"propagate\"", builder().non_finite(NonFinite::Propagate));
+    says("non_finite = \"skip\"", builder().non_finite(NonFinite::Skip));
+    says("non_finite.skip_and_raise = 3", builder().non_finite(NonFinite::SkipAndRaise(3)));
+    says("accumulate.sum = 4", builder().accumulate(Accumulate::sum(4)));
+    says("accumulate.mean = 4", builder().accumulate(Accumulate::mean(4)));
+    says("zero_gradients = true", builder().zero_gradients());
+    says("stop_at = 9", builder().stop_at(9));
+    says("stop_below = 1e-3", builder().stop_below(1e-3));
+    says("telemetry.ring = 9", builder().telemetry(Telemetry::ring(9)));
+    let telemetry = Telemetry::ring(9).groups([0]).mapped();
+    says("telemetry = { ring = 9, groups = [0], mapped = true }", builder().telemetry(telemetry));
+    says("progress_increment = 256", builder().progress_increment(256));
+    says("check_order = true", builder().check_order());
+}
+
+#[test]
+fn every_rule_has_its_name_and_its_options() {
+    let same = |rule: &str, expected: OptimizerBuilder| {
+        let text = format!(r#"{{"version": 1, "groups": [{{"lr": 0.1, "rule": {rule}}}]}}"#);
+        let config = Config::from_json(&text).unwrap();
+        let emitted = config.builder(&Device::host(), &[&[]]).unwrap().emit().unwrap();
+        assert_eq!(emitted, expected.emit().unwrap(), "{rule}");
+    };
+    same(r#""adamw""#, builder().group(AdamW::new(0.1), &[]));
+    same(r#"{"adamw": {"maximize": true}}"#, builder().group(AdamW::new(0.1).maximize(), &[]));
+    same(r#""adam""#, builder().group(instep::Adam::new(0.1), &[]));
+    same(r#""sgd""#, builder().group(Sgd::new(0.1), &[]));
+    let heavy = Sgd::new(0.1).momentum(Momentum::Heavy, 0.9);
+    same(r#""sgd", "momentum": 0.9"#, builder().group(heavy, &[]));
+    let nesterov = Sgd::new(0.1).momentum(Momentum::Nesterov, 0.9).maximize();
+    same(r#"{"sgd": {"momentum": "nesterov", "maximize": true}}, "momentum": 0.9"#, builder().group(nesterov, &[]));
+    same(r#"{"sgd": {"momentum": "none"}}, "momentum": 0"#, builder().group(Sgd::new(0.1), &[]));
+}
+
+#[test]
+fn what_a_rule_does_not_take_is_refused_at_its_place() {
+    let cases = [
+        (r#""rule": "lion""#, "groups[1].rule: unknown variant `lion`, expected one of `adamw`, `adam`, `sgd`"),
+        (r#""rule": {"lion": {}}"#, "groups[1].rule: unknown variant `lion`, expected one of `adamw`, `adam`, `sgd`"),
+        (r#""rule": {}"#, "groups[1].rule: invalid value: map, expected an update rule"),
+        (r#""rule": 3"#, "groups[1].rule: invalid type: integer `3`, expected an update rule"),
+        (r#""rule": {"sgd": {}, "adam": {}}"#, "groups[1].rule: a rule has one key, but this one has `sgd` and `adam`"),
+        (
+            r#""rule": {"sgd": {"nesterov": true}}"#,
+            "groups[1].rule.sgd.nesterov is true, but sgd has the options momentum, maximize, parity",
+        ),
+        (r#""rule": {"adamw": {"maximize": 1}}"#, "groups[1].rule.adamw.maximize: invalid type: integer `1`"),
+        (
+            r#""rule": {"sgd": {"momentum": "heavier"}}"#,
+            "groups[1].rule.sgd.momentum is \"heavier\", but must be one of none, heavy, nesterov",
+        ),
+        (
+            r#""rule": {"sgd": {"momentum": "nesterov"}}"#,
+            "groups[1].rule.sgd.momentum is nesterov, but the hyperparameter momentum is not set",
+        ),
+        (
+            r#""rule": {"sgd": {"momentum": "nesterov"}}, "momentum": 0.9, "dampening": 0.1"#,
+            "groups[1].rule.sgd.momentum is nesterov, but dampening is set beside it, which that form does not have",
+        ),
+        (
+            r#""rule": {"sgd": {"momentum": "none"}}, "momentum": 0.9"#,
+            "groups[1].rule.sgd.momentum is none, but momentum is set beside it, which that form does not have",
+        ),
+        (
+            r#""rule": "sgd", "dampening": 0.9"#,
+            "groups[1].dampening is set, but momentum is not, and nothing else is dampened",
+        ),
+        (
+            r#""rule": "sgd", "beta1": 0.9"#,
+            "groups[1].beta1 is set, but sgd has no such hyperparameter: it has lr, weight_decay, momentum, dampening",
+        ),
+        (
+            r#""rule": "adam", "momentum": 0.9"#,
+            "groups[1].momentum is set, but adam has no such hyperparameter: it has lr, weight_decay, beta1, beta2, eps",
+        ),
+        (r#""rule": "adam", "beta1": 1"#, "groups[1].beta1 is 1, but must lie in [0, 1) at every step"),
+    ];
+    for (group, expected) in cases {
+        refused("", group, expected);
+    }
+}
+
+#[test]
+fn what_an_option_does_not_take_is_refused_at_its_place() {
+    let cases = [
+        (r#""clip": {},"#, "clip: it has 0 of `torch_norm`, `optax_norm` and `value`, but must have one"),
+        (r#""clip": {"value": 1, "torch_norm": 1},"#, "clip: it has 2 of"),
+        (r#""clip": {"norm": 1},"#, "clip.norm: unknown field `norm`"),
+        (r#""clip": {"torch_norm": 0},"#, "clip.torch_norm is 0, but must be above 0"),
+        (r#""clip": {"optax_norm": -1},"#, "clip.optax_norm is -1, but must be above 0"),
+        (r#""clip": {"value": 1, "by": "max"},"#, "clip.by is Max, but clipping by value takes no norm"),
+        (r#""clip": {"torch_norm": 1, "by": "inf"},"#, "clip.by: unknown variant `inf`"),
+        (r#""norm": "three","#, "norm: unknown variant `three`, expected one of `two`, `one`, `max`"),
+        (r#""norm": "one", "clip": {"torch_norm": 1},"#, "norm is One, but must be Two"),
+        (r#""loss_scale": "dynamic","#, "loss_scale: invalid type: string \"dynamic\", expected a fixed loss scale"),
+        (r#""loss_scale": 0,"#, "loss_scale is 0, but must be above 0 and finite in f32"),
+        (r#""loss_scale": {"init": 0},"#, "loss_scale.init is 0, but must be above 0 and finite in f32"),
+        (r#""loss_scale": {"growth": 1},"#, "loss_scale.growth is 1, but must be above 1"),
+        (r#""loss_scale": {"interval": -1},"#, "loss_scale.interval: invalid value: integer `-1`, expected u32"),
+        (r#""loss_scale": {"grow": 1},"#, "loss_scale.grow: unknown field `grow`"),
+        (r#""loss_scale": {}, "non_finite": "propagate","#, "non_finite is Propagate, but contradicts"),
+        (r#""non_finite": "ignore","#, "non_finite: unknown variant `ignore`"),
+        (r#""non_finite": {"skip_and_raise": 0},"#, "non_finite.skip_and_raise is 0, but must be at least 1"),
+        (r#""accumulate": 4,"#, "accumulate: "),
+        (r#""accumulate": {"sum": 0},"#, "accumulate.sum is 0, but must be at least 1"),
+        (r#""accumulate": {"mean": 0},"#, "accumulate.mean is 0, but must be at least 1"),
+        (r#""zero_gradients": 1,"#, "zero_gradients: invalid type: integer `1`, expected a boolean"),
+        (r#""stop_at": 0,"#, "stop_at is 0, but must be at least 1"),
+        (r#""stop_below": 0,"#, "stop_below is 0, but must be above 0"),
+        (r#""stop_on_plateau": true,"#, "stop_on_plateau is asked for, but no group of this optimizer has a plateau"),
+        (r#""observe_every": 0,"#, "observe_every is 0, but must be at least 1"),
+        (r#""observe_every": 5,"#, "observe_every is given, but no group of this optimizer has a metric rule"),
+        (r#""telemetry": {},"#, "telemetry: missing field `ring`"),
+        (r#""telemetry": {"ring": 0},"#, "telemetry.ring is 0, but must be from 1"),
+        (
+            r#""telemetry": {"ring": 1, "groups": [2]},"#,
+            "telemetry.groups[0] is 2, but must be less than 2, the groups",
+        ),
+        (r#""telemetry": {"ring": 1, "groups": [0, 0]},"#, "telemetry.groups[1] is 0, but a group is recorded once"),
+        (r#""progress_increment": -1,"#, "progress_increment: invalid value: integer `-1`"),
+        (r#""check_order": "yes","#, "check_order: invalid type: string \"yes\""),
+        (r#""found_inf": 1,"#, "found_inf: unknown field `found_inf`"),
+    ];
+    for (options, expected) in cases {
+        refused(options, "", expected);
+    }
+}
+
+#[test]
+fn what_is_not_finite_is_refused_when_it_is_written_as_json() {
+    let mut config = Config::new([GroupConfig::new(0.1)]);
+    config.stop_below = Some(f64::NAN);
+    assert!(config.to_json().is_err());
+    config.stop_below = None;
+    config.clip = Some(Clip::value(f64::INFINITY));
+    assert!(config.to_json().is_err());
+    config.clip = None;
+    config.loss_scale = Some(LossScale::dynamic().limits(1.0, f64::INFINITY));
+    assert!(config.to_json().is_err());
+    config.loss_scale = None;
+    assert!(config.to_json().is_ok());
+}
+
+#[test]
+fn a_builder_wants_a_rule_and_tensors_for_every_group() {
+    let lr = Schedule::constant(0.1);
+    let without = Config::new([GroupConfig::new(lr.clone())]);
+    let error = without.builder(&Device::host(), &[&[]]).unwrap_err().to_string();
+    assert_eq!(error, "groups[0].rule is missing, but must be given to build: adamw, adam, sgd");
+    let config = Config::new([GroupConfig::new(lr).rule(RuleConfig::named("adam").unwrap())]);
+    let error = config.builder(&Device::host(), &[&[], &[]]).unwrap_err().to_string();
+    assert_eq!(error, "tensors is a list of 2, but must be one for each of the groups, 1");
+}
+
+#[test]
+fn a_metric_that_the_step_observes_needs_its_address_to_be_built() {
+    let text =
+        r#"{"version": 1, "observe_every": 5, "metric": {"plateau": {}}, "groups": [{"rule": "sgd", "lr": 0.1}]}"#;
+    let (mut param, grad, loss) = ([1.0f32], [1.0f32], 1.0f32);
+    // SAFETY: the arrays outlive the optimizers, and nothing else touches them.
+    let tensor = unsafe { Tensor::f32(param.as_mut_ptr() as u64, grad.as_ptr() as u64, 1) };
+    let builder =
+        || Config::from_json(text).unwrap().builder(&Device::host(), &[std::slice::from_ref(&tensor)]).unwrap();
+    let error = builder().build().unwrap_err().to_string();
+    let expected =
+        "observe_every.updates is 5, but its address is missing: say it with observe_every(..) on the builder";
+    assert_eq!(error, expected);
+    let metric = instep::Observed::f32(&raw const loss as u64);
+    // SAFETY: as above.
+    assert!(unsafe { builder().observe_every(5, metric) }.build().is_ok());
+}
