@@ -63,7 +63,7 @@ impl Rule for ClippedAdamW {
             correction1: (one / beta1.bias_correction(updates)).round(),
             correction2: (one / beta2.bias_correction(updates)).round(),
             eps: W::literal(1e-8).round(),
-            clip: (one / (rms / W::literal(self.limit)).max(one)).round(),
+            clip: (one / one.max(rms / W::literal(self.limit))).round(),
         }
     }
 

@@ -6,19 +6,19 @@ pub const MUTANTS: &[Mutant] = &[
     // What the text of a rule becomes.
     mutant(
         "kernel: a factor changes places with what is added",
-        "src/rule/tape/cuda.rs",
+        "src/rule/tape/expressions.rs",
         ["&all.map(|id| self.value(id, true))", "&[all[0], all[2], all[1]].map(|id| self.value(id, true))"],
         WALK,
     ),
     mutant(
         "kernel: a negation is left out",
-        "src/rule/tape/cuda.rs",
+        "src/rule/tape/expressions.rs",
         ["(format!(\"-{}\", self.value(a, false)), true)", "(self.value(a, false), true)"],
         WALK,
     ),
     mutant(
         "kernel: the second update is the first",
-        "src/rule/tape/cuda.rs",
+        "src/rule/tape/expressions.rs",
         ["format!(\"{} == {n}\", self", "format!(\"{} == {n} + 1\", self"],
         WALK,
     ),
