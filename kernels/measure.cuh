@@ -26,7 +26,7 @@ __device__ __forceinline__ CohortAt cohort_at(const Step& step, u64 t, u32 index
 
 // What follows from the sums over a tensor, by one thread. `place`: in the list of tensors.
 template <class R>
-__device__ __noinline__ void conclude_tensor(const Step& step, u64 t, u32 cohort, u32 place, u64 len, const Measurements& sums) {
+__device__ __forceinline__ void conclude_tensor(const Step& step, u64 t, u32 cohort, u32 place, u64 len, const Measurements& sums) {
   const CohortAt at = cohort_at(step, t, cohort);
   Known<R> known = {};
   Resolved<R> r;
@@ -52,7 +52,7 @@ __device__ __noinline__ void conclude_tensor(const Step& step, u64 t, u32 cohort
 
 // What follows from the sums over group `group`, and over all where the rule has such, by one thread.
 template <class R>
-__device__ __noinline__ void conclude_group(const Step& step, u64 t, const Group& group, const Measurements& sums, const Measurements& all) {
+__device__ __forceinline__ void conclude_group(const Step& step, u64 t, const Group& group, const Measurements& sums, const Measurements& all) {
   Known<R> known = {};
 #pragma unroll
   for (u32 k = 0; k < R::SUMS; k++) {
@@ -94,7 +94,7 @@ struct Measuring : Functor {
   Measurements span = {}, kept = {};
 
   __device__ __forceinline__ Measuring(const Step& s, u64 now, u32 c, const GradientScalars& g, Partial* to)
-      : scalars(R::scalars(load_row(record_at<const Record<R::SCALARS>>(s, now, c)), {})), gradient(g), step(s), t(now), cohort(c), sums(to) {}
+      : scalars(R::scalars(load_row(record_at<const Record<R::SCALARS>>(s, now, c)))), gradient(g), step(s), t(now), cohort(c), sums(to) {}
 
   __device__ __forceinline__ void element(float (&x)[R::STREAMS]) {
     x[GRAD_AT] = prepare<O>(x[GRAD_AT], gradient);

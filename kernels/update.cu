@@ -140,7 +140,7 @@ __device__ __forceinline__ void measure_all(const Step& step, MeasureScratch& sc
   }
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS) measure(const Step step) {
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR) measure(const Step step) {
   __shared__ MeasureScratch scratch;
   measure_all(step, scratch);
 }

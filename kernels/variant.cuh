@@ -8,7 +8,8 @@
 //   R::OF_COHORT, R::OF_GROUP, R::OF_TENSOR    sets of what it remembers, by whose it is
 //   R::LATE                                    the values of a record that follow from sums
 //   R::resolve(inputs, updates, known, r)      in f64, each scalar rounded once
-//   R::scalars(record, own), R::start(x, s), R::measure(x, s, sum), R::apply(x, s)
+//   R::scalars(record), R::take(s, own)        what elements go by, and of that the tensor's own
+//   R::start(x, s), R::measure(x, s, sum), R::apply(x, s)
 //                                              one element of each stream in f32
 // Elements are independent: no order is visible in the results.
 #pragma once
@@ -36,13 +37,10 @@ struct Update : Functor {
   static constexpr u32 STORES_ONCE = R::STORES_ONCE;
   typename R::Scalars scalars;
   GradientScalars gradient;
-  Record<R::SCALARS> record;
-  const void* own;  // rows of what is a tensor's own
+  const Step& step;
 
-  __device__ __forceinline__ Update(const Step& step, const Record<R::SCALARS>& r, const GradientScalars& g)
-      : scalars(R::scalars(r, {})), gradient(g), record(r), own(nullptr) {
-    if constexpr (R::TENSOR_SCALARS != 0) own = load_row(&step.rules->own);
-  }
+  __device__ __forceinline__ Update(const Step& s, const Record<R::SCALARS>& r, const GradientScalars& g)
+      : scalars(R::scalars(r)), gradient(g), step(s) {}
 
   __device__ __forceinline__ bool stores_once() const {
     if constexpr (STORES_ONCE != 0) return scalars.first != 0.0f;
@@ -50,7 +48,8 @@ struct Update : Functor {
   }
   __device__ __forceinline__ void before_tensor(u32 place) {
     if constexpr (R::TENSOR_SCALARS != 0) {
-      scalars = R::scalars(record, load_row(row_at<Own<R::TENSOR_SCALARS>>(own, OWN_BYTES, place)));
+      const void* own = load_row(&step.rules->own);
+      R::take(scalars, load_row(row_at<Own<R::TENSOR_SCALARS>>(own, OWN_BYTES, place)));
     }
   }
   __device__ __forceinline__ void element(float (&x)[R::STREAMS]) const {

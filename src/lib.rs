@@ -40,8 +40,8 @@ pub use error::{Error, Result};
 pub use gradient::{Accumulate, Clip, LossScale, NonFinite, Norm};
 pub use optim::*;
 pub use optimizer::{
-    DeviceView, Edit, KnobValue, LoopBody, MetricStatus, Observed, Optimizer, OptimizerBuilder, Status, StopCondition,
-    TelemetryReader, TensorView,
+    DeviceView, Edit, GroupRule, KnobValue, LoopBody, MetricStatus, Observed, Optimizer, OptimizerBuilder, Status,
+    StopCondition, TelemetryReader, TensorView,
 };
 #[doc(hidden)]
 pub use plan::Tuning;

@@ -13,7 +13,7 @@ use machine_code::{ARCHITECTURES, Compiled, multiprocessor};
 
 /// Of a kernel that works on elements; the others are launched as one block.
 const MIN_RESIDENT_THREADS: u32 = 1_024;
-const ON_ELEMENTS: [&str; 2] = ["update", "gradient_norm"];
+const ON_ELEMENTS: [&str; 3] = ["update", "gradient_norm", "measure"];
 
 /// Bytes of stack that ptxas may use off the main path over elements: on the newest architectures where streams do not fit
 /// vectors, and on all in the kernels that do not walk over elements.
@@ -102,6 +102,23 @@ fn every_form_of_sgd_compiles_for_every_architecture() {
 #[test]
 fn many_rules_and_operations_in_one_launch_compile_for_every_architecture() {
     compiles_with_stack(&units::everything(), |_| 16);
+}
+
+#[test]
+fn rules_that_measure_and_remember_compile_for_every_architecture() {
+    // What a tensor's own scalars and a sum's take more is parked on the newest architectures.
+    compiles_with_stack(&units::clipped(), |architecture| if architecture <= 90 { 0 } else { 64 });
+    compiles_with_stack(&units::measured(), |_| 96);
+}
+
+#[test]
+fn every_operation_that_a_rule_may_make_compiles_for_every_architecture() {
+    let Some(nvrtc) = nvrtc() else { return };
+    for architecture in ARCHITECTURES {
+        let compiled =
+            Compiled::of(&units::every_operation(), architecture, &nvrtc).unwrap_or_else(|log| panic!("{log}"));
+        assert_eq!(compiled.complaints(), [""; 0], "sm_{architecture}");
+    }
 }
 
 #[test]

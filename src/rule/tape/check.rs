@@ -274,7 +274,7 @@ impl Tape {
 
     /// Where scalars are found: a hyperparameter as it is has its place already.
     fn places(&self, sources: &[Sources]) -> Result<Vec<ScalarPlace>> {
-        let parts = [(&self.measure.nodes, self.measure.outputs()), (&self.apply.nodes, self.apply.outputs())];
+        let parts = [(&self.measure.nodes, self.measure.outputs()), (&self.apply.nodes, self.stored())];
         let mut wanted = vec![false; self.scalars.len()];
         for (nodes, outputs) in parts {
             for (node, used) in nodes.iter().zip(used(nodes, outputs)) {
@@ -324,22 +324,25 @@ impl Tape {
 
     /// The streams that `apply` and `measure` read. What starts from something is read with it.
     fn loads(&self) -> [u32; 2] {
-        [(&self.apply.nodes, self.apply.outputs()), (&self.measure.nodes, self.measure.outputs())].map(
-            |(nodes, outputs)| {
-                let of = |op: Op| match op {
-                    Op::Param => 1,
-                    Op::Grad => 2,
-                    Op::Stream(k) => match self.streams[k as usize].start {
-                        Start::Param => 1 | 4 << k,
-                        Start::FirstGradient => 2 | 4 << k,
-                        Start::Zero | Start::Value(_) => 4 << k,
-                    },
-                    _ => 0,
-                };
-                let used = used(nodes, outputs);
-                nodes.iter().zip(used).filter(|(_, used)| *used).fold(0, |all, (node, _)| all | of(node.op))
-            },
-        )
+        let from = |k: u32| match self.streams[k as usize].start {
+            Start::Param => 1,
+            Start::FirstGradient => 2,
+            Start::Zero | Start::Value(_) => 0,
+        };
+        let of = |op: Op| match op {
+            Op::Param => 1,
+            Op::Grad => 2,
+            Op::Stream(k) => 4 << k | from(k),
+            _ => 0,
+        };
+        let parts = [(&self.apply.nodes, self.stored()), (&self.measure.nodes, self.measure.outputs())];
+        let [apply, measure] = parts.map(|(nodes, outputs)| {
+            let used = used(nodes, outputs);
+            nodes.iter().zip(used).filter(|(_, used)| *used).fold(0, |all, (node, _)| all | of(node.op))
+        });
+        // What the first update alone stores comes from these.
+        let read_only = (0..self.streams.len() as u32).filter(|k| self.streams[*k as usize].read_only);
+        [apply | read_only.fold(0, |all, k| all | from(k)), measure]
     }
 }
 

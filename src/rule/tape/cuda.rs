@@ -64,11 +64,14 @@ impl Compiled {
 
     /// The scalars that elements use, and where they are found.
     fn scalars_struct(&self) -> String {
-        let mut fields = Vec::new();
+        let (mut fields, mut own) = (Vec::new(), String::new());
         for (name, place) in self.tape.scalars.iter().zip(&self.standing.places) {
             match place {
                 ScalarPlace::Record(at) => fields.push((name.as_str(), format!("r.value[{at}]"))),
-                ScalarPlace::Tensor(at) => fields.push((name, format!("own.value[{at}]"))),
+                ScalarPlace::Tensor(at) => {
+                    fields.push((name, "0.0f".to_owned()));
+                    own += &format!("    s.{name} = own.value[{at}];\n");
+                }
                 ScalarPlace::Unused => {}
             }
         }
@@ -78,8 +81,9 @@ impl Compiled {
         let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
         let values: Vec<&str> = fields.iter().map(|(_, value)| value.as_str()).collect();
         let declared = if names.is_empty() { String::new() } else { format!("\n    float {};\n  ", names.join(", ")) };
+        let own = if own.is_empty() { "{}".to_owned() } else { format!("{{\n{own}  }}") };
         format!(
-            "  struct Scalars {{{declared}}};\n\n  {INLINE} Scalars scalars(const Record<SCALARS>& r, const Own<TENSOR_SCALARS>& own) {{\n    return {{{}}};\n  }}\n\n",
+            "  struct Scalars {{{declared}}};\n\n  {INLINE} Scalars scalars(const Record<SCALARS>& r) {{\n    return {{{}}};\n  }}\n\n  {INLINE} void take(Scalars& s, const Own<TENSOR_SCALARS>& own) {own}\n\n",
             values.join(", ")
         )
     }
@@ -182,7 +186,7 @@ impl Compiled {
 
     fn apply_text(&self) -> String {
         let (tape, part) = (&self.tape, &self.tape.apply);
-        let mut writer = Writer::new(tape, &part.nodes, &part.outputs(), false);
+        let mut writer = Writer::new(tape, &part.nodes, &tape.stored(), false);
         let given = writer.elements();
         writer.named();
         let streams = part.streams.iter().zip(&tape.streams).enumerate();

@@ -258,6 +258,14 @@ impl Measure {
     }
 }
 
+impl Tape {
+    /// The nodes of `apply` that every update stores.
+    pub(crate) fn stored(&self) -> Vec<Id> {
+        let streams = self.apply.streams.iter().zip(&self.streams).filter(|(_, stream)| !stream.read_only);
+        std::iter::once(self.apply.param).chain(streams.map(|(id, _)| *id)).collect()
+    }
+}
+
 impl Apply {
     pub fn outputs(&self) -> Vec<Id> {
         std::iter::once(self.param).chain(self.streams.iter().copied()).collect()

@@ -52,9 +52,11 @@ struct Variant0 {
     float lr_weight_decay, one_minus_beta1, beta2, one_minus_beta2, eps, step_size, inv_sqrt_bias_correction2;
   };
 
-  static __device__ __forceinline__ Scalars scalars(const Record<SCALARS>& r, const Own<TENSOR_SCALARS>& own) {
+  static __device__ __forceinline__ Scalars scalars(const Record<SCALARS>& r) {
     return {r.value[5], r.value[6], r.value[3], r.value[7], r.value[4], r.value[8], r.value[9]};
   }
+
+  static __device__ __forceinline__ void take(Scalars& s, const Own<TENSOR_SCALARS>& own) {}
 
   static __device__ __forceinline__ void resolve(const double (&in)[INPUTS], u64 updates, const Known<Variant0>& known,
                                                      Resolved<Variant0>& r) {

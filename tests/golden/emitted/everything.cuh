@@ -37,8 +37,12 @@ struct Variant0 {
     float rate, beta, one_minus_beta, eps, ratio, tilt, first;
   };
 
-  static __device__ __forceinline__ Scalars scalars(const Record<SCALARS>& r, const Own<TENSOR_SCALARS>& own) {
-    return {r.value[4], r.value[1], r.value[5], r.value[2], own.value[0], r.value[6], r.value[7]};
+  static __device__ __forceinline__ Scalars scalars(const Record<SCALARS>& r) {
+    return {r.value[4], r.value[1], r.value[5], r.value[2], 0.0f, r.value[6], r.value[7]};
+  }
+
+  static __device__ __forceinline__ void take(Scalars& s, const Own<TENSOR_SCALARS>& own) {
+    s.ratio = own.value[0];
   }
 
   static __device__ __forceinline__ void resolve(const double (&in)[INPUTS], u64 updates, const Known<Variant0>& known,

@@ -47,9 +47,11 @@ struct Variant0 {
     float lr_weight_decay, one_minus_beta1, beta2, one_minus_beta2, eps, step_size, inv_sqrt_bias_correction2;
   };
 
-  static __device__ __forceinline__ Scalars scalars(const Record<SCALARS>& r, const Own<TENSOR_SCALARS>& own) {
+  static __device__ __forceinline__ Scalars scalars(const Record<SCALARS>& r) {
     return {r.value[5], r.value[6], r.value[3], r.value[7], r.value[4], r.value[8], r.value[9]};
   }
+
+  static __device__ __forceinline__ void take(Scalars& s, const Own<TENSOR_SCALARS>& own) {}
 
   static __device__ __forceinline__ void resolve(const double (&in)[INPUTS], u64 updates, const Known<Variant0>& known,
                                                      Resolved<Variant0>& r) {
@@ -96,9 +98,11 @@ struct Variant1 {
     float one_minus_beta1, beta2, one_minus_beta2, eps, step_size, inv_sqrt_bias_correction2;
   };
 
-  static __device__ __forceinline__ Scalars scalars(const Record<SCALARS>& r, const Own<TENSOR_SCALARS>& own) {
+  static __device__ __forceinline__ Scalars scalars(const Record<SCALARS>& r) {
     return {r.value[5], r.value[3], r.value[6], r.value[4], r.value[7], r.value[8]};
   }
+
+  static __device__ __forceinline__ void take(Scalars& s, const Own<TENSOR_SCALARS>& own) {}
 
   static __device__ __forceinline__ void resolve(const double (&in)[INPUTS], u64 updates, const Known<Variant1>& known,
                                                      Resolved<Variant1>& r) {
@@ -145,9 +149,11 @@ struct Variant2 {
     float lr;
   };
 
-  static __device__ __forceinline__ Scalars scalars(const Record<SCALARS>& r, const Own<TENSOR_SCALARS>& own) {
+  static __device__ __forceinline__ Scalars scalars(const Record<SCALARS>& r) {
     return {r.value[0]};
   }
+
+  static __device__ __forceinline__ void take(Scalars& s, const Own<TENSOR_SCALARS>& own) {}
 
   static __device__ __forceinline__ void resolve(const double (&in)[INPUTS], u64 updates, const Known<Variant2>& known,
                                                      Resolved<Variant2>& r) {
@@ -180,9 +186,11 @@ struct Variant3 {
     float lr, weight_decay, keep, take;
   };
 
-  static __device__ __forceinline__ Scalars scalars(const Record<SCALARS>& r, const Own<TENSOR_SCALARS>& own) {
+  static __device__ __forceinline__ Scalars scalars(const Record<SCALARS>& r) {
     return {r.value[0], r.value[1], r.value[4], r.value[5]};
   }
+
+  static __device__ __forceinline__ void take(Scalars& s, const Own<TENSOR_SCALARS>& own) {}
 
   static __device__ __forceinline__ void resolve(const double (&in)[INPUTS], u64 updates, const Known<Variant3>& known,
                                                      Resolved<Variant3>& r) {
@@ -223,9 +231,11 @@ struct Variant4 {
     float lr, momentum, keep, take;
   };
 
-  static __device__ __forceinline__ Scalars scalars(const Record<SCALARS>& r, const Own<TENSOR_SCALARS>& own) {
+  static __device__ __forceinline__ Scalars scalars(const Record<SCALARS>& r) {
     return {r.value[0], r.value[2], r.value[4], r.value[5]};
   }
+
+  static __device__ __forceinline__ void take(Scalars& s, const Own<TENSOR_SCALARS>& own) {}
 
   static __device__ __forceinline__ void resolve(const double (&in)[INPUTS], u64 updates, const Known<Variant4>& known,
                                                      Resolved<Variant4>& r) {

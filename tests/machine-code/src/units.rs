@@ -4,6 +4,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[path = "../../device/measured/rules.rs"]
+#[allow(missing_docs, missing_debug_implementations)]
+mod rules;
+
+use instep::rule::{Over, Tape, TapeRule};
 use instep::{
     Accumulate, Adam, AdamW, Buffer, Clip, Device, LossScale, Momentum, Observed, Optimizer, OptimizerBuilder, Plateau,
     Schedule, Sgd, Telemetry, Tensor, Warmup,
@@ -64,7 +69,8 @@ impl Unit {
 pub fn all() -> Vec<Unit> {
     let closed = [closed_loop(), all_of_the_loop()];
     let one_rule = [adamw(), constant_adamw()].into_iter().chain(closed).chain([adam(), sgd(), momentum()]);
-    one_rule.chain([every_sgd(), everything(), condition()]).collect()
+    let measuring = [clipped(), measured(), every_operation()];
+    one_rule.chain([every_sgd(), everything()]).chain(measuring).chain([condition()]).collect()
 }
 
 /// AdamW with the usual schedule: the unit whose machine code is looked at.
@@ -150,6 +156,31 @@ pub fn everything() -> Unit {
             .group(Sgd::new(1e-2), &[tensor()])
             .group(Sgd::new(1e-2).momentum(Momentum::Nesterov, 0.9).weight_decay(1e-4), &[tensor()])
     })
+}
+
+/// Rules that sum over tensors, groups and all, and rules that remember, beside AdamW.
+pub fn measured() -> Unit {
+    let lr = || Schedule::cosine(1e-3, 1e-4).over(1_000);
+    unit("rules that measure and remember", || {
+        builder()
+            .group(rules::ClippedAdamW { lr: lr(), limit: 1.0 }, &[tensor()])
+            .group(rules::ProductSgd { lr: lr(), momentum: Schedule::linear(0.8, 0.9).over(9) }, &[tensor()])
+            .group(rules::DistanceSgd { lr: lr(), over: Over::All }, &[tensor()])
+            .group(rules::NormedSgd { lr: lr() }, &[tensor()])
+            .group(AdamW::new(lr()), &[tensor()])
+    })
+}
+
+/// AdamW whose update is clipped by its root mean square over the tensor.
+pub fn clipped() -> Unit {
+    let lr = || Schedule::cosine(1e-3, 1e-4).over(1_000);
+    unit("AdamW, clipped by RMS", || builder().group(rules::ClippedAdamW { lr: lr(), limit: 1.0 }, &[tensor()]))
+}
+
+/// Every operation that a rule may make.
+pub fn every_operation() -> Unit {
+    let tape = || Tape::parse(include_str!("../../pure/rules/everything.txt")).expect("a tape of the tests");
+    unit("every operation of a rule", || builder().group(TapeRule::new(tape()).set("lr", 1e-3), &[tensor()]))
 }
 
 /// The stop flag as the condition of a graph's node. It calls a function of the driver.
