@@ -13,7 +13,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "kernel: a negation is left out",
         "src/rule/tape/expressions.rs",
-        ["(format!(\"-{}\", self.value(a, false)), true)", "(self.value(a, false), true)"],
+        ["value => (format!(\"-{value}\"), true),", "value => (value, true),"],
         WALK,
     ),
     mutant(
