@@ -270,6 +270,6 @@ __device__ __forceinline__ double bias_correction(double beta, u64 n) { return b
 
 // The smaller and the larger one; a NaN stays, whichever side it is on.
 template <class T>
-__device__ __forceinline__ T smaller(T a, T b) { return a <= b || a != a ? a : b; }
+__device__ __forceinline__ T smaller_or_nan(T a, T b) { return a <= b || a != a ? a : b; }
 template <class T>
-__device__ __forceinline__ T larger(T a, T b) { return b <= a || a != a ? a : b; }
+__device__ __forceinline__ T larger_or_nan(T a, T b) { return b <= a || a != a ? a : b; }

@@ -126,7 +126,7 @@ fn bits(values: Vec<f32>) -> Vec<u32> {
 }
 
 fn shown(record: &TelemetryRecord) -> bool {
-    record.call() % 50 == 0 || !record.applied
+    record.call().is_multiple_of(50) || !record.applied
 }
 
 /// What the device recorded of one step.

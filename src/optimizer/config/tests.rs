@@ -4,11 +4,55 @@ use crate::backend::Device;
 use crate::config::Config;
 use crate::gradient::{Accumulate, Clip, LossScale, NonFinite, Norm};
 use crate::kernels::Unit;
-use crate::optim::{Adam, AdamW, Momentum, Sgd};
+use crate::optim::{Adam, AdamW, Momentum, Parity, Sgd};
 use crate::optimizer::{Observed, Optimizer, OptimizerBuilder};
 use crate::plan::{Plan, Purpose, Tensor};
+use crate::rule::{
+    Element, Hyperparameter, Of, Over, Range, Remembered, Rule, Scalar, Start, Step, Stream, Sum, Tape, TapeRule, Terms,
+};
 use crate::schedule::{Better, Greedy, Improvement, Plateau, Schedule, knob};
 use crate::telemetry::Telemetry;
+
+crate::rule::scalars! { OwnScalars { lr } }
+
+/// A rule of one's own that states all that can be stated.
+#[derive(Debug, Clone)]
+struct Own {
+    lr: Schedule,
+}
+
+impl Rule for Own {
+    const NAME: &'static str = "anchored";
+    type Hyperparameters<T> = [T; 2];
+    type Streams<T> = [T; 2];
+    type Scalars<T> = OwnScalars<T>;
+
+    fn hyperparameters(&self) -> [Hyperparameter; 2] {
+        let share = Hyperparameter::new("share", &0.5.into(), Range::BelowOne).default(0.25);
+        [Hyperparameter::new("lr", &self.lr, Range::NotNegative), share]
+    }
+    fn streams(&self) -> [Stream; 2] {
+        [Stream::new("anchor").starts(Start::Param).read_only(), Stream::new("mean").starts(Start::Value(0.5)).exact()]
+    }
+    fn sums(&self) -> Vec<Sum> {
+        vec![Sum::new("square", Over::All)]
+    }
+    fn remember(&self) -> Vec<Remembered> {
+        vec![Remembered::new("farthest", Of::Group, 0.125)]
+    }
+    fn resolve<W: Scalar>(&self, [lr, share]: [W; 2], step: &mut Step<'_, W>) -> OwnScalars<W::Element> {
+        let farthest = step.remembered(0).max(step.sum(0) / step.len(0));
+        step.remember(0, farthest);
+        OwnScalars { lr: (lr * share / farthest).round() }
+    }
+    fn measure<E: Element>(&self, _: &OwnScalars<E>, p: E, _: E, [anchor, _]: [E; 2], terms: &mut Terms<E>) {
+        terms.add_product(0, p - anchor, p - anchor);
+    }
+    fn apply<E: Element>(&self, s: &OwnScalars<E>, p: E, g: E, [anchor, mean]: [E; 2]) -> (E, [E; 2]) {
+        let mean = mean + E::literal(0.1) * (g - mean);
+        ((-s.lr).fma(mean, p), [anchor, mean])
+    }
+}
 
 /// Every rule in every form, and builders that together are told everything.
 fn builders() -> Vec<OptimizerBuilder> {
@@ -29,6 +73,12 @@ fn builders() -> Vec<OptimizerBuilder> {
             .group(Sgd::new(0.1).momentum(Momentum::None, 0.0), &[])
             .group(Sgd::new(0.1).momentum(Momentum::Heavy, Schedule::linear(0.8, 0.9).over(9)).dampening(0.5), &[])
             .group(Sgd::new(lr()).momentum(Momentum::Nesterov, 0.9).maximize(), &[]),
+        empty()
+            .group(AdamW::new(0.1).parity(Parity::TorchForLoop).maximize(), &[])
+            .group(Adam::new(0.1).parity(Parity::TorchFused), &[])
+            .group(Sgd::new(0.1).parity(Parity::TorchFused).momentum(Momentum::Nesterov, 0.9), &[])
+            .group(Own { lr: lr() }, &[])
+            .group(TapeRule::new(Tape::of(&Own { lr: 0.1.into() }).unwrap()).set("lr", 0.2).metric(plateau()), &[]),
         sgd().clip(Clip::torch_norm(1.0)).norm(Norm::Two),
         sgd().clip(Clip::torch_norm(1.0).by(Norm::Two)).non_finite(NonFinite::Propagate),
         sgd().clip(Clip::optax_norm(0.1).by(Norm::Max)).non_finite(NonFinite::Skip),

@@ -181,15 +181,13 @@ impl<'a> Writer<'a> {
     }
 
     fn binary(&mut self, op: Binary, a: Id, b: Id) -> (String, bool) {
-        // The type chooses those of math.cuh: schedules have others of the same names, which forget a NaN on the right.
-        let of = if self.wide { "double" } else { "float" };
         let (sign, of_float) = match op {
             Binary::Add => ("+", "__fadd_rn"),
             Binary::Sub => ("-", "__fsub_rn"),
             Binary::Mul => ("*", "__fmul_rn"),
             Binary::Div => ("/", "__fdiv_rn"),
-            Binary::Min => return (format!("smaller<{of}>({}, {})", self.value(a, true), self.value(b, true)), true),
-            Binary::Max => return (format!("larger<{of}>({}, {})", self.value(a, true), self.value(b, true)), true),
+            Binary::Min => return (format!("smaller_or_nan({}, {})", self.value(a, true), self.value(b, true)), true),
+            Binary::Max => return (format!("larger_or_nan({}, {})", self.value(a, true), self.value(b, true)), true),
             Binary::Pow if self.wide => {
                 return (format!("pow_spec({}, {})", self.value(a, true), self.value(b, true)), true);
             }

@@ -35,9 +35,6 @@ impl Tape {
     }
 }
 
-/// The most values of a part, so that whatever works through them ends soon and fits on a stack.
-const MAX_NODES: usize = 500;
-
 /// The nodes of one part.
 struct Part<'a> {
     name: &'static str,
@@ -47,10 +44,6 @@ struct Part<'a> {
 impl Part<'_> {
     /// `belongs`: whether an operation may be here.
     fn check(&self, belongs: impl Fn(&Op) -> bool) -> Result<()> {
-        if self.nodes.len() > MAX_NODES {
-            let rule = format!("a part has at most {MAX_NODES} values");
-            return Err(refused(self.name, self.nodes.len(), rule));
-        }
         for (i, node) in self.nodes.iter().enumerate() {
             let place = || format!("{}[{i}]", self.name);
             if !belongs(&node.op) {
