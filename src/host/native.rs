@@ -7,8 +7,8 @@ use super::memory::{Work, with_fma};
 use crate::error::Result;
 use crate::rule::tape::{Interpreted, present, trace};
 use crate::rule::{
-    Code, Compiled, Description, Element, Fields, Lanes, MAX_SUMS, Moment, Rule, Scalars, Step, TapeRule, Term, Terms,
-    Values, WIDTH, Wide,
+    Code, Compiled, Description, Element, Fields, Lanes, Loop, MAX_SUMS, Moment, Rule, Scalars, Step, TapeRule, Term,
+    Terms, Values, WIDTH, Wide,
 };
 
 /// What the optimizer needs of a rule in Rust, or the first thing that is wrong with it.
@@ -53,16 +53,16 @@ impl<R: Rule> Code for Native<R> {
         let Lanes { param, grad, streams } = lanes;
         let is_prefix = self.places.iter().enumerate().all(|(k, place)| place.is_none_or(|place| place == k));
         if is_prefix {
-            return with_fma(Apply { rule: &self.rule, param, grad, streams, scalars });
+            return with_fma((&self.rule, Apply { param, grad, streams, scalars }));
         }
         // Streams in the middle are left out: elements of nobody stand in for them.
         let (mut spare, mut given) = (vec![vec![0.0; param.len()]; self.places.len()], streams.iter_mut());
         let all = self.places.iter().zip(&mut spare).map(|(place, spare)| match place {
-            Some(_) => given.next().map_or(&mut spare[..param.len()], |stream| &mut **stream),
-            None => &mut spare[..param.len()],
+            Some(_) => given.next().map_or(&mut **spare, |stream| &mut **stream),
+            None => &mut **spare,
         });
         let mut all: Vec<&mut [f32]> = all.collect();
-        with_fma(Apply { rule: &self.rule, param, grad, streams: &mut all, scalars });
+        with_fma((&self.rule, Apply { param, grad, streams: &mut all, scalars }));
     }
 
     fn measure(&self, param: &[f32], grad: &[f32], streams: &[&[f32]], scalars: &[f32], terms: &mut [[Vec<f32>; 2]]) {
@@ -71,40 +71,47 @@ impl<R: Rule> Code for Native<R> {
     }
 }
 
-struct Apply<'a, 'b, R> {
-    rule: &'a R,
+struct Apply<'a, 'b> {
     param: &'a mut [f32],
     grad: &'a [f32],
     streams: &'a mut [&'b mut [f32]],
     scalars: &'a [f32],
 }
 
-impl<R: Rule> Work for Apply<'_, '_, R> {
+impl<R: Rule> Work for (&R, Apply<'_, '_>) {
     #[inline(always)]
     fn run(self) {
+        self.0.with_constants(self.1);
+    }
+}
+
+impl<R: Rule> Loop<R> for Apply<'_, '_> {
+    #[inline(always)]
+    fn run(self, rule: &R) {
         // How many streams there are is a constant of each loop.
         match self.streams.len() {
-            0 => self.of::<0>(),
-            1 => self.of::<1>(),
-            2 => self.of::<2>(),
-            3 => self.of::<3>(),
-            4 => self.of::<4>(),
-            5 => self.of::<5>(),
-            _ => self.of::<6>(),
+            0 => self.of::<R, 0>(rule),
+            1 => self.of::<R, 1>(rule),
+            2 => self.of::<R, 2>(rule),
+            3 => self.of::<R, 3>(rule),
+            4 => self.of::<R, 4>(rule),
+            5 => self.of::<R, 5>(rule),
+            _ => self.of::<R, 6>(rule),
         }
     }
 }
 
-impl<R: Rule> Apply<'_, '_, R> {
+impl Apply<'_, '_> {
     #[inline(always)]
-    fn of<const PRESENT: usize>(self) {
+    fn of<R: Rule, const PRESENT: usize>(self, rule: &R) {
+        let Apply { param, grad, streams, scalars } = self;
+        let Ok(streams) = <&mut [&mut [f32]; PRESENT]>::try_from(streams) else { return };
         if PRESENT > R::Streams::<f32>::LEN {
             return;
         }
-        let Apply { rule, param, grad, streams, scalars } = self;
-        let mut streams = streams.iter_mut();
-        let streams: [&mut [f32]; PRESENT] =
-            std::array::from_fn(|_| streams.next().map_or(&mut [][..], |stream| &mut **stream));
+        // All as long as each other, as the compiler sees: no access is checked.
+        let len = param.len();
+        let (grad, streams) = (&grad[..len], streams.each_mut().map(|stream| &mut stream[..len]));
         apply(rule, &R::Scalars::<Wide>::from_fn(|k| Wide::literal(scalars[k])), param, grad, streams);
     }
 }

@@ -3,9 +3,9 @@
 use std::marker::PhantomData;
 
 use super::known::{Known, Said};
-use super::options::{Decay, Direction, Parity};
+use super::options::{Decay, Direction, ONE, Parity, ZERO};
 use crate::error::Result;
-use crate::rule::{Count, Element, Hyperparameter, Named, Range, Rule, Scalar, Step, Stream};
+use crate::rule::{Count, Element, Hyperparameter, Loop, Named, Range, Rule, Scalar, Step, Stream};
 use crate::schedule::{Metric, Schedule};
 
 /// Adam. Weight decay is an L2 term, added to the gradient; its default is 0.
@@ -134,8 +134,26 @@ impl<D: DecayForm> AdamRule<D> {
         self
     }
 
+    #[inline(always)]
     fn decay(&self) -> Decay {
         Decay::of(&self.weight_decay, D::FORM)
+    }
+
+    /// With these options, for loops over elements.
+    const fn of_options(maximize: bool, decays: bool, parity: Parity) -> Self {
+        let direction = if maximize { Direction::Maximize } else { Direction::Minimize };
+        let weight_decay = if decays { ONE } else { ZERO };
+        let form = PhantomData;
+        AdamRule { lr: ZERO, weight_decay, beta1: ZERO, beta2: ZERO, eps: ZERO, direction, parity, metric: None, form }
+    }
+
+    #[inline(always)]
+    fn with_parity<L: Loop<Self>, const MAXIMIZE: bool, const DECAYS: bool>(&self, work: L) {
+        match self.parity {
+            Parity::Stated => work.run(const { &Self::of_options(MAXIMIZE, DECAYS, Parity::Stated) }),
+            Parity::TorchForLoop => work.run(const { &Self::of_options(MAXIMIZE, DECAYS, Parity::TorchForLoop) }),
+            Parity::TorchFused => work.run(const { &Self::of_options(MAXIMIZE, DECAYS, Parity::TorchFused) }),
+        }
     }
 }
 
@@ -197,6 +215,16 @@ impl<D: DecayForm> Rule for AdamRule<D> {
             step_size: (lr / beta1.bias_correction(updates)).round(),
             sqrt_bias_correction2: sqrt_bias_correction2.round(),
             inv_sqrt_bias_correction2: (one / sqrt_bias_correction2).round(),
+        }
+    }
+
+    #[inline(always)]
+    fn with_constants<L: Loop<Self>>(&self, work: L) {
+        match (self.direction, self.decay()) {
+            (Direction::Minimize, Decay::None) => self.with_parity::<L, false, false>(work),
+            (Direction::Minimize, _) => self.with_parity::<L, false, true>(work),
+            (Direction::Maximize, Decay::None) => self.with_parity::<L, true, false>(work),
+            (Direction::Maximize, _) => self.with_parity::<L, true, true>(work),
         }
     }
 

@@ -3,6 +3,10 @@
 use crate::rule::RuleOption;
 use crate::schedule::{Form, Number, Schedule};
 
+/// What stands for a schedule where its value does not matter.
+pub(super) const ZERO: Schedule = Schedule(Form::Constant(Number::Literal(0.0)));
+pub(super) const ONE: Schedule = Schedule(Form::Constant(Number::Literal(1.0)));
+
 /// How weight decay enters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decay {

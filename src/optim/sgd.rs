@@ -1,9 +1,9 @@
 //! SGD.
 
 use super::known::{Known, Said};
-use super::options::{Decay, Direction, Parity, is_zero};
+use super::options::{Decay, Direction, ONE, Parity, ZERO, is_zero};
 use crate::error::{Error, Result};
-use crate::rule::{Count, Element, Hyperparameter, Named, Range, Rule, RuleOption, Scalar, Step, Stream};
+use crate::rule::{Count, Element, Hyperparameter, Loop, Named, Range, Rule, RuleOption, Scalar, Step, Stream};
 use crate::schedule::{Metric, Schedule};
 
 /// How momentum enters the update.
@@ -99,8 +99,29 @@ impl Sgd {
         self
     }
 
+    #[inline(always)]
     fn decay(&self) -> Decay {
         Decay::of(&self.weight_decay, Decay::Coupled)
+    }
+
+    /// With these options, for loops over elements.
+    const fn of_options(form: Momentum, maximize: bool, decays: bool, parity: Parity) -> Sgd {
+        let direction = if maximize { Direction::Maximize } else { Direction::Minimize };
+        let weight_decay = if decays { ONE } else { ZERO };
+        Sgd { lr: ZERO, weight_decay, momentum: ZERO, dampening: ZERO, form, direction, parity, metric: None }
+    }
+
+    #[inline(always)]
+    fn with_form<L: Loop<Sgd>, const MAXIMIZE: bool, const DECAYS: bool>(&self, work: L) {
+        use Momentum::{Heavy, Nesterov};
+        use Parity::{Stated, TorchFused};
+        match (self.form, self.parity) {
+            (Momentum::None, _) => work.run(const { &Sgd::of_options(Momentum::None, MAXIMIZE, DECAYS, Stated) }),
+            (Heavy, TorchFused) => work.run(const { &Sgd::of_options(Heavy, MAXIMIZE, DECAYS, TorchFused) }),
+            (Heavy, _) => work.run(const { &Sgd::of_options(Heavy, MAXIMIZE, DECAYS, Stated) }),
+            (Nesterov, TorchFused) => work.run(const { &Sgd::of_options(Nesterov, MAXIMIZE, DECAYS, TorchFused) }),
+            (Nesterov, _) => work.run(const { &Sgd::of_options(Nesterov, MAXIMIZE, DECAYS, Stated) }),
+        }
     }
 }
 
@@ -174,6 +195,16 @@ impl Rule for Sgd {
             momentum: momentum.round(),
             keep: W::select(first, W::literal(0.0), momentum).round(),
             take: W::select(first, one, one - dampening).round(),
+        }
+    }
+
+    #[inline(always)]
+    fn with_constants<L: Loop<Sgd>>(&self, work: L) {
+        match (self.direction, self.decay()) {
+            (Direction::Minimize, Decay::None) => self.with_form::<L, false, false>(work),
+            (Direction::Minimize, _) => self.with_form::<L, false, true>(work),
+            (Direction::Maximize, Decay::None) => self.with_form::<L, true, false>(work),
+            (Direction::Maximize, _) => self.with_form::<L, true, true>(work),
         }
     }
 

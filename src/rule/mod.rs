@@ -19,7 +19,7 @@ mod step;
 pub(crate) mod tape;
 
 pub use algebra::{Arithmetic, Count, Element, Scalar};
-pub(crate) use code::{Code, Lanes, Moment, Values};
+pub(crate) use code::{Code, Lanes, Loop, Moment, Values};
 pub(crate) use compiled::{Compiled, Description};
 pub(crate) use fields::scalars;
 pub(crate) use fields::sealed::Sealed as Fields;
@@ -185,6 +185,14 @@ pub trait Rule: std::fmt::Debug + Clone + Send + Sync + 'static {
         grad: E,
         streams: Self::Streams<E>,
     ) -> (E, Self::Streams<E>);
+
+    /// Runs `work` with this rule. One with options gives it a rule in which they are constants, so that the CPU's loop over elements
+    /// branches on none of them; its hyperparameters do not matter there.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn with_constants<L: Loop<Self>>(&self, work: L) {
+        work.run(self);
+    }
 
     /// What files say of the rule, if they name it; else they have its tape.
     #[doc(hidden)]
