@@ -2,6 +2,7 @@
 //! rules are written in, no tensors and no device. A new rule is a file, a `pub use` and a name in the list of `known!`.
 
 mod adam;
+#[cfg_attr(not(feature = "serde"), allow(dead_code, reason = "files name rules"))]
 mod known;
 mod options;
 mod sgd;
