@@ -15,7 +15,7 @@ impl Compiled {
         let (tape, standing) = (&self.tape, &self.standing);
         let streams: Vec<&str> = ["param", "grad"].into_iter().chain(tape.streams.iter().map(|s| &*s.name)).collect();
         let bytes = |set: u32| 4 * set.count_ones();
-        let mut text = format!("// {}. Streams: {}.\n", tape.name, streams.join(", "));
+        let mut text = format!("// {}. Streams: {}.\n", self.identity, streams.join(", "));
         let Standing { loads, measure_loads, stores, .. } = *standing;
         let measured =
             if measure_loads == 0 { String::new() } else { format!(" ({} of them to measure)", bytes(measure_loads)) };

@@ -40,7 +40,7 @@ __device__ __forceinline__ double run_program(u32 program, const u64* c, u64 t, 
   }
 }
 
-// adamw. Streams: param, grad, exp_avg, exp_avg_sq.
+// Adam<Decay::decoupled, Direction::minimize>. Streams: param, grad, exp_avg, exp_avg_sq.
 // In f32 reads 16 B, writes 12 B: 28 B per parameter.
 struct Variant0 {
   static constexpr u32 STREAMS = 4, INPUTS = 7, SCALARS = 10, TENSOR_SCALARS = 0, SUMS = 0, MEMORY = 0;

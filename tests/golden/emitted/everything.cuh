@@ -25,7 +25,7 @@ __device__ __forceinline__ double run_program(u32 program, const u64* c, u64 t, 
   }
 }
 
-// everything. Streams: param, grad, exp_avg, exp_avg_sq, anchor, former, peak.
+// everything 8480ac547117c2ab. Streams: param, grad, exp_avg, exp_avg_sq, anchor, former, peak.
 // In f32 reads 36 B (8 of them to measure), writes 20 B: 56 B per parameter.
 struct Variant0 {
   static constexpr u32 STREAMS = 7, INPUTS = 5, SCALARS = 8, TENSOR_SCALARS = 1, SUMS = 3, MEMORY = 3;

@@ -35,7 +35,7 @@ __device__ __forceinline__ double run_program(u32 program, const u64* c, u64 t, 
   }
 }
 
-// adamw. Streams: param, grad, exp_avg, exp_avg_sq.
+// Adam<Decay::decoupled, Direction::minimize>. Streams: param, grad, exp_avg, exp_avg_sq.
 // In f32 reads 16 B, writes 12 B: 28 B per parameter.
 struct Variant0 {
   static constexpr u32 STREAMS = 4, INPUTS = 7, SCALARS = 10, TENSOR_SCALARS = 0, SUMS = 0, MEMORY = 0;
@@ -86,7 +86,7 @@ using Streams0 = Streams<
     f32,  // exp_avg
     f32>;  // exp_avg_sq
 
-// adam. Streams: param, grad, exp_avg, exp_avg_sq.
+// Adam<Decay::none, Direction::maximize>. Streams: param, grad, exp_avg, exp_avg_sq.
 // In f32 reads 16 B, writes 12 B: 28 B per parameter.
 struct Variant1 {
   static constexpr u32 STREAMS = 4, INPUTS = 7, SCALARS = 9, TENSOR_SCALARS = 0, SUMS = 0, MEMORY = 0;
@@ -137,7 +137,7 @@ using Streams1 = Streams<
     f32,  // exp_avg
     f32>;  // exp_avg_sq
 
-// sgd. Streams: param, grad.
+// Sgd<Momentum::none, Decay::none, Direction::minimize>. Streams: param, grad.
 // In f32 reads 8 B, writes 4 B: 12 B per parameter.
 struct Variant2 {
   static constexpr u32 STREAMS = 2, INPUTS = 4, SCALARS = 4, TENSOR_SCALARS = 0, SUMS = 0, MEMORY = 0;
@@ -174,7 +174,7 @@ using Streams2 = Streams<
     f32,  // param
     f32>;  // grad
 
-// sgd. Streams: param, grad, momentum_buffer.
+// Sgd<Momentum::heavy, Decay::coupled, Direction::minimize>. Streams: param, grad, momentum_buffer.
 // In f32 reads 12 B, writes 8 B: 20 B per parameter.
 struct Variant3 {
   static constexpr u32 STREAMS = 3, INPUTS = 4, SCALARS = 6, TENSOR_SCALARS = 0, SUMS = 0, MEMORY = 0;
@@ -219,7 +219,7 @@ using Streams3 = Streams<
     f32,  // grad
     f32>;  // momentum_buffer
 
-// sgd. Streams: param, grad, momentum_buffer.
+// Sgd<Momentum::nesterov, Decay::none, Direction::maximize>. Streams: param, grad, momentum_buffer.
 // In f32 reads 12 B, writes 8 B: 20 B per parameter.
 struct Variant4 {
   static constexpr u32 STREAMS = 3, INPUTS = 4, SCALARS = 6, TENSOR_SCALARS = 0, SUMS = 0, MEMORY = 0;
