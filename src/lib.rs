@@ -3,13 +3,14 @@
 //! A [`Schedule`] is a function of one integer, the number of applied updates, and so it is evaluated where that integer
 //! lives: on the GPU, inside the kernel that applies the update. An engine registers its tensors, gives each group an
 //! update rule ([`AdamW`], [`Adam`], [`Sgd`]) whose every hyperparameter may be scheduled, and calls
-//! [`Optimizer::step`]. That enqueues one kernel (two where a norm of all gradients is needed) and waits for nothing;
-//! captured in a CUDA graph once, it can be replayed for ever with the rate still moving. [`Device::host`] runs the same
-//! step on the CPU, bit for bit.
+//! [`Optimizer::step`]. That enqueues one kernel (one more for a norm of all gradients, one more where a rule sums over
+//! elements) and waits for nothing; captured in a CUDA graph once, it can be replayed for ever with the rate still moving.
+//! [`Device::host`] runs the same step on the CPU, bit for bit. Rules of one's own: [`rule`].
 //!
 //! Data flows one way through the rooms of this crate: `schedule` (the language) → `program` (checked operations, their
-//! value on the host, their CUDA text) → `optim` (rules), `gradient` (clipping, scaling), `features` (the end,
-//! `telemetry`) → `plan` (tables) → `host` or `device` → [`Optimizer`]. `config` has all that is said of an optimizer as data.
+//! value on the host, their CUDA text) → `rule` (what a rule is, and its tape) → `optim` (the crate's rules), `gradient` (clipping, scaling), `features` (the end,
+//! `telemetry`) → `plan` (tables) → `host` or `device` → [`Optimizer`]. `config` has all that is said
+//! of an optimizer as data, and `compat` makes it from what other libraries say.
 #![deny(unsafe_code)]
 
 mod backend;

@@ -58,8 +58,9 @@ pub use rule::RuleConfig;
 ///
 /// A group has a `name`, a `rule` and a `metric` of its own, if wanted, and its hyperparameters as further keys, each a
 /// schedule; `lr` is always among them. A rule is a name, `"adamw"`, `"adam"` or `"sgd"`, or an object of one name with the
-/// rule's options: `{ adamw = { maximize = true } }`, `{ sgd = { momentum = "nesterov" } }`. Without one a group is
-/// schedules for whoever reads them, and cannot be built.
+/// rule's options: `{ adamw = { maximize = true } }`, `{ sgd = { momentum = "nesterov" } }`,
+/// `{ adamw = { parity = "torch_for_loop" } }`. A rule of one's own is the text of its tape ([`Tape`](crate::rule::Tape)):
+/// `{ tape = "tape 1\nrule mine\n…" }`. Without a rule a group is schedules for whoever reads them, and cannot be built.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]

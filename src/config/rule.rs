@@ -9,7 +9,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::GroupConfig;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::optim::{NAMES, Visit, visit_known};
 use crate::rule::{Description, Fields, Hyperparameter, Rule, RuleOption, Tape, TapeRule};
 
@@ -19,8 +19,15 @@ pub struct RuleConfig(Form);
 
 #[derive(Debug, Clone, PartialEq)]
 enum Form {
-    Named { name: &'static str, options: BTreeMap<String, RuleOption> },
-    Tape(Box<Tape>),
+    Named {
+        name: &'static str,
+        options: BTreeMap<String, RuleOption>,
+    },
+    /// It has no options: what is set all the same is refused when the configuration is checked.
+    Tape {
+        tape: Box<Tape>,
+        options: BTreeMap<String, RuleOption>,
+    },
 }
 
 /// In place of a rule's name: a tape follows.
@@ -40,16 +47,15 @@ impl RuleConfig {
 
     /// A rule of one's own. It is checked with the configuration.
     pub fn tape(tape: Tape) -> RuleConfig {
-        RuleConfig(Form::Tape(Box::new(tape)))
+        RuleConfig(Form::Tape { tape: Box::new(tape), options: BTreeMap::new() })
     }
 
-    /// Sets an option, such as `maximize`, `true`. Whether the rule has it is for [`Config::check`](super::Config::check) to say;
+    /// Sets an option, such as `maximize`, `true`. Whether the rule has it is for [`Config::check`](super::Config::check) to say:
     /// a rule of one's own has none.
     #[must_use]
     pub fn with(mut self, option: impl Into<String>, value: impl Into<RuleOption>) -> RuleConfig {
-        if let Form::Named { options, .. } = &mut self.0 {
-            options.insert(option.into(), value.into());
-        }
+        let (Form::Named { options, .. } | Form::Tape { options, .. }) = &mut self.0;
+        options.insert(option.into(), value.into());
         self
     }
 
@@ -57,7 +63,7 @@ impl RuleConfig {
     pub fn name(&self) -> &str {
         match &self.0 {
             Form::Named { name, .. } => name,
-            Form::Tape(tape) => &tape.name,
+            Form::Tape { tape, .. } => &tape.name,
         }
     }
 
@@ -72,7 +78,7 @@ impl RuleConfig {
             |hyperparameters: Vec<Hyperparameter>| hyperparameters.iter().map(|h| h.name().to_owned()).collect();
         match &self.0 {
             Form::Named { name, .. } => visit_known(name, &BTreeMap::new(), &[], Stated).map(named).unwrap_or_default(),
-            Form::Tape(tape) => tape.hyperparameters.iter().map(|stated| stated.name.clone()).collect(),
+            Form::Tape { tape, .. } => tape.hyperparameters.iter().map(|stated| stated.name.clone()).collect(),
         }
     }
 }
@@ -102,7 +108,11 @@ impl GroupConfig {
                 let given: Vec<_> = self.hyperparameters().collect();
                 visit_known(name, options, &given, visit)
             }
-            Form::Tape(of) => {
+            Form::Tape { tape: of, options } => {
+                if let Some((option, value)) = options.first_key_value() {
+                    let rule = "a rule of one's own has no options";
+                    return Err(Error::argument(format!("rule.{}.{option}", of.name), value, rule));
+                }
                 let rule = TapeRule::new(Tape::clone(of));
                 tape(self.hyperparameters().fold(rule, |rule, (name, schedule)| rule.set(name, schedule.clone())))
             }
@@ -122,7 +132,7 @@ impl GroupConfig {
                 let options = named.options.iter().map(|(option, value)| ((*option).to_owned(), value.clone()));
                 (Form::Named { name, options: options.collect() }, &named.without[..])
             }
-            _ => (Form::Tape(Box::new(rule.tape.clone())), &[][..]),
+            _ => (Form::Tape { tape: Box::new(rule.tape.clone()), options: BTreeMap::new() }, &[][..]),
         };
         let mut group = GroupConfig::new(0.0).rule(RuleConfig(form));
         for hyperparameter in hyperparameters.iter().filter(|one| !without.contains(&one.name())) {
@@ -141,7 +151,7 @@ impl Serialize for RuleConfig {
         };
         match &self.0 {
             Form::Named { name, options } => map.serialize_entry(name, options)?,
-            Form::Tape(tape) => map.serialize_entry(TAPE, &tape.to_string())?,
+            Form::Tape { tape, .. } => map.serialize_entry(TAPE, &tape.to_string())?,
         }
         map.end()
     }

@@ -41,7 +41,7 @@ impl OptimizerBuilder {
             loss: None,
             increment: 1,
             tuning: Tuning::default(),
-            check_order: is_set("INSTEP_CHECK"),
+            check_order: false,
         }
     }
 
@@ -258,7 +258,8 @@ impl OptimizerBuilder {
     /// Fails with [`Error::Argument`], which names the argument, its value and the rule, before anything is allocated;
     /// with [`Error::NoNvrtc`] or [`Error::Compile`] where the kernels cannot be compiled; with [`Error::Driver`].
     pub fn build(self) -> Result<Optimizer> {
-        let (device, mut handed_in, check_order) = (self.device.clone(), self.handed_in, self.check_order);
+        let check_order = self.check_order || is_set("INSTEP_CHECK");
+        let (device, mut handed_in) = (self.device.clone(), self.handed_in);
         let of_every_step = |observed: Option<Observed>, argument: &str| {
             observed.map(|observed| observed.of_every_step(argument)).transpose()
         };

@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::{Optimizer, OptimizerBuilder};
+use super::OptimizerBuilder;
 use crate::backend::Device;
 use crate::config::{Config, GroupConfig};
 use crate::error::{Error, Result};
@@ -45,7 +45,6 @@ impl Config {
             let rule = format!("must be one for each of the groups, {}", groups.len());
             return Err(Error::argument("tensors", format!("a list of {}", tensors.len()), rule));
         }
-        let fresh = Optimizer::builder(device);
         Ok(OptimizerBuilder {
             device: device.clone(),
             groups: groups.into_iter().map(Ok).zip(tensors.iter().map(|tensors| tensors.to_vec())).collect(),
@@ -56,7 +55,7 @@ impl Config {
             loss: None,
             increment: self.progress_increment,
             tuning: Tuning::default(),
-            check_order: self.check_order || fresh.check_order,
+            check_order: self.check_order,
         })
     }
 }

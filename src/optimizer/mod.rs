@@ -62,8 +62,9 @@ impl Optimizer {
         OptimizerBuilder::new(device)
     }
 
-    /// Enqueues one update of every tensor on `stream`: one kernel (two where something must be known of all gradients first)
-    /// and one driver call more than kernels, however many tensors and groups. Nothing is allocated, copied or waited for, so
+    /// Enqueues one update of every tensor on `stream`: one kernel (one more where something must be known of all
+    /// gradients first, and one more where a rule sums over elements) and one driver call more than kernels, however many
+    /// tensors and groups. Nothing is allocated, copied or waited for, so
     /// the call may be captured, the very first one too, and its graph replayed for ever: the step counter and the schedules
     /// live on the device. On the host the update is done when the call returns.
     ///

@@ -9,7 +9,7 @@ impl Optimizer {
     /// for bit. Waits for `stream`, then reads the device once.
     ///
     /// In it are the clocks and counters, the loss scale and its growth, calls that only accumulated, the values of knobs and
-    /// what [`now`](crate::Edit::now) resolved, what metric rules remember, and every tensor's optimizer state. Not in it are
+    /// what [`now`](crate::Edit::now) resolved, what metric rules and update rules remember, and every tensor's optimizer state. Not in it are
     /// parameters and gradients, which are the engine's own: it keeps the parameters itself, and in the middle of an
     /// accumulation the gradients too. The block holds no address and is the same on every device and on the host (but for the
     /// bits of NaNs), as long as nothing steps on another stream.

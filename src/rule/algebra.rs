@@ -58,7 +58,7 @@ pub trait Scalar: Arithmetic {
     fn literal(value: f64) -> Self;
     /// Rounded to f32, to nearest: the only way from a scalar of the step to elements.
     fn round(self) -> Self::Element;
-    /// `1 - self^updates`, well conditioned; 1 for 0.
+    /// `1 - self^updates` for at least one update, well conditioned; 1 where `self` is 0.
     fn bias_correction(self, updates: Self::Count) -> Self;
     /// What stands for a value that the rule does not have. A rule that asks for it is refused.
     #[doc(hidden)]

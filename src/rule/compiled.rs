@@ -9,7 +9,7 @@ use super::hyperparameter::Hyperparameter;
 use super::named::Named;
 use super::parts::{Of, Over, Start, Stream};
 use super::tape::{Standing, Tape};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::schedule::Metric;
 
 /// A rule with its schedules, as the plan sees it.
@@ -56,6 +56,9 @@ impl Compiled {
     /// Checks the tape.
     pub fn new(tape: Tape, identity: Option<String>, code: Arc<dyn Code>) -> Result<Compiled> {
         let standing = tape.check()?;
+        if let Some(identity) = identity.as_ref().filter(|identity| identity.contains(char::is_control)) {
+            return Err(Error::argument("rule.identity", format!("{identity:?}"), "must be a line of text"));
+        }
         let identity = identity.unwrap_or_else(|| {
             let digest = Sha256::digest(tape.to_string());
             let digest: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();

@@ -19,7 +19,9 @@ mod step;
 pub(crate) mod tape;
 
 pub use algebra::{Arithmetic, Count, Element, Scalar};
-pub(crate) use code::{Code, Lanes, Loop, Moment, Values};
+#[doc(hidden)]
+pub use code::Loop;
+pub(crate) use code::{Code, Lanes, Moment, Values};
 pub(crate) use compiled::{Compiled, Description};
 pub(crate) use fields::scalars;
 pub(crate) use fields::sealed::Sealed as Fields;
@@ -115,6 +117,8 @@ use crate::schedule::Metric;
 /// ```compile_fail,E0308
 /// fn apply<E: instep::rule::Element>(p: E, g: E, [m]: [E; 1]) -> (E, [E; 1]) { (p, [m, g]) }
 /// ```
+/// A rule has at most 6 streams, 8 sums, 16 remembered scalars, 24 hyperparameters, and 64 of those and scalars together.
+///
 /// All else that is wrong is an error when the optimizer is built, which names the place: a stream that is never used or never
 /// changed, a name that two of them have, a sum that nothing is added to.
 pub trait Rule: std::fmt::Debug + Clone + Send + Sync + 'static {

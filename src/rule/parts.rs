@@ -45,7 +45,8 @@ impl Stream {
     }
 
     /// Sets what it holds before the first update. Memory is written by that update: until then a state that starts from the
-    /// parameter or the gradient shows zeros.
+    /// parameter or the gradient shows zeros. A tensor that is registered with updates before
+    /// ([`Tensor::updates`](crate::Tensor::updates)) has its first update behind it: its streams hold what the engine puts there.
     pub fn starts(mut self, start: Start) -> Stream {
         self.start = start;
         self
@@ -90,7 +91,7 @@ pub enum Over {
     Tensor,
     /// Those of all tensors of the group.
     Group,
-    /// Those of all groups of the optimizer that have the same rule with the same options.
+    /// Those of all groups of the optimizer whose tapes are equal: the same rule with the same options and defaults.
     All,
 }
 
@@ -128,7 +129,7 @@ pub struct Remembered {
 }
 
 impl Remembered {
-    /// A scalar that is `start` before the first update.
+    /// A scalar that is `start` before the first update of the optimizer, for tensors with updates before too.
     pub fn new(name: impl Into<Cow<'static, str>>, of: Of, start: f64) -> Remembered {
         Remembered { name: name.into(), of, start }
     }

@@ -1,5 +1,6 @@
 //! Rules and options as data: every key, what it means to a builder, and what is refused at it.
 
+use instep::rule::Tape;
 use instep::{
     Accumulate, AdamW, Clip, Config, Device, Error, GroupConfig, LossScale, Momentum, NonFinite, Norm, Optimizer,
     OptimizerBuilder, RuleConfig, Schedule, Sgd, Telemetry, Tensor,
@@ -213,4 +214,24 @@ fn a_metric_that_the_step_observes_needs_its_address_to_be_built() {
     let metric = instep::Observed::f32(&raw const loss as u64);
     // SAFETY: as above.
     assert!(unsafe { builder().observe_every(5, metric) }.build().is_ok());
+}
+
+#[test]
+fn a_rule_of_ones_own_is_its_tape_and_has_no_options() {
+    let text = "tape 1\nrule plain\nhyperparameter lr not_negative\nresolve\n  x0 = round lr\n  scalar lr x0\napply\n  x0 = neg lr\n  \
+                x1 = fma x0 grad param\n  store param x1\n";
+    let rule = RuleConfig::tape(Tape::parse(text).unwrap());
+    let config = Config::new([GroupConfig::new(0.5).rule(rule.clone())]);
+    config.check().unwrap();
+    for read in [Config::from_json(&config.to_json().unwrap()), Config::from_toml(&config.to_toml().unwrap())] {
+        assert_eq!(read.unwrap(), config);
+    }
+    let refused = |group: GroupConfig| Config::new([group]).check().unwrap_err().to_string();
+    let with_option = refused(GroupConfig::new(0.5).rule(rule.clone().with("maximize", true)));
+    assert_eq!(with_option, "groups[0].rule.plain.maximize is true, but a rule of one's own has no options");
+    let with_beta = refused(GroupConfig::new(0.5).rule(rule).with("beta1", 0.9));
+    assert_eq!(with_beta, "groups[0].beta1 is given, but the rule `plain` has lr");
+    let wrong = config.to_json().unwrap().replace("fma x0 grad param", "fma x0 grad");
+    let wrong = Config::from_json(&wrong).unwrap_err().to_string();
+    assert!(wrong.starts_with("groups[0].rule: line 9 of the tape: "), "{wrong}");
 }

@@ -70,9 +70,9 @@ impl<'a> Options<'a> {
     /// Refuses `name` unless it is false or null: `what` is not there yet.
     pub fn off(&mut self, name: &str, what: &str) -> Result<()> {
         let error = |value: &Value| self.error(name, value, format!("{what} is not there yet"));
-        let refused =
-            [self.own.peek(name), self.class.peek(name)].into_iter().flatten().find(|v| **v != Value::Bool(false));
-        if let Some(value) = refused {
+        // What a group says counts, whatever the class says.
+        let said = self.own.peek(name).or(self.class.peek(name));
+        if let Some(value) = said.filter(|value| **value != Value::Bool(false)) {
             return Err(error(value));
         }
         self.value(name);

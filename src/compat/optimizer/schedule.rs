@@ -34,17 +34,24 @@ pub(super) fn recipes(
     };
     let mut recipes = configuration.recipes().map_err(|e| e.within("schedule."))?;
     if absolute && optimizer.library == "optax" {
-        for recipe in &mut recipes {
-            match (recipe.metric, lr.as_ref()) {
+        let own = |group: &Group| group.options.get(lr_name).filter(|lr| !lr.is_null()).cloned();
+        if recipes.len() == 1 && groups.iter().any(|group| own(group).is_some()) {
+            recipes = vec![recipes.remove(0); groups.len()];
+        }
+        for (i, recipe) in recipes.iter_mut().enumerate() {
+            let of_group = groups.get(i).and_then(own);
+            let place = match &of_group {
+                Some(_) => format!("groups[{i}].options.{lr_name}"),
+                None => format!("params.{lr_name}"),
+            };
+            match (recipe.metric, of_group.as_ref().or(lr.as_ref())) {
                 // `reduce_on_plateau` scales updates, whose rate stands with the optimizer.
                 (Some(_), Some(lr)) => recipe.lr = lr.as_f64().unwrap_or(f64::NAN).into(),
                 (None, None) => {}
-                (Some(_), None) => {
-                    return Err(Error::argument(format!("params.{lr_name}"), "missing", "must be given"));
-                }
+                (Some(_), None) => return Err(Error::argument(place, "missing", "must be given")),
                 (None, Some(lr)) => {
                     let rule = "the schedule is the rate in optax: leave one of them out";
-                    return Err(Error::argument(format!("params.{lr_name}"), lr, rule));
+                    return Err(Error::argument(place, lr, rule));
                 }
             }
         }

@@ -1,5 +1,7 @@
 //! What a tape must be, and whose each of its scalars is. Start at [`Tape::check`].
 
+use std::collections::BTreeSet;
+
 use super::words::is_name;
 use super::{Id, Node, Op, Stated, Tape, used};
 use crate::error::{Error, Result};
@@ -43,6 +45,7 @@ type Sources = u8;
 const OF_TENSOR: Sources = 1;
 const OF_GROUP: Sources = 2;
 const OF_COHORT: Sources = 4;
+const SUM_OF_TENSOR: Sources = 8;
 
 pub(super) fn refused(place: impl Into<String>, value: impl std::fmt::Display, rule: impl Into<String>) -> Error {
     Error::argument(format!("rule.{}", place.into()), value, rule.into())
@@ -154,6 +157,11 @@ impl Tape {
         if let Some(stream) = self.streams.iter().find(|s| matches!(s.start, Start::Value(value) if value.is_nan())) {
             return Err(refused(format!("streams.{}.start", stream.name), "NaN", "must be a number"));
         }
+        let keys = ["name", "rule", "metric"];
+        if let Some(stated) = self.hyperparameters.iter().find(|stated| keys.contains(&&*stated.name)) {
+            let rule = "files have that key for something else of a group";
+            return Err(refused("hyperparameters", format!("{:?}", stated.name), rule));
+        }
         if let Some(remembered) = self.memory.iter().find(|remembered| !remembered.start.is_finite()) {
             let place = format!("remember.{}.start", remembered.name);
             return Err(refused(place, remembered.start, "must be finite"));
@@ -207,8 +215,9 @@ impl Tape {
         let mut sources: Vec<Sources> = Vec::with_capacity(self.resolve.nodes.len());
         for node in &self.resolve.nodes {
             let own = match node.op {
-                Op::Sum(k) => match self.sums[k as usize].over {
-                    Over::Tensor => OF_TENSOR,
+                // How many elements a sum ran over is known with it.
+                Op::Sum(k) | Op::Len(k) => match self.sums[k as usize].over {
+                    Over::Tensor => OF_TENSOR | SUM_OF_TENSOR,
                     Over::Group | Over::All => OF_GROUP,
                 },
                 // What a group remembers is known ahead of its sums.
@@ -244,7 +253,7 @@ impl Tape {
                     "what a group remembers follows from sums over the group or over all, and from nothing of a cohort or a tensor",
                 ),
                 Of::Tensor => (
-                    of & OF_TENSOR != 0 && of & OF_GROUP == 0,
+                    of & SUM_OF_TENSOR != 0 && of & OF_GROUP == 0,
                     "what a tensor remembers follows from sums over the tensor alone",
                 ),
             };
@@ -314,12 +323,14 @@ impl Tape {
     /// Which hyperparameters are corrected for exactly the updates that this one makes.
     fn corrected(&self, places: &[ScalarPlace]) -> Vec<usize> {
         let used = used(&self.resolve.nodes, self.wanted(places));
-        let mut corrected = Vec::new();
-        for (i, _) in used.iter().enumerate().filter(|(_, used)| **used) {
-            corrected.extend(self.resolve.corrected(i as Id).filter(|k| !corrected.contains(k)));
-        }
-        corrected.sort_unstable();
-        corrected
+        // What a group remembers counts the optimizer's updates: no cohort's correction is that.
+        let of_groups = self.memory.iter().zip(&self.resolve.next).filter(|(remembered, _)| remembered.of == Of::Group);
+        let of_groups = super::used(&self.resolve.nodes, of_groups.map(|(_, next)| *next));
+        let places = |wanted: &[bool]| {
+            let nodes = wanted.iter().enumerate().filter(|(_, wanted)| **wanted);
+            nodes.filter_map(|(i, _)| self.resolve.corrected(i as Id)).collect::<BTreeSet<usize>>()
+        };
+        places(&used).difference(&places(&of_groups)).copied().collect()
     }
 
     /// The streams that `apply` and `measure` read. What starts from something is read with it.
@@ -354,6 +365,7 @@ impl super::Resolve {
         else {
             return None;
         };
-        (self.nodes[before as usize].op == Op::Updates).then_some(k as usize)
+        // The rate is not what it is corrected from where a metric rule scales it.
+        (self.nodes[before as usize].op == Op::Updates && k != 0).then_some(k as usize)
     }
 }

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::ops::{Add, BitAnd, BitOr, Div, Mul, Neg, Not, Sub};
 
-use super::check::at_most;
+use super::check::{MAX_STREAMS, at_most};
 use super::{Apply, Binary, Compare, Id, Measure, Node, Op, Resolve, Stated, Tape, Unary};
 use crate::error::{Error, Result};
 use crate::rule::algebra::{Arithmetic, Count, Element, Scalar};
@@ -223,6 +223,8 @@ pub(crate) fn trace<R: Rule>(rule: &R) -> Result<Tape> {
     let (sums, memory) = (rule.sums(), rule.remember());
     at_most("sums", sums.len(), MAX_SUMS)?;
     let all = rule.streams();
+    // Those that options leave out too: loops have a place for each.
+    at_most("streams", all.as_slice().len(), MAX_STREAMS)?;
     let (streams, places) = present(all.as_slice());
     let leaf = |k: usize| match places[k] {
         Some(place) => X(push(Op::Stream(place))),
@@ -246,6 +248,11 @@ pub(crate) fn trace<R: Rule>(rule: &R) -> Result<Tape> {
         (scalars, next.into_iter().map(|next| next.map(|W(id)| id)).collect::<Vec<_>>())
     })?;
     let (scalars, next) = outputs;
+    let fields = R::Scalars::<X>::NAMES.len();
+    if scalars.len() != fields {
+        let rule = format!("`Scalars::each` must visit the {fields} fields that have names");
+        return Err(Error::argument("rule.scalars", scalars.len(), rule));
+    }
     let unchanged = next.iter().position(Option::is_none);
     if let Some(place) = unchanged {
         let name = &memory[place].name;

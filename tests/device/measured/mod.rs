@@ -1,6 +1,7 @@
 //! Rules that sum over elements before an update and rules that remember: what they come to on the device has the bits of the
 //! CPU backend, whatever the shapes, through skipped updates, accumulation, replays of a graph and a resume.
 
+mod edges;
 mod faults;
 mod rules;
 

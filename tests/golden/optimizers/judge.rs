@@ -121,6 +121,10 @@ fn check_params(trace: &Trace, record: &Value, bound: f64, as_far: bool) -> Resu
 
 /// The states that ours and the peer's have under one name.
 fn check_states(case: &Case, trace: &Trace, bound: f64) -> Result<(), String> {
+    let listed = case.value["state"].as_object().is_some_and(|listed| !listed.is_empty());
+    if let Some(name) = trace.states.keys().find(|name| listed && !case.value["state"][name].is_array()) {
+        return Err(format!("the state {name} is not among those that are listed"));
+    }
     for (name, ours) in &trace.states {
         let Some(listed) = case.value["state"][name].as_array() else { continue };
         for (index, ours) in ours {

@@ -35,9 +35,12 @@ enum Fault {
     RememberedNotStated,
     RememberedOfCohortFromSum,
     RememberedOfTensorFromNothing,
+    RememberedOfTensorFromItself,
+    RememberedOfCohortFromLength,
     RememberedOfGroupFromTensor,
     RememberedInfinite,
     TooManySums,
+    KeyOfFiles,
 }
 
 use Fault::*;
@@ -58,7 +61,8 @@ impl Rule for Faulty {
         let default = if self.0 == DefaultIsInfinite { f64::INFINITY } else { 0.9 };
         [
             Hyperparameter::new(lr, &0.1.into(), Range::NotNegative),
-            Hyperparameter::new("beta", &0.9.into(), Range::BelowOne).default(default),
+            Hyperparameter::new(if self.0 == KeyOfFiles { "metric" } else { "beta" }, &0.9.into(), Range::BelowOne)
+                .default(default),
         ]
     }
 
@@ -88,7 +92,7 @@ impl Rule for Faulty {
 
     fn remember(&self) -> Vec<Remembered> {
         let of = match self.0 {
-            RememberedOfTensorFromNothing => Of::Tensor,
+            RememberedOfTensorFromNothing | RememberedOfTensorFromItself => Of::Tensor,
             RememberedOfGroupFromTensor => Of::Group,
             _ => Of::Cohort,
         };
@@ -101,6 +105,7 @@ impl Rule for Faulty {
             RememberedUnchanged => {}
             RememberedNotStated => step.remember(1, beta),
             RememberedOfCohortFromSum => step.remember(0, lean * beta),
+            RememberedOfCohortFromLength => step.remember(0, step.len(0)),
             RememberedOfTensorFromNothing => step.remember(0, beta),
             RememberedOfGroupFromTensor => step.remember(0, square),
             _ => step.remember(0, step.remembered(0) * beta),
@@ -197,6 +202,19 @@ fn each_wrong_rule_gives_an_error_that_names_the_place() {
             "remember.kept is of a tensor, but what a tensor remembers follows from sums over the tensor alone".to_owned(),
         ),
         (
+            RememberedOfTensorFromItself,
+            "remember.kept is of a tensor, but what a tensor remembers follows from sums over the tensor alone".to_owned(),
+        ),
+        (
+            RememberedOfCohortFromLength,
+            "remember.kept is of a cohort, but what a cohort remembers follows from no sum and from nothing of a tensor"
+                .to_owned(),
+        ),
+        (
+            KeyOfFiles,
+            "hyperparameters is \"metric\", but files have that key for something else of a group".to_owned(),
+        ),
+        (
             RememberedOfGroupFromTensor,
             "remember.kept is of a group, but what a group remembers follows from sums over the group or over all, and from nothing of a cohort or a tensor".to_owned(),
         ),
@@ -256,4 +274,36 @@ impl Rule for Blind {
 fn a_rule_that_uses_no_gradient_is_refused() {
     let expected = "groups[0].rule.apply is without the gradient, but an update follows from the gradient";
     assert_eq!(refusal(Blind), expected);
+}
+
+scalars! { CrowdedScalars { lr } }
+
+/// More streams than loops have places for, though an option leaves most of them out.
+#[derive(Debug, Clone)]
+struct Crowded;
+
+impl Rule for Crowded {
+    const NAME: &'static str = "crowded";
+    type Hyperparameters<T> = [T; 1];
+    type Streams<T> = [T; 7];
+    type Scalars<T> = CrowdedScalars<T>;
+
+    fn hyperparameters(&self) -> [Hyperparameter; 1] {
+        [Hyperparameter::new("lr", &0.1.into(), Range::NotNegative)]
+    }
+    fn streams(&self) -> [Stream; 7] {
+        ["a", "b", "c", "d", "e", "f", "h"].map(|name| Stream::new(name).only_if(name == "h"))
+    }
+    fn resolve<W: Scalar>(&self, [lr]: [W; 1], _: &mut Step<'_, W>) -> CrowdedScalars<W::Element> {
+        CrowdedScalars { lr: lr.round() }
+    }
+    fn apply<E: Element>(&self, s: &CrowdedScalars<E>, p: E, g: E, mut all: [E; 7]) -> (E, [E; 7]) {
+        all[6] = all[6] + g;
+        ((-s.lr).fma(all[6], p), all)
+    }
+}
+
+#[test]
+fn streams_that_are_left_out_count_too() {
+    assert_eq!(refusal(Crowded), "groups[0].rule.streams is 7, but a rule has at most 6");
 }
