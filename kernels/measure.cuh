@@ -52,7 +52,8 @@ __device__ __forceinline__ void conclude_tensor(const Step& step, u64 t, u32 coh
 
 // What follows from the sums over group `group`, and over all where the rule has such, by one thread.
 template <class R>
-__device__ __forceinline__ void conclude_group(const Step& step, u64 t, const Group& group, const Measurements& sums, const Measurements& all) {
+__device__ __forceinline__ void conclude_group(const Step& step, u64 t, const Group& group, const Measurements& sums,
+                                               const Measurements& all) {
   Known<R> known = {};
 #pragma unroll
   for (u32 k = 0; k < R::SUMS; k++) {
@@ -94,7 +95,12 @@ struct Measuring : Functor {
   Measurements span = {}, kept = {};
 
   __device__ __forceinline__ Measuring(const Step& s, u64 now, u32 c, const GradientScalars& g, Partial* to)
-      : scalars(R::scalars(load_row(record_at<const Record<R::SCALARS>>(s, now, c)))), gradient(g), step(s), t(now), cohort(c), sums(to) {}
+      : scalars(R::scalars(load_row(record_at<const Record<R::SCALARS>>(s, now, c)))),
+        gradient(g),
+        step(s),
+        t(now),
+        cohort(c),
+        sums(to) {}
 
   __device__ __forceinline__ void element(float (&x)[R::STREAMS]) {
     x[GRAD_AT] = prepare<O>(x[GRAD_AT], gradient);
@@ -119,7 +125,8 @@ struct Measuring : Functor {
 
 // One tile or pack, by a block: the sum of a tile.
 template <class R, class S, class O>
-__device__ __forceinline__ Measurements measure_with(const Step& step, const RuleTables& rules, u64 t, const MeasureTile& tile, const GradientScalars& gradient,
+__device__ __forceinline__ Measurements measure_with(const Step& step, const RuleTables& rules, u64 t,
+                                                     const MeasureTile& tile, const GradientScalars& gradient,
                                                      MeasureScratch& scratch) {
   const bool pack = (tile.place & PACK) != 0;
   Measuring<R, O> functor(step, t, tile.cohort, gradient, pack ? rules.measure_sums : nullptr);

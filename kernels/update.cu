@@ -93,7 +93,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR)
 }
 
 // What is known when `node` has added, by one thread. `cohort`: that of the tensor, if it is a tensor's node.
-__device__ __forceinline__ void conclude(const Step& step, const RuleTables& rules, u64 t, const Node& node, u32 cohort, const Measurements& sum) {
+__device__ __forceinline__ void conclude(const Step& step, const RuleTables& rules, u64 t, const Node& node, u32 cohort,
+                                         const Measurements& sum) {
   if constexpr (MEASURED != 0) {
     if (node.level == Level::tensor) {
       const auto tensor = load_row(row_at<Tensor<1>>(step.tensors, step.tensor_bytes, node.index));

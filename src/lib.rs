@@ -8,9 +8,9 @@
 //! [`Device::host`] runs the same step on the CPU, bit for bit. Rules of one's own: [`rule`].
 //!
 //! Data flows one way through the rooms of this crate: `schedule` (the language) → `program` (checked operations, their
-//! value on the host, their CUDA text) → `rule` (what a rule is, and its tape) → `optim` (the crate's rules), `gradient` (clipping, scaling), `features` (the end,
-//! `telemetry`) → `plan` (tables) → `host` or `device` → [`Optimizer`]. `config` has all that is said
-//! of an optimizer as data, and `compat` makes it from what other libraries say.
+//! value on the host, their CUDA text) → `rule` (what a rule is, and its tape) → `optim` (the crate's rules), `gradient`
+//! (clipping, scaling), `features` (the end, `telemetry`) → `plan` (tables) → `host` or `device` → [`Optimizer`]. `config`
+//! has all that is said of an optimizer as data, and `compat` makes it from what other libraries say.
 #![deny(unsafe_code)]
 
 mod backend;

@@ -2,8 +2,8 @@
 //!
 //! It runs an update at once, where a device would enqueue it. `engine` walks the tables, `edit` writes constants,
 //! `gradients` looks at all gradients first, `metrics` observes and looks for the end, `state` turns what a run changes into a
-//! block of bytes and back, `resolve` turns schedules and sums into scalars, `native` runs rules over elements, `memory` has the only unsafe code:
-//! views of the caller's memory, and the AVX2 + FMA build of the loops.
+//! block of bytes and back, `resolve` turns schedules and sums into scalars, `native` runs rules over elements, `memory` has the
+//! only unsafe code: views of the caller's memory, and the AVX2 + FMA build of the loops.
 
 mod edit;
 mod engine;

@@ -1,4 +1,5 @@
-//! Rules as loops: a rule in Rust over a few f32 side by side, compiled for AVX2 and FMA where the CPU has them, and the same for interpreted ones.
+//! Rules as loops: a rule in Rust over a few f32 side by side, compiled for AVX2 and FMA where the CPU has them, and the same
+//! for interpreted ones.
 
 use std::ops::Range;
 use std::sync::Arc;

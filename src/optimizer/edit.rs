@@ -100,7 +100,7 @@ impl<'a> Edit<'a> {
     }
 
     /// Checks the whole edit, then enqueues it on `stream`, ordered with the steps as those are among themselves: the next
-    /// update after it uses the new values, those before it the old ones. It takes one small kernel for each 240 constants
+    /// update after it uses the new values, those before it the old ones. It takes one small kernel for each 239 constants
     /// that change, no copy, no wait and no recompilation, and captured steps need no new capture.
     ///
     /// Fails with [`Error::Argument`](crate::Error::Argument), and then nothing is changed: for a knob that is not there, that

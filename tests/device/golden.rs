@@ -1,4 +1,5 @@
-//! The peers' own schedules and optimizers (`on_device`) on the device: what a kernel applies is the host's value, rounded once to f32, at every step.
+//! The peers' own schedules and optimizers (`on_device`) on the device: what a kernel applies is the host's value, rounded once
+//! to f32, at every step.
 //!
 //! That those values are the peers' is for the golden runner to say, on the host. Here are all cases that have a
 //! translation, those that metrics drive with their metrics observed on the device.

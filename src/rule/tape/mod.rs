@@ -1,7 +1,7 @@
 //! A rule as data: every operation that [`Rule::resolve`](super::Rule::resolve), [`Rule::measure`](super::Rule::measure) and
 //! [`Rule::apply`](super::Rule::apply) make, in their order. `trace` records it from a rule in Rust, `read` from a text, `write`
-//! makes that text; `check` refuses what has no meaning and says whose each scalar is; `cuda` and `expressions` write the kernel's text, `interpret`
-//! runs it on the CPU.
+//! makes that text; `check` refuses what has no meaning and says whose each scalar is; `cuda` and `expressions` write the
+//! kernel's text, `interpret` runs it on the CPU.
 
 mod check;
 mod cuda;
