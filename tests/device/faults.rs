@@ -12,6 +12,8 @@ use instep::{
     Stream, Telemetry, Tensor, Tuning, knob, knob_steps, reached,
 };
 
+use rayon::prelude::*;
+
 use crate::planted::{EVALUATION, Fault, NORM, PROTOCOL, WALK};
 use crate::rig::{Pair, Rig};
 use crate::values::{Random, assert_same_bits};
@@ -218,8 +220,9 @@ pub fn assert_caught(scenario: &str, faults: &[Fault]) {
         return println!("skipped: faults are planted on the stand-in");
     }
     drop(rig);
+    // Side by side: each is a process of its own, most of it a compilation.
     let unseen: Vec<&str> = faults
-        .iter()
+        .par_iter()
         .filter(|(name, from, to)| {
             let output = scenario_with(scenario, Some((from, to)));
             let text = text(&output);
