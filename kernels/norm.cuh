@@ -1,5 +1,5 @@
-// The norm of all gradients, and whether one of them is not finite. Reads the gradients alone: in f32 4 B per parameter, and
-// 16 B a tile and a tensor beside; writes 16 B a tile.
+// The norm of all gradients, and whether one of them is not finite. Reads the gradients alone: 4 B per parameter, or 2 B of 16
+// bits, and 16 B a tile and 40 B a tensor beside; writes 16 B a tile.
 //
 // In the order of sums.cuh, all in f64: the square of an f32 is exact there. 2-norm: fma(x, x, sum); 1-norm: sum + |x|;
 // maximum: the larger, a NaN stays.
@@ -23,7 +23,7 @@ struct Squares : Functor {
   Total<NORM, 1> kept = {};
 
   __device__ __forceinline__ explicit Squares(Partial* to) : sums(to) {}
-  __device__ __forceinline__ void element(float (&x)[Gradient::COUNT]) {
+  __device__ __forceinline__ void element(float (&x)[Gradient<f32>::COUNT]) {
     span.sum[0] = magnitude_added<NORM>(span.sum[0], x[GRAD_AT]);
     span.found |= is_finite(x[GRAD_AT]) ? 0 : 1;
   }
@@ -79,7 +79,7 @@ __device__ __forceinline__ void sum_gradients(const Step& step, NormScratch<O::N
   const bool pack = (tile.place & PACK) != 0;
   prepare_to_judge(step, scratch, tile.parent);
   Squares<NORM> squares(pack ? step.sums : nullptr);
-  walk<Gradient, NORM_VECTORS>(step, tile.tensor, tile.place, squares);
+  walk_gradient<GRAD_TYPES, NORM_VECTORS>(step, tile.tensor, tile.place, squares);
 
   Total<NORM, 1> sum = {};
   if (!pack) {

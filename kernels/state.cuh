@@ -34,10 +34,12 @@ struct alignas(16) Control {
   u32 hysteresis;     // how many skipped updates the loss scale stands until it backs off
   u32 overlapped;     // sticky: launches of this optimizer ran at the same time, see commit.cuh
   u32 exhausted;      // sticky: a loop came to its bound, see condition.cu
-  u32 reserved[3];
+  u32 reserved;
+  u64 seed;           // of random bits; no launch changes it
 };
 static_assert(sizeof(Control) == 128, "src/plan/layout.rs: Control");
 
+// Of elements and metrics.
 enum class MetricType : u32 { f32, bf16, f16, f64 };
 
 // What is done with gradients and metrics, in numbers. Which of it is done at all is compiled in.

@@ -17,13 +17,14 @@ static_assert(sizeof(Counts) == 32, "src/plan/layout.rs: Counts");
 // The work of one block: a tile of one tensor, or a pack of small tensors of one cohort, a warp each.
 struct alignas(16) Tile {
   u32 tensor;   // its row; of a pack the first
-  u32 place;    // which tile of the tensor, from element 0; of a pack PACK plus the number of tensors
+  u32 place;    // which tile of the tensor, from element 0; of a pack PACK plus the number of tensors; and the gradient's type
   u32 cohort;
-  u32 variant;  // which rule, as generated.cuh counts them
+  u32 form;     // which rule with which storages, as generated.cuh counts them
 };
 static_assert(sizeof(Tile) == 16, "src/plan/layout.rs: TileRow");
 
 constexpr u32 PACK = 0x80000000u;       // src/plan/layout.rs has the same number
+constexpr u32 GRAD_TYPE = 29;           // two bits from there on; src/plan/layout.rs has the same number
 constexpr u32 NO_TENSOR = 0xffffffffu;  // in no row; asked for so that a branch waits for it (update.cu)
 
 // The same for the norm launch, whose tiles are blocks of the order of summation (norm.cuh).
@@ -54,8 +55,8 @@ constexpr u32 ROOT = 0xffffffffu;  // src/plan/layout.rs has the same number
 // The same as `NormTile` for the measuring launch, which needs to know whose sums it adds.
 struct alignas(16) MeasureTile {
   u32 tensor, place, slot, parent;
-  u32 cohort, variant;
-  u32 reserved[2];
+  u32 cohort, variant, form;
+  u32 reserved;
 };
 static_assert(sizeof(MeasureTile) == 32, "src/plan/layout.rs: MeasureTileRow");
 
@@ -77,15 +78,19 @@ struct alignas(16) Partial {
 };
 static_assert(sizeof(Partial) == 16, "src/plan/layout.rs: PartialRow");
 
-// One tensor. The streams are the parameter, the gradient, and the states in the order of the rule.
-template <u32 STREAMS>
+// One tensor. Addresses: see `Streams`.
+template <u32 ADDRESSES>
 struct alignas(16) Tensor {
   u64 len;
-  u32 slot;   // where its sum goes
-  u32 place;  // in the list of tensors
-  u64 address[STREAMS];  // of element 0
+  u32 slot;    // where its sum goes
+  u32 place;   // in the list of tensors
+  u32 number;  // for random bits
+  u32 flags;
+  u64 address[ADDRESSES];  // of element 0
 };
-static_assert(sizeof(Tensor<4>) == 48, "src/plan/layout.rs: tensor_bytes");
+static_assert(sizeof(Tensor<4>) == 64, "src/plan/layout.rs: tensor_bytes");
+
+constexpr u32 MASTER_GIVEN = 1;  // a flag of a tensor; src/plan/layout.rs has the same number
 
 // Up to 32 scalars whose formulas have one structure: a warp evaluates them, one a lane.
 struct alignas(16) Bundle {
@@ -177,7 +182,8 @@ struct Step {
   u32 cohort_bytes, tensor_bytes, record_bytes;
   u32 scalar_capacity, cohort_capacity, metric_capacity, window_capacity;
   u32 flush;  // this launch makes an update of the calls before it alone
-  u32 reserved[3];
+  u32 remake_all;  // of `remake`: masters that the engine gave too
+  u32 reserved[2];
   const RuleTables* rules;  // used where a rule measures or remembers
 };
 static_assert(sizeof(Step) == 240, "src/plan/layout.rs: Step");

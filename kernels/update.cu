@@ -8,6 +8,7 @@
 // `measure` comes between the two where a rule sums over elements: what it states per parameter.
 // `observe` feeds a metric to the state machines of the half that the current step reads, and evaluates it anew.
 // `prime` fills the half that the current step reads; it runs at build. `edit` does so after it wrote constants.
+// `remake` makes masters (6 B per parameter) and remainders (2 B) anew of the parameters; it runs at build, and when they change.
 //
 // A gradient that is not finite: with the policy to skip, or a found_inf that the engine hands in, no parameter and no
 // state is written, and the step is not advanced but counted as skipped. Otherwise it propagates.
@@ -45,7 +46,7 @@ __device__ __forceinline__ void update_or_skip(const Step& step, const Tile& til
     update_tile(step, t, tile, gradient_scalars<Gradients>(step, facts));
   } else if constexpr (Gradients::ZERO) {
     Zero zero;
-    walk<Gradient, VECTORS>(step, tile.tensor, tile.place, zero);
+    walk_gradient<GRAD_TYPES, VECTORS>(step, tile.tensor, tile.place, zero);
   }
 }
 
@@ -151,6 +152,13 @@ __device__ __forceinline__ void evaluate_anew(const Step& step, Scratch& scratch
   stage<THREADS>(step, scratch);
   __syncthreads();  // all threads read what each staged
   evaluate<THREADS>(step, scratch, t, scratch.facts.control.progress);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR) remake(const Step step) {
+  if constexpr (REMAKES) {
+    const Tile tile = load_row(step.tiles + blockIdx.x);
+    if (blockIdx.x < load_row(&step.counts->tiles)) remake_tile(step, tile, step.remake_all != 0);
+  }
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS) prime(const Step step) {

@@ -37,19 +37,21 @@ struct Update : Functor {
   static constexpr u32 STORES_ONCE = R::STORES_ONCE;
   typename R::Scalars scalars;
   GradientScalars gradient;
+  Dice dice;
   const Step& step;
 
-  __device__ __forceinline__ Update(const Step& s, const Record<R::SCALARS>& r, const GradientScalars& g)
-      : scalars(R::scalars(r)), gradient(g), step(s) {}
+  __device__ __forceinline__ Update(const Step& s, const Record<R::SCALARS>& r, const GradientScalars& g, const Dice& d)
+      : scalars(R::scalars(r)), gradient(g), dice(d), step(s) {}
 
   __device__ __forceinline__ bool stores_once() const {
     if constexpr (STORES_ONCE != 0) return scalars.first != 0.0f;
     return false;
   }
-  __device__ __forceinline__ void before_tensor(u32 place) {
+  template <class Row>
+  __device__ __forceinline__ void before_tensor(const Row& tensor) {
     if constexpr (R::TENSOR_SCALARS != 0) {
       const void* own = load_row(&step.rules->own);
-      R::take(scalars, load_row(row_at<Own<R::TENSOR_SCALARS>>(own, OWN_BYTES, place)));
+      R::take(scalars, load_row(row_at<Own<R::TENSOR_SCALARS>>(own, OWN_BYTES, tensor.place)));
     }
   }
   __device__ __forceinline__ void element(float (&x)[R::STREAMS]) const {
@@ -60,11 +62,26 @@ struct Update : Functor {
   }
 };
 
+// Makes masters and remainders anew of the parameters beside them: all of them, or those alone that are not the engine's.
+struct Remake : Functor {
+  static constexpr u32 LOADS = PARAM, STORES = 0, STORES_ONCE = PARAM;
+  bool all, given = false;
+
+  __device__ __forceinline__ explicit Remake(bool of_all) : all(of_all) {}
+  template <class Row>
+  __device__ __forceinline__ void before_tensor(const Row& tensor) {
+    given = (tensor.flags & MASTER_GIVEN) != 0;
+  }
+  __device__ __forceinline__ bool stores_once() const { return all || !given; }
+  template <u32 COUNT>
+  __device__ __forceinline__ void element(float (&)[COUNT]) const {}
+};
+
 // Zeroes gradients and leaves all else as it is: what a skipped update does if gradients are zeroed after use.
 struct Zero : Functor {
   static constexpr u32 LOADS = 0, STORES = GRAD;
 
-  __device__ __forceinline__ void element(float (&x)[Gradient::COUNT]) const { x[GRAD_AT] = 0.0f; }
+  __device__ __forceinline__ void element(float (&x)[Gradient<f32>::COUNT]) const { x[GRAD_AT] = 0.0f; }
 };
 
 // Updates what `tile` holds. Its record and its tensor's row are loaded side by side.
@@ -72,8 +89,17 @@ template <class R, class S, u32 N, class O>
 __device__ __forceinline__ void update_with(const Step& step, u64 t, const Tile& tile, const GradientScalars& gradient) {
   static_assert(R::STREAMS == S::COUNT, "a type for each stream of the rule");
   const auto record = load_row(record_at<const Record<R::SCALARS>>(step, t, tile.cohort));
-  Update<R, O> functor(step, record, gradient);
+  Dice dice = {0, t};
+  if constexpr (is_random<S, R::STORES | R::STORES_ONCE>()) dice.seed = load_relaxed(&step.control->seed);
+  Update<R, O> functor(step, record, gradient, dice);
   walk<S, N>(step, tile.tensor, tile.place, functor);
+}
+
+// Makes masters or remainders of what `tile` holds anew.
+template <class S, u32 N>
+__device__ __forceinline__ void remake_with(const Step& step, const Tile& tile, bool all) {
+  Remake functor(all);
+  walk<typename OfRemade<S>::Type, N>(step, tile.tensor, tile.place, functor);
 }
 
 // The k-th of the rows of half `t & 1` of a memory, which has `rows` of `width` values.

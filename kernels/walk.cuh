@@ -2,19 +2,19 @@
 //
 // A tile is 8 spans, a warp each; a span is N vectors a thread. Positions count from element 0, never from an address: a
 // stream whose address does not fit vectors is alone accessed element by element. On the main path, a whole span whose
-// addresses all fit, all loads come before the first store; else a vector at a time.
+// addresses all fit, all loads come before the first store; else a vector at a time, or as many as are stored together.
 // A functor F over the streams S is a Functor and has
 //   F::LOADS, F::STORES                 sets of streams
 //   element(float (&x)[S::COUNT])       one element of each stream, by place
 // and where it needs them
 //   F::STORES_ONCE, stores_once()       streams that are stored if it says so
-//   before_tensor(place), after_span(at), after_tensor(tensor)
+//   dice                                what stores that need random bits throw
+//   before_tensor(tensor), after_span(at), after_tensor(tensor)
 //                                       for what it loads and gathers; all lanes of a warp come there together
 //
-// Reads 16 B a tile and 16 B + 8 B a stream for each tensor in it, beside the elements.
+// Reads 16 B a tile and 24 B + 8 B an address for each tensor in it, beside the elements.
 #pragma once
 #include "streams.cuh"
-#include "tables.cuh"
 
 constexpr u32 THREADS = 256;  // with 2 vectors a thread 98.4 % of the copy, as 512 and 1,024 have; 124 M elements, H100
 constexpr u32 WARPS = THREADS / WARP;
@@ -26,7 +26,8 @@ struct Functor {
   static constexpr u32 STORES_ONCE = 0;
 
   __device__ __forceinline__ bool stores_once() const { return false; }
-  __device__ __forceinline__ void before_tensor(u32) {}
+  template <class Row>
+  __device__ __forceinline__ void before_tensor(const Row&) {}
   __device__ __forceinline__ void after_span(u64) {}
   template <class Row>
   __device__ __forceinline__ void after_tensor(const Row&) {}
@@ -45,72 +46,98 @@ __device__ __forceinline__ void apply(F& functor, float (&x)[S::COUNT][VECTOR], 
 
 // Whether `len` elements from `at` on are there, and every stream that F accesses fits vectors.
 template <class S, class F>
-__device__ __forceinline__ bool is_whole(const Tensor<S::COUNT>& tensor, u64 at, u32 len) {
+__device__ __forceinline__ bool is_whole(const Tensor<S::ADDRESSES>& tensor, u64 at, u32 len) {
   bool whole = at + len <= tensor.len;
   for_each_stream<S, F::LOADS | F::STORES | F::STORES_ONCE>([&](auto place) {
     constexpr u32 I = decltype(place)::AT;
-    whole = whole & fits_vectors<typename S::template At<I>>(tensor.address[I]);
+    whole = whole & S::template At<I>::fits(S::template lies<I>(tensor));
   });
   return whole;
 }
 
-// N vectors of one thread, the first one at element `at`.
-template <class S, u32 N, class F>
-__device__ __forceinline__ void walk_vectors(const Tensor<S::COUNT>& tensor, u64 at, F& functor) {
-  float x[N][S::COUNT][VECTOR] = {};
+// How many of a vector's elements are there, at element `at`.
+__device__ __forceinline__ u32 count_at(u64 len, u64 at) {
+  const u64 left = at < len ? len - at : 0;
+  return left < VECTOR ? (u32)left : VECTOR;
+}
+
+// The largest magnitude of what a warp stores together, as bits.
+template <class S, u32 I, bool WHOLE, u32 TOGETHER>
+__device__ __forceinline__ u32 largest_of(const Tensor<S::ADDRESSES>& tensor, u64 at, const float (&x)[TOGETHER][S::COUNT][VECTOR]) {
+  u32 largest = 0;
 #pragma unroll
-  for (u32 n = 0; n < N; n++) {
-    for_each_stream<S, F::LOADS>([&](auto place) {
-      constexpr u32 I = decltype(place)::AT;
-      load_vector<typename S::template At<I>>(tensor.address[I], at + n * APART, x[n][I]);
-    });
+  for (u32 k = 0; k < TOGETHER; k++) {
+    const u32 count = WHOLE ? VECTOR : count_at(tensor.len, at + k * APART);
+#pragma unroll
+    for (u32 e = 0; e < VECTOR; e++) {
+      const u32 magnitude = __float_as_uint(x[k][I][e]) & 0x7fffffff;
+      if (e < count && magnitude > largest) largest = magnitude;
+    }
   }
+  return largest_of_warp(largest);
+}
+
+// Stores the streams in PLACES of what lies TOGETHER, the first vector at element `at`.
+template <class S, u32 PLACES, bool WHOLE, u32 TOGETHER, class F>
+__device__ __forceinline__ void store_streams(const Tensor<S::ADDRESSES>& tensor, u64 at, const float (&x)[TOGETHER][S::COUNT][VECTOR],
+                                              const F& functor) {
+  u32 largest[S::COUNT] = {};
+  for_each_stream<S, PLACES>([&](auto place) {
+    constexpr u32 I = decltype(place)::AT;
+    if constexpr (S::template At<I>::TOGETHER > 1) largest[I] = largest_of<S, I, WHOLE, TOGETHER>(tensor, at, x);
+  });
 #pragma unroll
-  for (u32 n = 0; n < N; n++) {
-#pragma unroll
-    for (u32 e = 0; e < VECTOR; e++) apply<S>(functor, x[n], e);
-    for_each_stream<S, F::STORES>([&](auto place) {
+  for (u32 k = 0; k < TOGETHER; k++) {
+    const u64 here = at + k * APART;
+    const u32 count = WHOLE ? VECTOR : count_at(tensor.len, here);
+    Throw thrown_of[(S::COUNT + 1) / 2] = {};
+    for_each_stream<S, PLACES>([&](auto place) {
       constexpr u32 I = decltype(place)::AT;
-      store_vector<typename S::template At<I>>(tensor.address[I], at + n * APART, x[n][I]);
+      // A throw serves two streams.
+      if constexpr (is_random<S, PLACES & 1u << I>() && !(I % 2 == 1 && is_random<S, PLACES & 1u << (I - I % 2)>())) {
+        thrown_of[I / 2] = thrown(functor.dice, tensor.number, I / 2, here);
+      }
     });
-    for_each_stream<S, F::STORES_ONCE>([&](auto place) {
+    for_each_stream<S, PLACES>([&](auto place) {
       constexpr u32 I = decltype(place)::AT;
-      if (functor.stores_once()) store_vector<typename S::template At<I>>(tensor.address[I], at + n * APART, x[n][I]);
+      FourRandom random;
+#pragma unroll
+      for (u32 e = 0; e < VECTOR; e++) random[e] = random_of<I>(thrown_of[I / 2], e);
+      S::template At<I>::template store<WHOLE>(S::template lies<I>(tensor), here, count, x[k][I], random, largest[I]);
     });
   }
 }
 
-// What there is of one vector, at element `at`, by streams that fit vectors or not.
-template <class S, class F>
-__device__ __forceinline__ void walk_some(const Tensor<S::COUNT>& tensor, u64 at, F& functor) {
-  const u64 left = at < tensor.len ? tensor.len - at : 0;
-  const u32 count = left < VECTOR ? (u32)left : VECTOR;
-  float x[S::COUNT][VECTOR] = {};
-  for_each_stream<S, F::LOADS>([&](auto place) {
-    constexpr u32 I = decltype(place)::AT;
-    using Element = typename S::template At<I>;
-    if (count == VECTOR && fits_vectors<Element>(tensor.address[I])) {
-      load_vector<Element>(tensor.address[I], at, x[I]);
-    } else {
-      load_some<Element>(tensor.address[I], at, count, x[I]);
-    }
-  });
+// N vectors of one thread, the first one at element `at`: what there is of them.
+template <class S, u32 N, bool WHOLE, class F>
+__device__ __forceinline__ void walk_vectors(const Tensor<S::ADDRESSES>& tensor, u64 at, F& functor) {
+  constexpr u32 TOGETHER = together<S, F::STORES | F::STORES_ONCE>();
+  static_assert(N % TOGETHER == 0, "whole blocks");
+  float x[N / TOGETHER][TOGETHER][S::COUNT][VECTOR] = {};
 #pragma unroll
-  for (u32 e = 0; e < VECTOR; e++) {
-    if (e < count) apply<S>(functor, x, e);
+  for (u32 n = 0; n < N; n++) {
+    const u32 count = WHOLE ? VECTOR : count_at(tensor.len, at + n * APART);
+    for_each_stream<S, F::LOADS>([&](auto place) {
+      constexpr u32 I = decltype(place)::AT;
+      S::template At<I>::template load<WHOLE>(S::template lies<I>(tensor), at + n * APART, count, x[n / TOGETHER][n % TOGETHER][I]);
+    });
   }
-  for_each_stream<S, F::STORES | F::STORES_ONCE>([&](auto place) {
-    constexpr u32 I = decltype(place)::AT;
-    using Element = typename S::template At<I>;
-    if constexpr ((F::STORES_ONCE >> I & 1) != 0) {
-      if (!functor.stores_once()) return;
+#pragma unroll
+  for (u32 n = 0; n < N / TOGETHER; n++) {
+    const u64 here = at + n * TOGETHER * APART;
+#pragma unroll
+    for (u32 k = 0; k < TOGETHER; k++) {
+      const u32 count = WHOLE ? VECTOR : count_at(tensor.len, here + k * APART);
+#pragma unroll
+      for (u32 e = 0; e < VECTOR; e++) {
+        if (e < count) apply<S>(functor, x[n][k], e);
+      }
     }
-    if (count == VECTOR && fits_vectors<Element>(tensor.address[I])) {
-      store_vector<Element>(tensor.address[I], at, x[I]);
-    } else {
-      store_some<Element>(tensor.address[I], at, count, x[I]);
+    store_streams<S, F::STORES, WHOLE>(tensor, here, x[n], functor);
+    if constexpr (F::STORES_ONCE != 0) {
+      if (functor.stores_once()) store_streams<S, F::STORES_ONCE, WHOLE>(tensor, here, x[n], functor);
     }
-  });
+  }
 }
 
 // Tile `place` of the tensor in row `first`, or the pack that begins there, by a block. A span is TURNS times N vectors a thread,
@@ -118,27 +145,42 @@ __device__ __forceinline__ void walk_some(const Tensor<S::COUNT>& tensor, u64 at
 template <class S, u32 N, u32 TURNS = 1, class F>
 __device__ __forceinline__ void walk(const Step& step, u32 first, u32 place, F& functor) {
   constexpr u32 SPAN = TURNS * N * APART;
+  constexpr u32 TOGETHER = together<S, F::STORES | F::STORES_ONCE>();
   const u32 warp = threadIdx.x / WARP, lane = threadIdx.x % WARP * VECTOR;
   const bool pack = (place & PACK) != 0;
-  const u32 end = first + (pack ? place & ~PACK : 1);
+  place &= (1u << GRAD_TYPE) - 1;
+  const u32 end = first + (pack ? place : 1);
 #pragma unroll 1
   for (u32 i = first + (pack ? warp : 0); i < end; i += WARPS) {
-    const auto tensor = load_row(row_at<Tensor<S::COUNT>>(step.tensors, step.tensor_bytes, i));
-    functor.before_tensor(tensor.place);
+    const auto tensor = load_row(row_at<Tensor<S::ADDRESSES>>(step.tensors, step.tensor_bytes, i));
+    functor.before_tensor(tensor);
     u64 at = pack ? 0 : ((u64)place * WARPS + warp) * SPAN;
     if (!pack && is_whole<S, F>(tensor, at, SPAN)) {
 #pragma unroll 1
-      for (u32 turn = 0; turn < TURNS; turn++) walk_vectors<S, N>(tensor, at + lane + turn * N * APART, functor);
+      for (u32 turn = 0; turn < TURNS; turn++) walk_vectors<S, N, true>(tensor, at + lane + turn * N * APART, functor);
       functor.after_span(at);
       return;
     }
     const u64 stop = pack || tensor.len < at + SPAN ? tensor.len : at + SPAN;
 #pragma unroll 1
     while (at < stop) {
-      walk_some<S>(tensor, at + lane, functor);
-      at += APART;
+      walk_vectors<S, TOGETHER, false>(tensor, at + lane, functor);
+      at += TOGETHER * APART;
       if (at % SPAN == 0 || at >= stop) functor.after_span(at - 1);
     }
     functor.after_tensor(tensor);
   }
+}
+
+// The same over gradients of type `type`, of those that this optimizer has: TYPES, a bit for each.
+template <u32 TYPES, u32 N, class F>
+__device__ __forceinline__ void walk_gradient(const Step& step, u32 first, u32 place, F& functor) {
+  const u32 type = place >> GRAD_TYPE & 3;
+  if constexpr ((TYPES & 1) != 0) {
+    if (TYPES == 1 || type == 0) return walk<Gradient<f32>, N>(step, first, place, functor);
+  }
+  if constexpr ((TYPES & 2) != 0) {
+    if (TYPES < 4 || type == 1) return walk<Gradient<bf16>, N>(step, first, place, functor);
+  }
+  if constexpr ((TYPES & 4) != 0) walk<Gradient<f16>, N>(step, first, place, functor);
 }

@@ -9,7 +9,7 @@
 //!
 //! Data flows one way through the rooms of this crate: `schedule` (the language) → `program` (checked operations, their
 //! value on the host, their CUDA text) → `rule` (what a rule is, and its tape) → `optim` (the crate's rules), `gradient`
-//! (clipping, scaling), `features` (the end, `telemetry`) → `plan` (tables) → `host` or `device` → [`Optimizer`]. `config`
+//! (clipping, scaling), `precision` (how streams are stored), `features` (the end, `telemetry`) → `plan` (tables) → `host` or `device` → [`Optimizer`]. `config`
 //! has all that is said of an optimizer as data, and `compat` makes it from what other libraries say.
 #![deny(unsafe_code)]
 
@@ -27,6 +27,7 @@ mod kernels;
 mod optim;
 mod optimizer;
 mod plan;
+mod precision;
 mod program;
 pub mod rule;
 mod schedule;
@@ -41,12 +42,13 @@ pub use error::{Error, Result};
 pub use gradient::{Accumulate, Clip, LossScale, NonFinite, Norm};
 pub use optim::*;
 pub use optimizer::{
-    DeviceView, Edit, GroupRule, KnobValue, LoopBody, MetricStatus, Observed, Optimizer, OptimizerBuilder, Status,
-    StopCondition, TelemetryReader, TensorView,
+    DeviceView, Edit, GroupRule, KnobValue, LoopBody, MetricStatus, Observed, Optimizer, OptimizerBuilder, StateView,
+    Status, StopCondition, TelemetryReader, TensorView,
 };
 #[doc(hidden)]
 pub use plan::Tuning;
 pub use plan::{Buffer, Dtype, Tensor};
+pub use precision::{Form, Half, ParamForm, Precision, Rounding, StateForm};
 pub use schedule::recipes;
 pub use schedule::{Better, Greedy, GreedyState, Improvement, Metric, Plateau, PlateauState};
 pub use schedule::{Number, Ramp, Schedule, StepList, Steps, Warmup, knob, knob_steps, reached, step};

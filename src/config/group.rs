@@ -8,6 +8,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::rule::RuleConfig;
+use crate::precision::Precision;
 use crate::schedule::{Metric, Schedule};
 
 /// One parameter group: its update rule, and its hyperparameters by name. What is absent is left to the rule's default.
@@ -31,12 +32,15 @@ pub struct GroupConfig {
     others: BTreeMap<String, Schedule>,
     /// What scales the learning rate of this group alone by observed metrics, e.g. `{"plateau": {"factor": 0.5, "patience": 3}}`.
     pub metric: Option<Metric>,
+    /// In what precision the parameters and states of this group are stored; None: as [`Config::precision`](super::Config::precision)
+    /// has it.
+    pub precision: Option<Precision>,
 }
 
 impl GroupConfig {
     /// A group with this learning rate, and the defaults of its update rule for the rest.
     pub fn new(lr: impl Into<Schedule>) -> GroupConfig {
-        GroupConfig { name: None, rule: None, lr: lr.into(), others: BTreeMap::new(), metric: None }
+        GroupConfig { name: None, rule: None, lr: lr.into(), others: BTreeMap::new(), metric: None, precision: None }
     }
 
     /// Sets the update rule.
@@ -82,7 +86,7 @@ impl GroupConfig {
 
 impl Serialize for GroupConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let GroupConfig { name, rule, lr: _, others: _, metric } = self;
+        let GroupConfig { name, rule, lr: _, others: _, metric, precision } = self;
         let mut map = serializer.serialize_map(None)?;
         if let Some(name) = name {
             map.serialize_entry("name", name)?;
@@ -95,6 +99,9 @@ impl Serialize for GroupConfig {
         }
         if let Some(metric) = metric {
             map.serialize_entry("metric", metric)?;
+        }
+        if let Some(precision) = precision {
+            map.serialize_entry("precision", precision)?;
         }
         map.end()
     }
@@ -116,13 +123,14 @@ impl<'de> Visitor<'de> for GroupVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<GroupConfig, A::Error> {
-        let (mut name, mut rule, mut metric, mut lr) = (None, None, None, None);
+        let (mut name, mut rule, mut metric, mut precision, mut lr) = (None, None, None, None, None);
         let mut others = BTreeMap::new();
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "name" => once("name", &mut name, map.next_value()?)?,
                 "rule" => once("rule", &mut rule, map.next_value()?)?,
                 "metric" => once("metric", &mut metric, map.next_value()?)?,
+                "precision" => once("precision", &mut precision, map.next_value()?)?,
                 "lr" => once("lr", &mut lr, map.next_value()?)?,
                 _ => match others.entry(key) {
                     Entry::Vacant(place) => drop(place.insert(map.next_value()?)),
@@ -133,7 +141,7 @@ impl<'de> Visitor<'de> for GroupVisitor {
             }
         }
         let lr = lr.ok_or_else(|| A::Error::missing_field("lr"))?;
-        Ok(GroupConfig { name, rule, lr, others, metric })
+        Ok(GroupConfig { name, rule, lr, others, metric, precision })
     }
 }
 

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::features::FeatureOptions;
 use crate::gradient::{Accumulate, Clip, GradientOptions, LossScale, NonFinite, Norm, finite_if_some};
+use crate::precision::Precision;
 use crate::schedule::Metric;
 use crate::telemetry::Telemetry;
 use file::Version;
@@ -53,10 +54,15 @@ pub use rule::RuleConfig;
 /// | `zero_gradients`, `stop_on_plateau`, `check_order` | `true` |
 /// | `stop_at`, `stop_below`, `observe_every`, `progress_increment` | a number |
 /// | `telemetry` | `{ ring = 1000, groups = [0], mapped = true }` |
+/// | `precision` | `{ param = "remainder", states = "bf16", state = { exp_avg_sq = "8bit" } }`: [`Precision`] |
+/// | `seed` | a number |
 /// | `metric` | `{ plateau = { factor = 0.5, patience = 3 } }` or `{ greedy = { … } }` |
 /// | `groups` | a list of groups |
 ///
-/// A group has a `name`, a `rule` and a `metric` of its own, if wanted, and its hyperparameters as further keys, each a
+/// A parameter of sixteen bits is kept as `"master"`, `"remainder"`, `"nearest"` or `"stochastic"`; a state is stored as `"f32"`,
+/// `"bf16"`, `"f16"` (each with `_nearest` or `_stochastic` too) or `"8bit"`, from `quantize_from` elements on.
+///
+/// A group has a `name`, a `rule`, a `precision` and a `metric` of its own, if wanted, and its hyperparameters as further keys, each a
 /// schedule; `lr` is always among them. A rule is a name, `"adamw"`, `"adam"` or `"sgd"`, or an object of one name with the
 /// rule's options: `{ adamw = { maximize = true } }`, `{ sgd = { momentum = "nesterov" } }`,
 /// `{ adamw = { parity = "torch_for_loop" } }`. A rule of one's own is the text of its tape ([`Tape`](crate::rule::Tape)):
@@ -110,6 +116,13 @@ pub struct Config {
     /// [`OptimizerBuilder::check_order`](crate::OptimizerBuilder::check_order).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub check_order: bool,
+    /// In what precision the parameters and states of all groups are stored that do not say it themselves:
+    /// [`OptimizerBuilder::precision`](crate::OptimizerBuilder::precision).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub precision: Precision,
+    /// [`OptimizerBuilder::seed`](crate::OptimizerBuilder::seed).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub seed: u64,
     /// The parameter groups, in the order of the optimizer's.
     pub groups: Vec<GroupConfig>,
 }
@@ -120,6 +133,10 @@ fn one() -> u64 {
 
 fn is_one(value: &u64) -> bool {
     *value == one()
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Without a group, which cannot be read back or built.
@@ -171,6 +188,8 @@ impl Config {
             telemetry,
             progress_increment,
             check_order,
+            precision: Precision::new(),
+            seed: 0,
             groups,
         }
     }

@@ -78,6 +78,7 @@ functions! {
     cuMemcpyHtoDAsync_v2(to: u64, from: *const c_void, bytes: usize, stream: RawStream);
     cuMemcpyDtoHAsync_v2(to: *mut c_void, from: u64, bytes: usize, stream: RawStream);
     cuMemsetD8Async(address: u64, byte: u8, bytes: usize, stream: RawStream);
+    cuMemsetD16Async(address: u64, value: u16, count: usize, stream: RawStream);
     cuMemsetD32Async(address: u64, value: u32, count: usize, stream: RawStream);
     cuModuleLoadData(module: *mut RawModule, image: *const c_void);
     cuModuleUnload(module: RawModule);

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 
 use bytemuck::{Pod, Zeroable};
 
-use super::memory::Piece;
+use super::memory::{Given, Piece};
 use super::metrics::BELOW;
 use super::{gradients, memory};
 use crate::error::{Error, Result};
@@ -13,6 +13,7 @@ use crate::gradient::{Factor, ScaleState};
 use crate::plan::layout::{Control, MetricStateRow};
 use crate::plan::state::half;
 use crate::plan::{HandedIn, Plan, Remembered, Scalar, metrics};
+use crate::precision::Dice;
 use crate::program::Clocks;
 use crate::settings::Settings;
 use crate::telemetry::{Header, Layout, Runs};
@@ -20,7 +21,7 @@ use crate::telemetry::{Header, Layout, Runs};
 /// Aligned memory for optimizer state.
 #[repr(C, align(128))]
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
-pub(super) struct Window([f32; 32]);
+pub(super) struct Window([u8; 128]);
 
 /// Whether a call is made of those before it alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,11 +58,8 @@ impl Engine {
     pub fn new(mut plan: Plan, handed_in: HandedIn) -> Result<Engine> {
         refuse_flushed_subnormals()?;
         let mut state = vec![Window::zeroed(); plan.state_bytes.div_ceil(size_of::<Window>() as u64) as usize];
-        let elements: &mut [f32] = bytemuck::cast_slice_mut(&mut state);
-        for (offset, len, value) in plan.filled_states() {
-            elements[offset / size_of::<f32>()..][..len].fill(value);
-        }
         plan.place_state(state.as_mut_ptr() as u64);
+        memory::fill_states(&plan);
         let mut engine = Engine {
             values: vec![f64::NAN; 2 * plan.scalars.len()],
             records: vec![f32::NAN; 2 * plan.cohorts.len() * plan.widths().record],
@@ -72,11 +70,12 @@ impl Engine {
             windows: vec![0.0; 2 * metrics::window_count(&plan.metrics)],
             ring: (0..plan.telemetry.as_ref().map_or(0, Layout::words)).map(|_| AtomicU64::new(0)).collect(),
             runs: Arc::default(),
-            control: Box::new(Control::new(plan.increment, plan.gradients, &plan.settings)),
+            control: Box::new(plan.first_control()),
             plan,
             handed_in,
             state,
         };
+        memory::remake(&engine.plan, &engine.pieces, false);
         engine.evaluate(Clocks { t: 0, progress: 0 });
         engine.stop_if_end(0, BELOW);
         Ok(engine)
@@ -90,6 +89,11 @@ impl Engine {
     /// An update of the calls before this, if there are any.
     pub fn flush(&mut self) -> Result<()> {
         self.call(Flush::Yes)
+    }
+
+    /// Makes masters and remainders of the parameters anew.
+    pub fn parameters_changed(&mut self) {
+        memory::remake(&self.plan, &self.pieces, true);
     }
 
     fn call(&mut self, flush: Flush) -> Result<()> {
@@ -113,7 +117,9 @@ impl Engine {
         if !skip {
             let scalars = gradients::scalars(plan, &self.control, self.handed_in, calls, flush == Flush::Yes);
             self.measure(t, scalars);
-            memory::update(&self.plan, &self.pieces, half(&self.records, t), &self.own, scalars);
+            let dice = Dice { seed: self.control.seed, t };
+            let given = Given { records: half(&self.records, t), own: &self.own, gradient: scalars, dice };
+            memory::update(&self.plan, &self.pieces, given);
         }
         if self.plan.gradients.zero {
             memory::zero_gradients(&self.plan, &self.pieces);

@@ -1,13 +1,15 @@
 //! The unsafe part of the CPU backend: views of memory that the caller registered, and the AVX2 + FMA build of the loops.
 
+use bytemuck::AnyBitPattern;
 use rayon::prelude::*;
 
 use super::gradients::GradientScalars;
 use crate::plan::layout::NORM_BLOCK;
-use crate::plan::{Dtype, Plan, Scalar, TensorRow};
+use crate::plan::{Dtype, Forms, Lies, Plan, Scalar, TensorRow};
+use crate::precision::{CODES_BLOCK, Dice, Form, Storage, Stored, StoredMut, Throws};
 use crate::rule::{Compiled, Lanes, Start};
 
-/// Elements whose gradients are prepared at once: they stay in the cache.
+/// Elements that are prepared at once: they stay in the cache. Whole blocks of codes.
 const CHUNK: usize = 2048;
 /// Elements that one task takes at most, so that spawning costs little against them.
 const PIECE: u64 = 16 * CHUNK as u64;
@@ -19,6 +21,12 @@ const MIN_PIECES: usize = 8;
 pub(super) struct Piece {
     tensor: u32,
     begin: u64,
+}
+
+impl Piece {
+    fn elements(self, row: &TensorRow) -> Elements {
+        Elements { begin: self.begin as usize, len: (row.len - self.begin).min(PIECE) as usize }
+    }
 }
 
 /// All tensors in pieces, in their order.
@@ -59,9 +67,10 @@ pub(super) fn map_norm_blocks<T: Send>(plan: &Plan, work: impl Fn(&[f32]) -> T +
     let blocks = all.par_iter().with_min_len(MIN_PIECES);
     blocks
         .map(|(row, begin)| {
-            let len = (row.len - begin).min(NORM_BLOCK);
+            let range = Elements { begin: *begin as usize, len: (row.len - begin).min(NORM_BLOCK) as usize };
             // SAFETY: the caller vouches for the tensor, and nothing writes gradients meanwhile.
-            work(unsafe { view(row.grad(), *begin as usize, len as usize) })
+            let grad = unsafe { stored(plan.storages(row)[1], row.streams[1], range) };
+            work(wide(&grad, range.len, &mut Vec::new()))
         })
         .collect()
 }
@@ -73,31 +82,78 @@ pub(super) fn zero_gradients(plan: &Plan, pieces: &[Piece]) {
     debug_assert!(plan.gradients.zero);
     pieces.par_iter().with_min_len(MIN_PIECES).for_each(|piece| {
         let row = &plan.tensors[piece.tensor as usize];
-        let len = (row.len - piece.begin).min(PIECE) as usize;
         // SAFETY: the caller vouches for the tensor; no other gradient or parameter overlaps this gradient, and this
         // piece of it is ours.
-        unsafe { view_mut(row.grad(), piece.begin as usize, len) }.fill(0.0);
+        unsafe { stored_mut(plan.storages(row)[1], row.streams[1], piece.elements(row)) }.zero();
     });
 }
 
-/// Applies every tensor's rule to its pieces, in parallel. `records`: one per cohort; `own`: what is each tensor's own.
+/// Makes masters and remainders anew, in parallel: all of them, or those alone that are not the engine's.
+///
+/// Sound for the reasons that [`update`] gives.
+pub(super) fn remake(plan: &Plan, pieces: &[Piece], all: bool) {
+    pieces.par_iter().with_min_len(MIN_PIECES).for_each(|piece| {
+        let row = &plan.tensors[piece.tensor as usize];
+        if plan.forms[row.form as usize].remakes() && (all || !row.master_given) {
+            // SAFETY: as in `update`: the parameter and what lies beside it are this tensor's alone, and this piece is ours.
+            unsafe { stored_mut(plan.storages(row)[0], row.streams[0], piece.elements(row)) }.remake();
+        }
+    });
+}
+
+/// Fills the states that start from a value.
+///
+/// Sound for the reasons that [`update`] gives; it runs before any of that.
+pub(super) fn fill_states(plan: &Plan) {
+    for (row, place, value) in plan.filled_states() {
+        let all = Elements { begin: 0, len: row.len as usize };
+        // SAFETY: state memory was allocated for this tensor alone, and nobody uses it yet.
+        unsafe { stored_mut(plan.storages(row)[place], row.streams[place], all) }.fill(value);
+    }
+}
+
+/// What an update goes by, besides the plan.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Given<'a> {
+    /// One per cohort.
+    pub records: &'a [f32],
+    /// What is each tensor's own.
+    pub own: &'a [f32],
+    pub gradient: GradientScalars,
+    pub dice: Dice,
+}
+
+/// Memory that a task reuses.
+#[derive(Debug, Default)]
+struct Scratch {
+    /// Of streams that are not f32, as f32.
+    wide: Vec<Vec<f32>>,
+    grad: Vec<f32>,
+    prepared: Vec<f32>,
+    random: Vec<u32>,
+}
+
+/// Applies every tensor's rule to its pieces, in parallel.
 ///
 /// Sound because of where a [`Plan`] comes from: `Tensor::new`'s caller vouched for the memory, `plan::check` made sure that
 /// no parameter overlaps anything, state memory belongs to one tensor, and pieces of a tensor are disjoint.
-pub(super) fn update(plan: &Plan, pieces: &[Piece], records: &[f32], own: &[f32], gradient: GradientScalars) {
+pub(super) fn update(plan: &Plan, pieces: &[Piece], given: Given<'_>) {
+    let Given { records, own, gradient, .. } = given;
     let (width, own_width) = (plan.widths().record, plan.widths().own);
-    let chunk = if gradient.changes() { CHUNK } else { PIECE as usize };
     pieces.par_iter().with_min_len(MIN_PIECES).for_each(|piece| {
         let row = &plan.tensors[piece.tensor as usize];
+        let forms = &plan.forms[row.form as usize];
         let rule = &*plan.variants[row.variant as usize];
         let record = &records[row.cohort as usize * width..][..width];
         let own = own.get(piece.tensor as usize * own_width..).unwrap_or_default();
         let scalars = rule.scalars(record, own);
         let first = is_first(rule, record);
-        let end = row.len.min(piece.begin + PIECE) as usize;
-        let mut prepared = Vec::new();
-        for begin in (piece.begin as usize..end).step_by(chunk) {
-            update_chunk(row, begin, (end - begin).min(chunk), rule, (&scalars, first), gradient, &mut prepared);
+        let chunk = if gradient.changes() || !forms.is_plain() { CHUNK } else { PIECE as usize };
+        let Elements { begin, len } = piece.elements(row);
+        let mut scratch = Scratch::default();
+        for at in (begin..begin + len).step_by(chunk) {
+            let range = Elements { begin: at, len: (begin + len - at).min(chunk) };
+            update_chunk(forms, row, range, rule, (&scalars, first), given, &mut scratch);
         }
     });
 }
@@ -108,31 +164,48 @@ fn is_first(rule: &Compiled, record: &[f32]) -> bool {
 }
 
 fn update_chunk(
+    forms: &Forms,
     row: &TensorRow,
-    begin: usize,
-    len: usize,
+    range: Elements,
     rule: &Compiled,
     (scalars, first): (&[f32], bool),
-    gradient: GradientScalars,
-    prepared: &mut Vec<f32>,
+    Given { gradient, dice, .. }: Given<'_>,
+    scratch: &mut Scratch,
 ) {
-    let streams = row.states().iter().map(|address| {
-        // SAFETY: state memory was allocated for this tensor alone, and this chunk of it is ours.
-        unsafe { view_mut(*address, begin, len) }
-    });
-    let mut streams: Vec<&mut [f32]> = streams.collect();
-    // SAFETY: the caller vouches for the tensor; parameters do not overlap, and this chunk of it is ours.
-    let param: &mut [f32] = unsafe { view_mut(row.param(), begin, len) };
     // SAFETY: the caller vouches for the tensor; no parameter overlaps a gradient, so nothing writes it.
-    let grad: &[f32] = unsafe { view(row.grad(), begin, len) };
+    let grad = unsafe { stored(forms.storages[1], row.streams[1], range) };
+    let places = || std::iter::once(0).chain(2..forms.storages.len());
+    let kept = places().map(|place| {
+        // SAFETY: the caller vouches for the tensor; parameters do not overlap, state memory was allocated for this tensor alone,
+        // and this chunk of all of them is ours.
+        unsafe { stored_mut(forms.storages[place], row.streams[place], range) }
+    });
+    let mut kept: Vec<StoredMut<'_>> = kept.collect();
+    scratch.wide.resize_with(kept.len(), Vec::new);
+    for (kept, wide) in kept.iter().zip(&mut scratch.wide).filter(|(kept, _)| !kept.is_f32()) {
+        wide.resize(range.len, 0.0);
+        kept.as_stored().load(wide);
+    }
     // The engine's own are never written.
-    let grad = gradient.prepare(grad, prepared);
+    let grad = gradient.prepare(wide(&grad, range.len, &mut scratch.grad), &mut scratch.prepared);
+    let lanes = kept.iter_mut().zip(&mut scratch.wide).map(|(kept, wide)| match kept {
+        StoredMut::F32(elements) => &mut **elements,
+        _ => &mut **wide,
+    });
+    let mut lanes: Vec<&mut [f32]> = lanes.collect();
+    let Some((param, streams)) = lanes.split_first_mut() else { return };
     if first {
         for (place, start) in rule.started() {
             streams[place].copy_from_slice(if start == Start::Param { param } else { grad });
         }
     }
-    rule.code.apply(Lanes { param, grad, streams: &mut streams }, scalars);
+    rule.code.apply(Lanes { param, grad, streams }, scalars);
+    let stored = rule.standing.stores | if first { rule.standing.stores_once } else { 0 };
+    let all = places().zip(kept.iter_mut().zip(&scratch.wide));
+    for (place, (kept, wide)) in all.filter(|(place, (kept, _))| stored >> place & 1 == 1 && !kept.is_f32()) {
+        let throws = Throws { dice, tensor: row.number, place: place as u32 };
+        kept.store(wide, throws, range.begin as u64, &mut scratch.random);
+    }
 }
 
 /// What each element of a block adds to the sums of its rule: [sum][side][element].
@@ -154,25 +227,25 @@ pub(super) fn map_terms<T: Send>(
     let blocks = all.par_iter().with_min_len(MIN_PIECES);
     blocks
         .map(|(row, begin)| {
-            let (begin, len) = (*begin as usize, (row.len - begin).min(NORM_BLOCK) as usize);
+            let range = Elements { begin: *begin as usize, len: (row.len - begin).min(NORM_BLOCK) as usize };
             let record = &records[row.cohort as usize * width..][..width];
-            // SAFETY: the caller vouches for the tensor, and nothing writes it meanwhile.
-            let param: &[f32] = unsafe { view(row.param(), begin, len) };
-            // SAFETY: as above.
-            let grad: &[f32] = unsafe { view(row.grad(), begin, len) };
-            let mut prepared = Vec::new();
-            let grad = gradient.prepare(grad, &mut prepared);
-            let streams = row.states().iter().map(|address| {
-                // SAFETY: state memory was allocated for this tensor alone, and nothing writes it meanwhile.
-                unsafe { view(*address, begin, len) }
+            let all = plan.storages(row).iter().zip(&row.streams).map(|(storage, lies)| {
+                // SAFETY: the caller vouches for the tensor, state memory was allocated for it alone, and nothing writes it meanwhile.
+                unsafe { stored(*storage, *lies, range) }
             });
-            let mut streams: Vec<&[f32]> = streams.collect();
+            let all: Vec<Stored<'_>> = all.collect();
+            let mut memory = vec![Vec::new(); all.len()];
+            let all: Vec<&[f32]> =
+                all.iter().zip(&mut memory).map(|(stored, memory)| wide(stored, range.len, memory)).collect();
+            let (param, mut streams) = (all[0], all[2..].to_vec());
+            let mut prepared = Vec::new();
+            let grad = gradient.prepare(all[1], &mut prepared);
             if is_first(rule, record) {
                 for (place, start) in rule.started() {
                     streams[place] = if start == Start::Param { param } else { grad };
                 }
             }
-            let mut terms = vec![[vec![0.0; len], vec![0.0; len]]; rule.tape.sums.len()];
+            let mut terms = vec![[vec![0.0; range.len], vec![0.0; range.len]]; rule.tape.sums.len()];
             // What is the tensor's own is not known yet, and not used.
             let own = vec![0.0; rule.standing.tensor_len];
             rule.code.measure(param, grad, &streams, &rule.scalars(record, &own), &mut terms);
@@ -181,20 +254,101 @@ pub(super) fn map_terms<T: Send>(
         .collect()
 }
 
+/// `stored` as `len` f32: itself, or what is written to `memory`.
+fn wide<'a>(stored: &Stored<'a>, len: usize, memory: &'a mut Vec<f32>) -> &'a [f32] {
+    if let Stored::F32(elements) = stored {
+        return elements;
+    }
+    memory.resize(len, 0.0);
+    stored.load(memory);
+    memory
+}
+
+/// Some elements of a tensor; the first one begins a block of codes.
+#[derive(Debug, Clone, Copy)]
+struct Elements {
+    begin: usize,
+    len: usize,
+}
+
+impl Elements {
+    /// The blocks of codes that they are in.
+    fn blocks(self) -> Elements {
+        let block = CODES_BLOCK as usize;
+        Elements { begin: self.begin / block, len: self.len.div_ceil(block) }
+    }
+}
+
 /// # Safety
 ///
-/// `len` f32 elements from element `offset` after `address` on are alive and unwritten for `'a`.
-unsafe fn view<'a>(address: u64, offset: usize, len: usize) -> &'a [f32] {
-    let first = (address as usize as *const f32).wrapping_add(offset);
+/// These elements of a stream that is stored so, at these addresses, are alive and unwritten for `'a`.
+unsafe fn stored<'a>(storage: Storage, Lies { first, second }: Lies, range: Elements) -> Stored<'a> {
+    match storage.form {
+        // SAFETY: the caller's promise.
+        Form::F32 => Stored::F32(unsafe { view(first, range) }),
+        // SAFETY: as above.
+        Form::Half(half, _) => Stored::Half(half, unsafe { view(first, range) }),
+        // SAFETY: as above.
+        Form::Master(_) => Stored::F32(unsafe { view(second, range) }),
+        Form::Remainder => {
+            // SAFETY: as above.
+            let upper = unsafe { view(first, range) };
+            // SAFETY: as above.
+            Stored::Split(upper, unsafe { view(second, range) })
+        }
+        Form::EightBit => {
+            // SAFETY: as above.
+            let codes = unsafe { view(first, range) };
+            // SAFETY: as above.
+            Stored::EightBit(storage.values, codes, unsafe { view(second, range.blocks()) })
+        }
+    }
+}
+
+/// # Safety
+///
+/// These elements of a stream that is stored so, at these addresses, are alive and used by nobody else for `'a`.
+unsafe fn stored_mut<'a>(storage: Storage, Lies { first, second }: Lies, range: Elements) -> StoredMut<'a> {
+    match storage.form {
+        // SAFETY: the caller's promise.
+        Form::F32 => StoredMut::F32(unsafe { view_mut(first, range) }),
+        // SAFETY: as above.
+        Form::Half(half, rounding) => StoredMut::Half(half, rounding, storage.values, unsafe { view_mut(first, range) }),
+        Form::Master(half) => {
+            // SAFETY: as above.
+            let param = unsafe { view_mut(first, range) };
+            // SAFETY: as above.
+            StoredMut::Master(half, param, unsafe { view_mut(second, range) })
+        }
+        Form::Remainder => {
+            // SAFETY: as above.
+            let upper = unsafe { view_mut(first, range) };
+            // SAFETY: as above.
+            StoredMut::Split(upper, unsafe { view_mut(second, range) })
+        }
+        Form::EightBit => {
+            // SAFETY: as above.
+            let codes = unsafe { view_mut(first, range) };
+            // SAFETY: as above.
+            StoredMut::EightBit(storage.values, codes, unsafe { view_mut(second, range.blocks()) })
+        }
+    }
+}
+
+/// # Safety
+///
+/// These elements of an array that begins at `address` are alive and unwritten for `'a`.
+unsafe fn view<'a, T: AnyBitPattern>(address: u64, Elements { begin, len }: Elements) -> &'a [T] {
+    let first = (address as usize as *const T).wrapping_add(begin);
     // SAFETY: the caller's promise; the address is not null and aligned, which `plan::check` made sure of.
     unsafe { std::slice::from_raw_parts(first, len) }
 }
 
 /// # Safety
 ///
-/// `len` f32 elements from element `offset` after `address` on are alive and used by nobody else for `'a`.
-unsafe fn view_mut<'a>(address: u64, offset: usize, len: usize) -> &'a mut [f32] {
-    let first = (address as usize as *mut f32).wrapping_add(offset);
+/// These elements of an array that begins at `address` are alive and used by nobody else for `'a`.
+unsafe fn view_mut<'a, T: AnyBitPattern>(address: u64, Elements { begin, len }: Elements) -> &'a mut [T] {
+    let first = (address as usize as *mut T).wrapping_add(begin);
     // SAFETY: the caller's promise; the address is not null and aligned, which `plan::check` made sure of.
     unsafe { std::slice::from_raw_parts_mut(first, len) }
 }

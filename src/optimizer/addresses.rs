@@ -15,7 +15,8 @@ pub(super) fn check<'a>(
     let mut addresses = Addresses::new(context);
     for (g, tensors) in groups.enumerate() {
         for (i, tensor) in tensors.iter().enumerate() {
-            for (what, buffer) in [("param", tensor.param), ("grad", tensor.grad)] {
+            let buffers = [("param", Some(tensor.param)), ("grad", Some(tensor.grad)), ("master", tensor.master)];
+            for (what, buffer) in buffers.into_iter().filter_map(|(what, buffer)| Some((what, buffer?))) {
                 check_buffer(&mut addresses, buffer, || format!("groups[{g}].tensors[{i}].{what}"))?;
             }
         }

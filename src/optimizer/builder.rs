@@ -8,17 +8,29 @@ use crate::features::FeatureOptions;
 use crate::gradient::{Accumulate, Clip, GradientOptions, LossScale, NonFinite, Norm};
 use crate::host;
 use crate::kernels::Unit;
-use crate::plan::{Dtype, HandedIn, Plan, Purpose, Scalar, Tensor, TensorRow, Tuning};
+use crate::plan::{Dtype, HandedIn, Plan, Purpose, Registered, Scalar, Tensor, TensorRow, Tuning};
+use crate::precision::Precision;
 use crate::rule::Description;
 use crate::schedule::Metric;
 use crate::telemetry::Telemetry;
+
+/// A group as it was told.
+#[derive(Debug)]
+pub(super) struct GroupOf {
+    pub rule: Result<Description>,
+    /// None: that of all.
+    pub precision: Option<Precision>,
+    pub tensors: Vec<Tensor>,
+}
 
 /// Collects the groups of an [`Optimizer`]. All checks are made by [`OptimizerBuilder::build`].
 #[derive(Debug)]
 #[must_use = "call `build`"]
 pub struct OptimizerBuilder {
     pub(super) device: Device,
-    pub(super) groups: Vec<(Result<Description>, Vec<Tensor>)>,
+    pub(super) groups: Vec<GroupOf>,
+    pub(super) precision: Precision,
+    pub(super) seed: u64,
     pub(super) handed_in: HandedIn,
     pub(super) options: GradientOptions,
     pub(super) features: FeatureOptions,
@@ -34,6 +46,8 @@ impl OptimizerBuilder {
         Self {
             device: device.clone(),
             groups: Vec::new(),
+            precision: Precision::new(),
+            seed: 0,
             handed_in: HandedIn::default(),
             options: GradientOptions::default(),
             features: FeatureOptions::default(),
@@ -48,7 +62,26 @@ impl OptimizerBuilder {
     /// Adds a parameter group: a rule with its hyperparameters, and the tensors that it updates. Groups of one optimizer
     /// may have different rules; all are updated in one launch.
     pub fn group(mut self, rule: impl GroupRule, tensors: &[Tensor]) -> Self {
-        self.groups.push((rule.describe(), tensors.to_vec()));
+        self.groups.push(GroupOf { rule: rule.describe(), precision: None, tensors: tensors.to_vec() });
+        self
+    }
+
+    /// Adds a parameter group that has a precision of its own.
+    pub fn group_in(mut self, precision: Precision, rule: impl GroupRule, tensors: &[Tensor]) -> Self {
+        self.groups.push(GroupOf { rule: rule.describe(), precision: Some(precision), tensors: tensors.to_vec() });
+        self
+    }
+
+    /// Sets in what precision the parameters and states of all groups are stored that have none of their own
+    /// ([`OptimizerBuilder::group_in`]).
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
+    /// Sets the seed of stochastic rounding, 0 by default. A run that is resumed goes on with the seed of its state.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
         self
     }
 
@@ -275,7 +308,7 @@ impl OptimizerBuilder {
         }
         if let Backend::Cuda(context) = &device.0 {
             // First: a length in bytes would be told of as an overlap.
-            addresses::check(context, self.groups.iter().map(|(_, tensors)| &tensors[..]), handed_in)?;
+            addresses::check(context, self.groups.iter().map(|group| &group.tensors[..]), handed_in)?;
         }
         let mut plan = self.plan(Purpose::Run)?;
         check_handed_in(handed_in, &plan)?;
@@ -307,13 +340,15 @@ impl OptimizerBuilder {
             norm_square: norm_square.is_some(),
             ..self.options
         };
-        let groups = self.groups.into_iter().enumerate().map(|(index, (rule, tensors))| {
+        let precision = self.precision;
+        let groups = self.groups.into_iter().enumerate().map(|(index, GroupOf { rule, precision: own, tensors })| {
             let rule = rule.map_err(|e| e.within(&format!("groups[{index}].")))?;
-            Ok((rule, tensors))
+            Ok(Registered { rule, precision: own.unwrap_or_else(|| precision.clone()), tensors })
         });
         let groups = groups.collect::<Result<Vec<_>>>()?;
         let mut plan = Plan::new(&groups, self.increment, &options, &self.features, purpose)?;
-        plan.tuning = self.tuning.check()?;
+        (plan.tuning, plan.seed) = (self.tuning.check()?, self.seed);
+        plan.check_tuning()?;
         Ok(plan)
     }
 }
@@ -334,9 +369,13 @@ fn check_handed_in(handed_in: HandedIn, plan: &Plan) -> Result<()> {
     let loss = loss.map(|(scalar, dtype)| ("record_loss.loss", Some(scalar), dtype));
     for (argument, scalar, dtype) in of_f32.into_iter().chain(metric).chain(loss) {
         let Some(Scalar(address)) = scalar else { continue };
-        let touches = |begin: u64, len: u64| address < begin + 4 * len && begin < address + dtype.bytes();
-        let written =
-            |row: &TensorRow| touches(row.param(), row.len) || (plan.gradients.zero && touches(row.grad(), row.len));
+        let touches = |begin: u64, bytes: u64| address < begin + bytes && begin < address + dtype.bytes();
+        let written = |row: &TensorRow| {
+            let bytes = |place: usize| plan.storages(row)[place].form.sizes(row.len);
+            touches(row.param(), bytes(0)[0])
+                || (row.master_given && touches(row.streams[0].second, bytes(0)[1]))
+                || (plan.gradients.zero && touches(row.grad(), bytes(1)[0]))
+        };
         if let Some(index) = plan.tensors.iter().position(written) {
             let rule = format!("the update writes there: it lies in tensor {:?}", plan.names[index]);
             return Err(Error::argument(argument, format!("{address:#x}"), rule));

@@ -4,6 +4,7 @@
 mod tests;
 
 use super::OptimizerBuilder;
+use super::builder::GroupOf;
 use crate::backend::Device;
 use crate::config::{Config, GroupConfig};
 use crate::error::{Error, Result};
@@ -45,9 +46,16 @@ impl Config {
             let rule = format!("must be one for each of the groups, {}", groups.len());
             return Err(Error::argument("tensors", format!("a list of {}", tensors.len()), rule));
         }
+        let group = |((rule, group), tensors): ((Description, &GroupConfig), &&[Tensor])| GroupOf {
+            rule: Ok(rule),
+            precision: group.precision.clone(),
+            tensors: tensors.to_vec(),
+        };
         Ok(OptimizerBuilder {
             device: device.clone(),
-            groups: groups.into_iter().map(Ok).zip(tensors.iter().map(|tensors| tensors.to_vec())).collect(),
+            groups: groups.into_iter().zip(&self.groups).zip(tensors).map(group).collect(),
+            precision: self.precision.clone(),
+            seed: self.seed,
             handed_in: HandedIn::default(),
             options: self.gradient_options(),
             features: self.feature_options(),
@@ -87,6 +95,8 @@ impl OptimizerBuilder {
         let OptimizerBuilder {
             device: _,
             groups,
+            precision,
+            seed,
             handed_in: _,
             options,
             features,
@@ -96,11 +106,17 @@ impl OptimizerBuilder {
             tuning: _,
             check_order,
         } = self;
-        let group = |(i, (rule, _)): (usize, &(Result<_>, Vec<Tensor>))| match rule {
-            Ok(description) => Ok(GroupConfig::of(description)),
+        let group = |(i, group): (usize, &GroupOf)| match &group.rule {
+            Ok(rule) => {
+                let mut config = GroupConfig::of(rule);
+                config.precision = group.precision.clone();
+                Ok(config)
+            }
             Err(error) => Err(error.clone().within(&format!("groups[{i}]."))),
         };
         let groups = groups.iter().enumerate().map(group).collect::<Result<Vec<_>>>()?;
-        Ok(Config::of(groups, (options.clone(), features.clone()), *increment, *check_order))
+        let mut config = Config::of(groups, (options.clone(), features.clone()), *increment, *check_order);
+        (config.precision, config.seed) = (precision.clone(), *seed);
+        Ok(config)
     }
 }

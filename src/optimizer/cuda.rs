@@ -14,7 +14,8 @@ use crate::device::{self, Context, Function, Memory, Module, Pinned, Setup, Sour
 use crate::error::{Error, Result};
 use crate::kernels::{UNIT, Unit};
 use crate::plan::layout::{Condition, Control, EditRow, MetricStateRow, Observation, RuleTablesRow, Step, THREADS};
-use crate::plan::{HandedIn, Plan, Request, Scalar, state};
+use crate::plan::{HandedIn, Lies, Plan, Request, Scalar, state};
+use crate::precision::{CODES_BLOCK, Constant};
 use crate::settings::Settings;
 use crate::telemetry::{Layout, Runs};
 
@@ -31,6 +32,8 @@ pub(super) struct Engine {
     edit: Function<EditRow>,
     observe: Function<Observation>,
     prime: Function<Step>,
+    /// Where something lies beside parameters.
+    remake: Option<Function<Step>>,
     step: Step,
     rules: RuleTablesRow,
     grid: u32,
@@ -74,8 +77,16 @@ impl Engine {
         let mut setup = Setup::new(context)?;
         let state = Memory::new(context, plan.state_bytes as usize)?;
         setup.fill(&state, 0, state.len(), 0)?;
-        for (offset, len, value) in plan.filled_states() {
-            setup.fill_f32(&state, offset, len, value)?;
+        for (row, place, value) in plan.filled_states() {
+            let (Lies { first, second }, len) = (row.streams[place], row.len as usize);
+            match value {
+                Constant::F32(value) => setup.fill_f32(&state, first as usize, len, value)?,
+                Constant::Half(value) => setup.fill_u16(&state, first as usize, len, value)?,
+                Constant::EightBit(code, scale) => {
+                    setup.fill(&state, first as usize, len, code)?;
+                    setup.fill_f32(&state, second as usize, len.div_ceil(CODES_BLOCK as usize), scale)?;
+                }
+            }
         }
         plan.place_state(state.address());
         let ring = plan.telemetry.as_ref().map(|layout| ring(&setup, context, layout)).transpose()?;
@@ -123,6 +134,10 @@ impl Engine {
         setup.upload(&memory, 0, &bytes)?;
         // What the engine hands in is not looked at: its work on that is not ordered before this.
         prime.launch(setup.stream(), 1, THREADS, &Step { found_inf: 0, inv_scale: 0, norm_square: 0, ..step })?;
+        let remake = plan.remakes().then(|| module.function::<Step>("remake")).transpose()?;
+        if let Some(remake) = &remake {
+            remake.launch(setup.stream(), grid, THREADS, &step)?;
+        }
         let norm = norm_grid.map(|grid| Ok((module.function::<Step>("gradient_norm")?, grid))).transpose()?;
         let measure = measure_grid.map(|grid| Ok((module.function::<Step>("measure")?, grid))).transpose()?;
         setup.finish()?;
@@ -146,6 +161,7 @@ impl Engine {
             edit,
             observe,
             prime,
+            remake,
             step,
             grid,
             seen,
@@ -177,6 +193,14 @@ impl Engine {
     /// Enqueues an update of the calls before it, if there are any.
     pub fn flush(&self, stream: &Stream) -> Result<()> {
         self.enqueue(stream, || self.launch(stream, &Step { flush: 1, ..self.step }))
+    }
+
+    /// Enqueues that masters and remainders are made anew: one launch, none where there are none.
+    pub fn parameters_changed(&self, stream: &Stream) -> Result<()> {
+        stream.expect_context(&self.context)?;
+        let Some(remake) = &self.remake else { return Ok(()) };
+        let step = Step { remake_all: 1, ..self.step };
+        self.enqueue(stream, || remake.launch(stream, self.grid, THREADS, &step))
     }
 
     fn launch(&self, stream: &Stream, step: &Step) -> Result<()> {

@@ -21,7 +21,7 @@ pub use group::GroupRule;
 pub use observe::Observed;
 use observe::When;
 pub use telemetry::TelemetryReader;
-pub use view::{DeviceView, MetricStatus, Status, TensorView};
+pub use view::{DeviceView, MetricStatus, StateView, Status, TensorView};
 
 use crate::backend::{Device, Queue, Stream};
 use crate::error::{Error, Result};
@@ -99,6 +99,25 @@ impl Optimizer {
             Engine::Host(engine) => {
                 expect_host(stream)?;
                 engine.flush()
+            }
+        }
+    }
+
+    /// Says that the engine has written parameters (loaded weights, say): masters and remainders of them are made anew, masters that
+    /// the engine gave too. One launch on `stream`, ordered after those writes by the caller; none where nothing lies beside a
+    /// parameter. It may be captured.
+    ///
+    /// Without this call the next update goes on from the masters as they were: the weights that were loaded are overwritten, and
+    /// nothing tells. States are not touched.
+    ///
+    /// Fails with [`Error::Argument`] as [`Optimizer::step`] does.
+    pub fn parameters_changed(&mut self, stream: &Stream) -> Result<()> {
+        match &mut self.0 {
+            Engine::Cuda(engine) => engine.parameters_changed(stream.cuda()?),
+            Engine::Host(engine) => {
+                expect_host(stream)?;
+                engine.parameters_changed();
+                Ok(())
             }
         }
     }

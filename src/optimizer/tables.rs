@@ -2,7 +2,9 @@
 
 use bytemuck::{NoUninit, Zeroable};
 
-use crate::plan::layout::{Control, Counts, NormTileRow, PartialRow, RuleTablesRow, Step, TelemetryRow, TileRow};
+use crate::plan::layout::{
+    Counts, MASTER_GIVEN, NormTileRow, PartialRow, RuleTablesRow, Step, TelemetryRow, TileRow,
+};
 use crate::plan::{MeasureTables, Plan, Remembered, metrics};
 use crate::telemetry::Layout;
 
@@ -58,7 +60,7 @@ impl Tables {
             reserved: [0; 2],
         };
         let mut bytes = Bytes::default();
-        let control = bytes.put(&[Control::new(plan.increment, plan.gradients, &plan.settings)], LINE);
+        let control = bytes.put(&[plan.first_control()], LINE);
         // Right after it: all of this is read back together. The ticket of the update is a u64.
         let ticket = bytes.put(&vec![0u32; 2 + nodes + measure_nodes], size_of::<u64>());
         let records = bytes.put(&vec![f32::NAN; 2 * plan.cohorts.len() * widths.record], LINE);
@@ -141,8 +143,11 @@ fn tensors(plan: &Plan, order: &[u32], slots: Option<&[u32]>) -> Vec<u8> {
         let tensor = &plan.tensors[*place as usize];
         let slot = slots.map_or(0, |slots| slots[*place as usize]);
         bytes.extend_from_slice(&tensor.len.to_ne_bytes());
-        bytes.extend_from_slice(bytemuck::cast_slice(&[slot, *place]));
-        bytes.extend_from_slice(bytemuck::cast_slice(&tensor.streams));
+        let flags = if tensor.master_given { MASTER_GIVEN } else { 0 };
+        bytes.extend_from_slice(bytemuck::cast_slice(&[slot, *place, tensor.number, flags]));
+        let seconds = tensor.streams.iter().zip(plan.storages(tensor)).filter(|(_, storage)| storage.form.has_second());
+        let addresses = tensor.streams.iter().map(|lies| lies.first).chain(seconds.map(|(lies, _)| lies.second));
+        addresses.for_each(|address| bytes.extend_from_slice(&address.to_ne_bytes()));
         bytes.resize((i + 1) * width, 0);
     }
     bytes

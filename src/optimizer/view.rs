@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::plan::layout::{Control, MetricStateRow};
 use crate::plan::{Plan, TensorRow, state};
+use crate::precision::Form;
 
 /// Read-only addresses of an optimizer's state in its device's memory (on the host: in the host's). They stay the same for
 /// the optimizer's life. A kernel that reads them is ordered with the steps by its stream.
@@ -197,29 +198,65 @@ impl Status {
 }
 
 /// A registered tensor and its optimizer state.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TensorView<'a> {
     /// The tensor's name.
     pub name: &'a str,
     /// The address of the parameter.
     pub param: u64,
+    /// How the parameter is stored.
+    pub param_form: Form,
+    /// The address of what lies beside the parameter: of its f32 master, or of the 16-bit remainders.
+    pub beside_param: Option<u64>,
+    /// How the gradient is stored.
+    pub grad_form: Form,
     /// Length in elements, of the parameter and of each state.
     pub len: u64,
-    /// Name and address of each f32 state, e.g. `exp_avg`.
-    pub states: Vec<(&'a str, u64)>,
+    /// The number that its random bits come from.
+    pub number: u32,
+    /// The states, in the order of the rule.
+    pub states: Vec<StateView<'a>>,
     /// Bytes that one update reads and writes per parameter.
-    pub bytes_per_param: usize,
+    pub bytes_per_param: f64,
+}
+
+/// One state of a tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StateView<'a> {
+    /// Its name, e.g. `exp_avg`.
+    pub name: &'a str,
+    /// The address of element 0.
+    pub address: u64,
+    /// How it is stored.
+    pub form: Form,
+    /// The address of the f32 scales of its blocks, where it is 8-bit codes.
+    pub scales: Option<u64>,
 }
 
 impl<'a> TensorView<'a> {
     pub(super) fn new(plan: &'a Plan, row: &TensorRow, name: &'a str) -> TensorView<'a> {
         let variant = &plan.variants[row.variant as usize];
+        let forms = &plan.forms[row.form as usize];
+        let second = |place: usize| {
+            let form: Form = forms.storages[place].form;
+            form.has_second().then_some(row.streams[place].second)
+        };
+        let state = |(place, stream): (usize, &'a crate::rule::Stream)| StateView {
+            name: &stream.name,
+            address: row.streams[place].first,
+            form: forms.storages[place].form,
+            scales: second(place),
+        };
         TensorView {
             name,
             param: row.param(),
+            param_form: forms.storages[0].form,
+            beside_param: second(0),
+            grad_form: forms.storages[1].form,
             len: row.len,
-            states: variant.streams().iter().map(|stream| &*stream.name).zip(row.states().iter().copied()).collect(),
-            bytes_per_param: variant.bytes_per_param(),
+            number: row.number,
+            states: (2..).zip(variant.streams()).map(state).collect(),
+            bytes_per_param: forms.bytes_per_param(variant),
         }
     }
 }

@@ -114,6 +114,11 @@ impl<'a> Reader<'a> {
         Ok(Reader { rest: self.bytes(usize::try_from(len).unwrap_or(usize::MAX))?, name })
     }
 
+    /// Whether the next section is `tag`.
+    pub fn next_is(&self, tag: Tag) -> bool {
+        self.rest.starts_with(&tag)
+    }
+
     pub fn number(&mut self) -> Result<u64> {
         let bytes = self.bytes(size_of::<u64>())?;
         Ok(bytemuck::pod_read_unaligned(bytes))

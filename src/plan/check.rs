@@ -1,30 +1,31 @@
 //! What may be registered: every rule about tensors, before a table is laid out.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use super::{Buffer, Dtype, Purpose, Tensor, Tuning};
+use super::{Buffer, Dtype, Purpose, Registered, Tensor, Tuning};
 use crate::error::{Error, Result};
-use crate::rule::Description;
 
 /// The most updates that a tensor may have had: leaves the counter room for as many more.
 const MAX_UPDATES: u64 = 1 << 62;
 
-/// Blocks of a launch, less those that have other work; leaves room for tiles half as large.
-const MAX_TILES: u128 = 1 << 30;
+/// Tiles of all tensors: as many as a tile's row can number, with room for tiles half as large.
+const MAX_TILES: u128 = 1 << 28;
+/// Tensors: as many as a pack can count.
+const MAX_TENSORS: usize = 1 << 29;
 
 /// Checks all tensors of all groups and returns their names.
 /// `zero`: gradients are written too, so they may not overlap each other either.
-pub(super) fn check(groups: &[(Description, Vec<Tensor>)], zero: bool, purpose: Purpose) -> Result<Vec<String>> {
+pub(super) fn check(groups: &[Registered], zero: bool, purpose: Purpose) -> Result<Vec<String>> {
     if groups.is_empty() {
         return Err(Error::argument("groups", "empty", "an optimizer needs at least one group"));
     }
-    let count: usize = groups.iter().map(|(_, tensors)| tensors.len()).sum();
-    if count > u32::MAX as usize {
-        return Err(Error::argument("tensors", count, "one optimizer takes fewer than 2^32"));
+    let count: usize = groups.iter().map(|group| group.tensors.len()).sum();
+    if count >= MAX_TENSORS {
+        return Err(Error::argument("tensors", count, "one optimizer takes fewer than 2^29"));
     }
     let mut names = Vec::with_capacity(count);
     let mut seen = HashSet::with_capacity(count);
-    for (g, (_, tensors)) in groups.iter().enumerate() {
+    for (g, Registered { tensors, .. }) in groups.iter().enumerate() {
         if tensors.is_empty() && purpose == Purpose::Run {
             return Err(Error::argument(format!("groups[{g}].tensors"), "empty", "a group needs at least one tensor"));
         }
@@ -42,20 +43,40 @@ pub(super) fn check(groups: &[(Description, Vec<Tensor>)], zero: bool, purpose: 
             names.push(name);
         }
     }
-    let all = || groups.iter().flat_map(|(_, tensors)| tensors);
+    let all = || groups.iter().flat_map(|group| &group.tensors);
     let tile = u128::from(Tuning::default().tile());
     let tiles: u128 = all().map(|tensor| u128::from(tensor.param.len).div_ceil(tile)).sum();
     if tiles > MAX_TILES {
         let rule = format!("one optimizer takes at most {MAX_TILES} tiles of {tile} elements");
         return Err(Error::argument("tensors", format!("{tiles} tiles in all"), rule));
     }
+    check_numbers(all(), &names)?;
     check_overlap(all(), &names, zero)?;
     Ok(names)
+}
+
+/// Two tensors with one number would be rounded by the same random bits.
+fn check_numbers<'a>(tensors: impl Iterator<Item = &'a Tensor> + Clone, names: &[String]) -> Result<()> {
+    if tensors.clone().all(|tensor| tensor.number.is_none()) {
+        return Ok(());
+    }
+    let mut known = HashMap::new();
+    for (place, tensor) in tensors.enumerate() {
+        let number = tensor.number.unwrap_or(place as u32);
+        if let Some(other) = known.insert(number, place) {
+            let rule = format!("tensor {:?} has that number: one that is not given is its place", names[other]);
+            return Err(Error::argument(format!("number of tensor {:?}", names[place]), number, rule));
+        }
+    }
+    Ok(())
 }
 
 fn check_tensor(path: &str, tensor: &Tensor) -> Result<()> {
     check_buffer(&format!("{path}.param"), tensor.param)?;
     check_buffer(&format!("{path}.grad"), tensor.grad)?;
+    if let Some(master) = tensor.master {
+        check_buffer(&format!("{path}.master"), master)?;
+    }
     if tensor.updates > MAX_UPDATES {
         return Err(Error::argument(format!("{path}.updates"), tensor.updates, format!("at most {MAX_UPDATES} fit")));
     }
@@ -68,8 +89,8 @@ fn check_tensor(path: &str, tensor: &Tensor) -> Result<()> {
 
 fn check_buffer(path: &str, buffer: Buffer) -> Result<()> {
     let Buffer { address, len, dtype } = buffer;
-    if dtype != Dtype::F32 {
-        return Err(Error::argument(format!("{path}.dtype"), format!("{dtype:?}"), "only F32 is updated so far"));
+    if dtype == Dtype::F64 {
+        return Err(Error::argument(format!("{path}.dtype"), "F64", "must be F32, Bf16 or F16"));
     }
     if len == 0 {
         return Ok(());
@@ -88,27 +109,31 @@ fn check_buffer(path: &str, buffer: Buffer) -> Result<()> {
     Ok(())
 }
 
-/// No parameter may share memory with another parameter, nor with any gradient: updates would race.
+/// Nothing that an update writes may share memory with anything else of it: updates would race. Gradients may overlap each other
+/// where they are not zeroed.
 fn check_overlap<'a>(tensors: impl Iterator<Item = &'a Tensor>, names: &[String], zero: bool) -> Result<()> {
-    // (begin, end, tensor) in bytes; parameters sorted by address.
+    // (begin, end, tensor, what) in bytes; what is written sorted by address.
     let range = |buffer: Buffer| (buffer.address, buffer.address + buffer.len * buffer.dtype.bytes());
-    let mut params = Vec::new();
+    let mut written = Vec::new();
     let mut grads = Vec::new();
     for (index, tensor) in tensors.enumerate().filter(|(_, tensor)| tensor.param.len > 0) {
         let ((begin, end), (grad_begin, grad_end)) = (range(tensor.param), range(tensor.grad));
-        params.push((begin, end, index));
+        written.push((begin, end, index, "param"));
         grads.push((grad_begin, grad_end, index));
+        if let Some((begin, end)) = tensor.master.map(range) {
+            written.push((begin, end, index, "master"));
+        }
     }
-    params.sort_unstable();
-    let overlap = |what: &str, a: usize, address: u64, b: usize| {
-        let rule = format!("it overlaps the param of tensor {:?}", names[b]);
+    written.sort_unstable();
+    let overlap = |what: &str, a: usize, address: u64, (_, _, b, theirs): (u64, u64, usize, &str)| {
+        let rule = format!("it overlaps the {theirs} of tensor {:?}", names[b]);
         Err(Error::argument(format!("{what} of tensor {:?}", names[a]), format!("{address:#x}"), rule))
     };
-    for pair in params.windows(2) {
-        let ((_, end, first), (begin, _, second)) = (pair[0], pair[1]);
-        if begin < end {
-            let (a, b) = (first.max(second), first.min(second));
-            return overlap("param", a, begin, b);
+    for pair in written.windows(2) {
+        let (first, second) = (pair[0], pair[1]);
+        if second.0 < first.1 {
+            let (later, earlier) = if first.2 > second.2 { (first, second) } else { (second, first) };
+            return overlap(later.3, later.2, second.0, earlier);
         }
     }
     grads.sort_unstable();
@@ -118,12 +143,12 @@ fn check_overlap<'a>(tensors: impl Iterator<Item = &'a Tensor>, names: &[String]
         return Err(Error::argument(argument, format!("{:#x}", pair[1].0), rule));
     }
     for (begin, end, index) in grads {
-        // Parameters are disjoint, so of those that begin below this gradient's end the last one ends last.
-        let below = params.partition_point(|param| param.0 < end);
-        if let Some((_, param_end, param)) = below.checked_sub(1).map(|i| params[i])
-            && param_end > begin
+        // What is written is disjoint, so of what begins below this gradient's end the last one ends last.
+        let below = written.partition_point(|written| written.0 < end);
+        if let Some(written) = below.checked_sub(1).map(|i| written[i])
+            && written.1 > begin
         {
-            return overlap("grad", index, begin, param);
+            return overlap("grad", index, begin, written);
         }
     }
     Ok(())

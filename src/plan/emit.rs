@@ -2,7 +2,7 @@
 //! compiled is the text of `kernels/`, the same for all. Deterministic: equal plans give equal text, and constants are not
 //! part of it.
 
-use super::Plan;
+use super::{Forms, Plan};
 use crate::rule::{Compiled, Over};
 
 /// The text of `generated.cuh` for `plan`.
@@ -23,11 +23,18 @@ pub(crate) fn generated(plan: &Plan) -> String {
 
     for (index, rule) in plan.variants.iter().enumerate() {
         text.push_str(&rule.cuda(&format!("Variant{index}")));
-        text.push_str(&streams(index, rule));
+        for (index, forms) in plan.forms.iter().enumerate().filter(|(_, forms)| forms.variant as usize == index) {
+            text.push_str(&streams(index, forms, rule));
+        }
     }
     text.push_str(&format!("using Gradients = {};\n", plan.gradients.cuda_type()));
     text.push_str(&format!("{}\n\n", plan.features.cuda_type()));
 
+    let forms_of = |which: fn(&Forms, &Compiled) -> bool| {
+        let all = plan.forms.iter().enumerate();
+        let places = all.filter(|(_, forms)| which(forms, &plan.variants[forms.variant as usize]));
+        places.map(|(index, _)| index).collect::<Vec<usize>>()
+    };
     let of = |which: fn(&Compiled) -> bool| {
         let places = plan.variants.iter().enumerate().filter(|(_, rule)| which(rule));
         places.map(|(index, _)| index).collect::<Vec<usize>>()
@@ -38,12 +45,18 @@ pub(crate) fn generated(plan: &Plan) -> String {
     ));
     text.push_str(&function(
         "void update_tile(const Step& step, u64 t, const Tile& tile, const GradientScalars& g)",
-        &switch("tile.variant", &of(|_| true), |i| {
-            format!("return update_with<Variant{i}, Streams{i}, VECTORS, Gradients>(step, t, tile, g);")
+        &switch("tile.form", &forms_of(|_, _| true), |i| {
+            let variant = plan.forms[i].variant;
+            format!("return update_with<Variant{variant}, Streams{i}, VECTORS, Gradients>(step, t, tile, g);")
         }),
     ));
-    let measure = switch("tile.variant", &of(|rule| rule.widest().is_some()), |i| {
-        format!("return measure_with<Variant{i}, Streams{i}, Gradients>(step, rules, t, tile, g, scratch);")
+    let remake = each("tile.form", &forms_of(|forms, _| forms.remakes()), |i| {
+        format!("remake_with<Streams{i}, VECTORS>(step, tile, all);")
+    });
+    text.push_str(&function("void remake_tile(const Step& step, const Tile& tile, bool all)", &remake));
+    let measure = switch("tile.form", &forms_of(|_, rule| rule.widest().is_some()), |i| {
+        let variant = plan.forms[i].variant;
+        format!("return measure_with<Variant{variant}, Streams{i}, Gradients>(step, rules, t, tile, g, scratch);")
     });
     text.push_str(&function(
         "Measurements measure_tile(const Step& step, const RuleTables& rules, u64 t, const MeasureTile& tile,
@@ -77,25 +90,36 @@ fn widths(plan: &Plan) -> String {
         ("COHORT_MEMORY", cohort, "pairs that a cohort remembers"),
         ("GROUP_MEMORY", group, "what a group remembers"),
         ("TENSOR_MEMORY", tensor, "what a tensor remembers"),
+        ("GRAD_TYPES", plan.grad_types() as usize, "of gradients, a bit for each"),
     ];
     let line = |(name, value, what): (&str, usize, &str)| format!("constexpr u32 {name} = {value};  // {what}\n");
-    format!("#include \"types.cuh\"\n{}", numbers.map(line).concat())
+    let remakes = format!("constexpr bool REMAKES = {};  // something lies beside parameters\n", plan.remakes());
+    format!("#include \"types.cuh\"\n{}{remakes}", numbers.map(line).concat())
 }
 
 fn function(signature: &str, body: &str) -> String {
     format!("__device__ __forceinline__ {signature} {{\n{body}}}\n\n")
 }
 
-/// How the elements of a variant's streams are stored, a line each.
-fn streams(index: usize, variant: &Compiled) -> String {
-    let names = ["param", "grad"].into_iter().chain(variant.streams().iter().map(|stream| &*stream.name));
+/// How a rule's streams are stored, a line each.
+fn streams(index: usize, forms: &Forms, rule: &Compiled) -> String {
+    let names = ["param", "grad"].into_iter().chain(rule.streams().iter().map(|stream| &*stream.name));
     let names: Vec<&str> = names.collect();
     let line = |(i, name): (usize, &&str)| {
         let end = if i + 1 < names.len() { ",  " } else { ">;  " };
-        format!("    f32{end}// {name}\n")
+        format!("    {}{end}// {name}\n", forms.storages[i].cuda())
     };
     let lines: String = names.iter().enumerate().map(line).collect();
-    format!("using Streams{index} = Streams<\n{lines}\n")
+    let bytes = match forms.is_plain() {
+        true => String::new(),
+        false => format!("// {} B per parameter.\n", forms.bytes_per_param(rule)),
+    };
+    format!("{bytes}using Streams{index} = Streams<\n{lines}\n")
+}
+
+/// Does something for these values and nothing for others.
+fn each(on: &str, values: &[usize], case: impl Fn(usize) -> String) -> String {
+    values.iter().map(|i| format!("  if ({on} == {i}) {}\n", case(*i))).collect()
 }
 
 /// A switch over these values, whose last case is the default: with one case there is no branch, with none there is nothing.

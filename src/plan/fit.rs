@@ -6,8 +6,9 @@ use sha2::{Digest, Sha256};
 
 use super::block::{Reader, Writer};
 use super::layout::MetricRow;
-use super::{Formula, Plan, metrics};
+use super::{Forms, Formula, Plan, metrics};
 use crate::error::{Error, Result};
+use crate::precision::Form;
 use crate::program::Knob;
 
 /// Takes facts. `path` is the place that an error names, and `what` says what stands there.
@@ -108,6 +109,56 @@ pub(super) fn describe(plan: &Plan, facts: &mut impl Facts) -> Result<()> {
         facts.text(name, || format!("knobs[{i}].name"), "the next knob in alphabetical order")?;
         let kind = if matches!(value, Knob::Real(_)) { "knob" } else { "knob_steps" };
         facts.text(kind, || format!("knobs[{i}].kind"), "the kind of the knob")?;
+    }
+    Ok(())
+}
+
+impl Plan {
+    /// Whether all is f32: then a block says nothing of how it is stored.
+    pub(super) fn is_plain(&self) -> bool {
+        self.forms.iter().all(Forms::is_plain)
+    }
+}
+
+/// What a block that says nothing of forms has: f32 in everything.
+pub(super) struct Plain;
+
+impl Facts for Plain {
+    fn number(&mut self, _: u64, _: impl Fn() -> String, _: &str) -> Result<()> {
+        Ok(())
+    }
+
+    fn text(&mut self, ours: &str, path: impl Fn() -> String, what: &str) -> Result<()> {
+        let theirs = Form::F32.to_string();
+        match theirs == ours {
+            true => Ok(()),
+            false => Err(differs(path(), format!("{theirs:?}"), format!("{ours:?}"), what)),
+        }
+    }
+
+    fn rows<T: Pod + std::fmt::Debug>(&mut self, _: &[T], _: impl Fn() -> String, _: &str) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// How the streams of all tensors are stored, and the numbers that their random bits come from.
+pub(super) fn describe_forms(plan: &Plan, facts: &mut impl Facts) -> Result<()> {
+    for g in 0..plan.groups.len() {
+        for (i, tensor) in plan.tensors_of(g).enumerate() {
+            let (row, path) = (&plan.tensors[tensor], |field: &str| format!("groups[{g}].tensors[{i}].{field}"));
+            let forms = &plan.forms[row.form as usize];
+            let rule = &plan.variants[row.variant as usize];
+            let names = ["param", "grad"].into_iter().chain(rule.streams().iter().map(|stream| &*stream.name));
+            for (name, storage) in names.zip(&forms.storages) {
+                facts.text(&storage.form.to_string(), || path(name), "how it is stored")?;
+            }
+            if row.master_given {
+                facts.text("the engine's", || path("master"), "whose it is")?;
+            }
+            if forms.is_stochastic() {
+                facts.number(row.number.into(), || path("number"), "what its random bits come from")?;
+            }
+        }
     }
     Ok(())
 }

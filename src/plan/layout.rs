@@ -46,7 +46,9 @@ pub(crate) struct Control {
     pub hysteresis: u32,
     pub overlapped: u32,
     pub exhausted: u32,
-    pub reserved: [u32; 3],
+    pub reserved: u32,
+    /// Of random bits.
+    pub seed: u64,
 }
 const _: () = assert!(size_of::<Control>() == 128);
 
@@ -87,21 +89,25 @@ const _: () = assert!(size_of::<Counts>() == 32);
 pub(crate) struct TileRow {
     /// A row of the tensor table; of a pack the first.
     pub tensor: u32,
-    /// Of a pack [`PACK`] and the number of its tensors.
+    /// Of a pack [`PACK`] and the number of its tensors. The gradient's type is at [`GRAD_TYPE`].
     pub place: u32,
     pub cohort: u32,
-    pub variant: u32,
+    pub form: u32,
 }
 const _: () = assert!(size_of::<TileRow>() == 16);
 
 /// In [`TileRow::place`]: the row is a pack.
 pub(crate) const PACK: u32 = 1 << 31;
+/// Where two bits of [`TileRow::place`] are the type of the gradient. `kernels/tables.cuh` has the same number.
+pub(crate) const GRAD_TYPE: u32 = 29;
+/// A flag of a tensor's row: its master is the engine's. `kernels/tables.cuh` has the same number.
+pub(crate) const MASTER_GIVEN: u32 = 1;
 
 /// How wide the rows are that depend on the rules of one optimizer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Widths {
-    /// The most streams of a rule: parameter, gradient, states.
-    pub streams: usize,
+    /// The most addresses of a tensor: of parameter, gradient, states, and what belongs to them.
+    pub addresses: usize,
     /// The most scalars that a rule's own are resolved from.
     pub inputs: usize,
     /// Values of a record, a multiple of 4.
@@ -115,9 +121,9 @@ pub(crate) struct Widths {
 }
 
 impl Widths {
-    /// Bytes of a tensor's row: its length, its slot among the sums, an address for each stream.
+    /// Bytes of a tensor's row: its length, its slot among the sums, its place, number and flags, its addresses.
     pub fn tensor_bytes(self) -> usize {
-        (16 + 8 * self.streams).next_multiple_of(16)
+        (24 + 8 * self.addresses).next_multiple_of(16)
     }
 
     /// Bytes of a cohort's row: base, variant, metric, a place among the scalars for each input.
@@ -254,7 +260,9 @@ pub(crate) struct Step {
     pub window_capacity: u32,
     /// Not 0: this launch makes an update of the calls before it alone.
     pub flush: u32,
-    pub reserved: [u32; 3],
+    /// Not 0: `remake` makes masters that the engine gave anew, too.
+    pub remake_all: u32,
+    pub reserved: [u32; 2],
     /// The address of a [`RuleTablesRow`].
     pub rules: u64,
 }

@@ -53,8 +53,8 @@ impl Plan {
         let list = |row: u32| tiles.order[row as usize] as usize;
         let row_of = |first: u32, what: u32, Place { slot, parent }: Place| {
             let tensor = &self.tensors[list(first)];
-            let (cohort, variant) = (tensor.cohort, tensor.variant);
-            MeasureTileRow { tensor: first, place: what, slot, parent, cohort, variant, reserved: [0; 2] }
+            let (cohort, variant, form) = (tensor.cohort, tensor.variant, tensor.form);
+            MeasureTileRow { tensor: first, place: what, slot, parent, cohort, variant, form, reserved: 0 }
         };
         for (first, count) in tiles.packs.iter().filter(|(first, _)| measures(list(*first))) {
             // One tensor alone is a block like any other.

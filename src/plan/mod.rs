@@ -1,7 +1,7 @@
 //! From parameter groups to tables: which tensor, which scalar, which variant, which block. Knows rules and addresses, no
 //! device: the same plan drives the kernels and the CPU backend. Start at [`Plan::new`].
 //!
-//! `check` holds the rules about tensors, `scalars` lays out schedules (`formula`), `tiles` and `norm` cut the work of a
+//! `check` holds the rules about tensors, `forms` says how their streams are stored, `scalars` lays out schedules (`formula`), `tiles` and `norm` cut the work of a
 //! launch (`tuning`), `edit` and `now` turn a change of knobs into writes to the table of constants, `emit` writes the CUDA
 //! text, `state` turns what a run changes into a block of bytes and back, with `fit` (what must agree) and `block` (the frame).
 
@@ -11,6 +11,7 @@ mod edit;
 pub(crate) mod emit;
 mod ends;
 mod fit;
+mod forms;
 mod formula;
 pub(crate) mod layout;
 mod measure;
@@ -28,6 +29,7 @@ mod tuning;
 pub(crate) use edit::{Editable, Request};
 pub(crate) use ends::Fall;
 pub(crate) use formula::Formula;
+pub(crate) use forms::Forms;
 pub(crate) use layout::NORM_BLOCK;
 pub(crate) use measure::MeasureTables;
 pub(crate) use remember::Remembered;
@@ -38,6 +40,7 @@ pub use tuning::Tuning;
 use crate::error::Result;
 use crate::features::{FeatureOptions, Features};
 use crate::gradient::{GradientOptions, Gradients};
+use crate::precision::{Constant, Precision};
 use std::sync::Arc;
 
 use crate::program::{Bounds, Program};
@@ -45,7 +48,7 @@ use crate::rule::{Compiled, Description, Of, Start};
 use crate::schedule::Metric;
 use crate::settings::Settings;
 use crate::telemetry::{Layout, Telemetry};
-use layout::{BundleRow, ScalarRow, Widths};
+use layout::{BundleRow, Control, ScalarRow, Widths};
 
 /// Where the state of a tensor may begin: a multiple of a line of the caches, so that it fits vectors of every type.
 const STATE_ALIGNMENT: u64 = 128;
@@ -59,27 +62,44 @@ pub(crate) enum Purpose {
     Text,
 }
 
+/// A parameter group as it is registered.
+#[derive(Debug)]
+pub(crate) struct Registered {
+    pub rule: Description,
+    pub precision: Precision,
+    pub tensors: Vec<Tensor>,
+}
+
+/// Where a stream lies: its elements, and what belongs to them if there is something (a master, a remainder, scales).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lies {
+    pub first: u64,
+    pub second: u64,
+}
+
 /// A registered tensor.
 #[derive(Debug, Clone)]
 pub(crate) struct TensorRow {
-    /// Addresses of element 0: the parameter, the gradient, the states in the order of the rule.
-    pub streams: Vec<u64>,
+    /// Addresses of element 0: of the parameter, the gradient, the states in the order of the rule.
+    pub streams: Vec<Lies>,
     pub len: u64,
+    /// For random bits.
+    pub number: u32,
     pub cohort: u32,
     pub variant: u32,
+    /// How its streams are stored, among those of the plan.
+    pub form: u32,
+    /// Its master is the engine's.
+    pub master_given: bool,
 }
 
 impl TensorRow {
     pub fn param(&self) -> u64 {
-        self.streams[0]
+        self.streams[0].first
     }
 
     pub fn grad(&self) -> u64 {
-        self.streams[1]
-    }
-
-    pub fn states(&self) -> &[u64] {
-        &self.streams[2..]
+        self.streams[1].first
     }
 }
 
@@ -117,6 +137,8 @@ pub(crate) struct Plan {
     /// The distinct structures; a bundle's `program` is a place here.
     pub programs: Vec<Formula>,
     pub variants: Vec<Arc<Compiled>>,
+    /// The rules once more, each with how its streams are stored.
+    pub forms: Vec<Forms>,
     pub names: Vec<String>,
     /// The bounds of each group's rate.
     rates: Vec<ends::RateBounds>,
@@ -133,6 +155,8 @@ pub(crate) struct Plan {
     pub increment: u64,
     /// How the work is cut.
     pub tuning: Tuning,
+    /// What stochastic rounding begins with.
+    pub seed: u64,
     /// Bytes of state memory, and where it begins: 0 until [`Plan::place_state`] is called.
     pub state_bytes: u64,
     pub state_base: u64,
@@ -141,7 +165,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// Checks the groups and lays them out. Errors name the group and the tensor.
     pub fn new(
-        groups: &[(Description, Vec<Tensor>)],
+        groups: &[Registered],
         increment: u64,
         options: &GradientOptions,
         features: &FeatureOptions,
@@ -149,11 +173,12 @@ impl Plan {
     ) -> Result<Plan> {
         let (lowered, knobs) = scalars::lower(groups)?;
         let (gradients, mut settings) = options.lower()?;
-        let own: Vec<Option<Metric>> = groups.iter().map(|(rule, _)| rule.metric).collect();
+        let own: Vec<Option<Metric>> = groups.iter().map(|group| group.rule.metric).collect();
         let (metrics, places) = metrics::of_groups(&own, features.metric)?;
         let telemetry = features.telemetry.as_ref();
         let features = features.lower(&metrics, &mut settings)?;
         let names = check::check(groups, options.zero, purpose)?;
+        let scaled = forms::Scaled(options.loss_scale.is_some() || options.inv_scale);
         let mut plan = Plan {
             tensors: Vec::new(),
             groups: Vec::new(),
@@ -164,6 +189,7 @@ impl Plan {
             editable: Editable::new(knobs),
             programs: Vec::new(),
             variants: Vec::new(),
+            forms: Vec::new(),
             names,
             rates: rate_bounds(groups, &lowered, &metrics, &places),
             metrics,
@@ -173,42 +199,56 @@ impl Plan {
             telemetry: None,
             increment,
             tuning: Tuning::default(),
+            seed: 0,
             state_bytes: 0,
             state_base: 0,
         };
-        for ((rule, tensors), metric) in groups.iter().zip(places) {
-            plan.lay_out_group(rule, tensors, metric);
+        for ((index, group), metric) in groups.iter().enumerate().zip(places) {
+            forms::check_group(&format!("groups[{index}]"), group, scaled)?;
+            plan.lay_out_group(index, group, metric)?;
         }
         plan.lay_out_scalars(groups, lowered);
         plan.telemetry = telemetry.map(|telemetry| plan.lay_out_telemetry(telemetry)).transpose()?;
         Ok(plan)
     }
 
-    /// Streams that start from a value: an offset into the state memory, a number of elements, the value. Addresses are offsets
-    /// still.
-    pub fn filled_states(&self) -> impl Iterator<Item = (usize, usize, f32)> {
-        self.tensors.iter().flat_map(|row| {
-            let streams = self.variants[row.variant as usize].streams().iter().zip(row.states());
-            streams.filter_map(|(stream, offset)| match stream.start {
-                Start::Value(value) => Some((*offset as usize, row.len as usize, value)),
+    /// Streams that start from a value: tensor, place, and what each element is.
+    pub fn filled_states(&self) -> impl Iterator<Item = (&TensorRow, usize, Constant)> {
+        self.tensors.iter().flat_map(move |row| {
+            let streams = (2..).zip(self.variants[row.variant as usize].streams()).zip(&self.storages(row)[2..]);
+            streams.filter_map(move |((place, stream), storage)| match stream.start {
+                Start::Value(value) => Some((row, place, storage.constant(value))),
                 Start::Zero | Start::Param | Start::FirstGradient => None,
             })
         })
     }
 
-    /// Turns the state offsets of the tensor table into addresses.
+    /// Turns the offsets into the state memory of the tensor table into addresses.
     pub fn place_state(&mut self, base: u64) {
         self.state_base = base;
-        for address in self.tensors.iter_mut().flat_map(|tensor| &mut tensor.streams[2..]) {
-            *address += base;
+        for row in &mut self.tensors {
+            for (place, storage) in self.forms[row.form as usize].storages.iter().enumerate() {
+                let lies = &mut row.streams[place];
+                if place >= 2 {
+                    lies.first += base;
+                }
+                if storage.form.has_second() && !(place == 0 && row.master_given) {
+                    lies.second += base;
+                }
+            }
         }
+    }
+
+    /// The durable state before the first update.
+    pub fn first_control(&self) -> Control {
+        Control { seed: self.seed, ..Control::new(self.increment, self.gradients, &self.settings) }
     }
 
     /// How wide the rows are that depend on the rules.
     pub fn widths(&self) -> Widths {
         let most = |of: fn(&Arc<Compiled>) -> usize| self.variants.iter().map(of).max().unwrap_or(0);
         Widths {
-            streams: most(|variant| 2 + variant.streams().len()),
+            addresses: self.forms.iter().map(Forms::addresses).max().unwrap_or(0),
             inputs: most(|variant| variant.hyperparameters().len() + variant.corrected().len()),
             record: most(|variant| variant.record_len()).next_multiple_of(4),
             own: most(|variant| variant.standing.tensor_len).next_multiple_of(4),
@@ -230,7 +270,8 @@ impl Plan {
     }
 
     /// `metric`: the place of its metric rule.
-    fn lay_out_group(&mut self, rule: &Description, tensors: &[Tensor], metric: u32) {
+    fn lay_out_group(&mut self, index: usize, registered: &Registered, metric: u32) -> Result<()> {
+        let Registered { rule, precision, tensors } = registered;
         let group = self.groups.len() as u32;
         let known = self.variants.iter().position(|known| *known == rule.rule);
         let variant = known.unwrap_or_else(|| {
@@ -243,21 +284,54 @@ impl Plan {
         if tensors.is_empty() {
             // For the text alone, which is the same for every base.
             self.cohorts.push(Cohort { base: 0, group, inputs: Vec::new() });
+            self.form(Forms { variant, storages: forms::of_text(&rule.rule, precision) });
         }
-        for tensor in tensors {
+        for (i, tensor) in tensors.iter().enumerate() {
             let known = self.cohorts[first_cohort..].iter().position(|cohort| cohort.base == tensor.updates);
             let cohort = first_cohort
                 + known.unwrap_or_else(|| {
                     self.cohorts.push(Cohort { base: tensor.updates, group, inputs: Vec::new() });
                     self.cohorts.len() - 1 - first_cohort
                 });
-            let mut streams = vec![tensor.param.address, tensor.grad.address];
-            for _ in rule.rule.streams() {
-                streams.push(self.state_bytes);
-                self.state_bytes += (4 * tensor.param.len).next_multiple_of(STATE_ALIGNMENT);
+            let path = format!("groups[{index}].tensors[{i}]");
+            let storages = forms::of_tensor(&path, &rule.rule, precision, tensor)?;
+            let len = tensor.param.len;
+            let mut streams = Vec::with_capacity(storages.len());
+            for (place, storage) in storages.iter().enumerate() {
+                let [first, second] = storage.form.sizes(len);
+                let first = match place {
+                    0 => tensor.param.address,
+                    1 => tensor.grad.address,
+                    _ => self.allot(first),
+                };
+                let second = match (place, tensor.master) {
+                    (0, Some(master)) => master.address,
+                    _ => self.allot(second),
+                };
+                streams.push(Lies { first, second });
             }
-            self.tensors.push(TensorRow { streams, len: tensor.param.len, cohort: cohort as u32, variant });
+            let form = self.form(Forms { variant, storages });
+            let number = tensor.number.unwrap_or(self.tensors.len() as u32);
+            let (cohort, master_given) = (cohort as u32, tensor.master.is_some());
+            self.tensors.push(TensorRow { streams, len, number, cohort, variant, form, master_given });
         }
+        Ok(())
+    }
+
+    /// Where so many bytes of the state memory begin.
+    fn allot(&mut self, bytes: u64) -> u64 {
+        let first = self.state_bytes;
+        self.state_bytes += bytes.next_multiple_of(STATE_ALIGNMENT);
+        first
+    }
+
+    /// The place of `forms` in the list, to which it is added if it is new.
+    fn form(&mut self, forms: Forms) -> u32 {
+        let known = self.forms.iter().position(|known| *known == forms);
+        known.unwrap_or_else(|| {
+            self.forms.push(forms);
+            self.forms.len() - 1
+        }) as u32
     }
 
     /// A group is shown by its first cohort.
@@ -282,13 +356,13 @@ impl Plan {
 /// The bounds of each group's rate, its first hyperparameter. `lowered`: the hyperparameters of all groups; `places`: which
 /// of `metrics` each follows, counted from 1.
 fn rate_bounds(
-    groups: &[(Description, Vec<Tensor>)],
+    groups: &[Registered],
     lowered: &[Program],
     metrics: &[Metric],
     places: &[u32],
 ) -> Vec<ends::RateBounds> {
     let mut first = 0;
-    let bounds = groups.iter().zip(places).map(|((rule, _), place)| {
+    let bounds = groups.iter().zip(places).map(|(Registered { rule, .. }, place)| {
         let Bounds { min, max } = lowered[first].bounds;
         first += rule.hyperparameters.len();
         let metric = place.checked_sub(1).map(|at| &metrics[at as usize]);

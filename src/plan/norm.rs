@@ -31,17 +31,18 @@ impl Plan {
             places.extend((0..count).map(|i| tensor.place(i)));
         }
         let place = |row: u32| places[tiles.order[row as usize] as usize];
+        let grad_type = |row: u32| self.grad_type(&self.tensors[tiles.order[row as usize] as usize]);
         let mut rows = Vec::new();
         for (first, count) in &tiles.packs {
             let Place { slot, parent } = place(*first);
             // One tensor alone is a block like any other.
-            let what = if *count == 1 { 0 } else { PACK | count };
+            let what = if *count == 1 { 0 } else { PACK | count } | grad_type(*first);
             rows.push(NormTileRow { tensor: *first, place: what, slot, parent });
         }
         for row in tiles.large..tiles.order.len() as u32 {
             let len = self.tensors[tiles.order[row as usize] as usize].len;
             tree.blocks(len, place(row), None, |Block { index, place: Place { slot, parent } }| {
-                rows.push(NormTileRow { tensor: row, place: index, slot, parent });
+                rows.push(NormTileRow { tensor: row, place: index | grad_type(row), slot, parent });
             });
         }
         tree.count_arrivals(rows.iter().map(|row| row.parent));

@@ -7,17 +7,17 @@
 use std::collections::HashMap;
 
 use super::layout::{BundleRow, ScalarRow, WARP};
-use super::{Formula, Plan, Tensor};
+use super::{Formula, Plan, Registered};
 use crate::error::Result;
 use crate::program::math::ln;
 use crate::program::{Knobs, Node, Program};
-use crate::rule::{Description, Hyperparameter};
+use crate::rule::Hyperparameter;
 use crate::schedule::Metric;
 
 /// Lowers the hyperparameters of all groups, in their order, and collects the knobs, which all groups share.
-pub(super) fn lower(groups: &[(Description, Vec<Tensor>)]) -> Result<(Vec<Program>, Knobs)> {
+pub(super) fn lower(groups: &[Registered]) -> Result<(Vec<Program>, Knobs)> {
     let (mut programs, mut knobs) = (Vec::new(), Knobs::default());
-    for (index, (rule, _)) in groups.iter().enumerate() {
+    for (index, Registered { rule, .. }) in groups.iter().enumerate() {
         let path = format!("groups[{index}].");
         rule.metric.as_ref().map_or(Ok(()), Metric::check).map_err(|e| e.within(&path))?;
         for hyperparameter in &rule.hyperparameters {
@@ -105,12 +105,12 @@ impl<'a> Drafts<'a> {
 
 impl Plan {
     /// `programs`: the lowered hyperparameters of all groups. Groups and cohorts are laid out.
-    pub(super) fn lay_out_scalars(&mut self, groups: &[(Description, Vec<Tensor>)], programs: Vec<Program>) {
+    pub(super) fn lay_out_scalars(&mut self, groups: &[Registered], programs: Vec<Program>) {
         let mut drafts = Drafts::default();
         let mut lowered = programs.iter();
         let of_groups: Vec<Vec<usize>> = groups
             .iter()
-            .map(|(rule, _)| {
+            .map(|Registered { rule, .. }| {
                 let pairs = rule.hyperparameters.iter().zip(&mut lowered);
                 pairs.map(|(hyperparameter, program)| drafts.schedule(program, hyperparameter)).collect()
             })
@@ -133,7 +133,7 @@ impl Plan {
         }
         self.programs = drafts.programs;
         let all = groups.iter().enumerate();
-        let hyperparameters = all.flat_map(|(index, (rule, _))| rule.hyperparameters.iter().map(move |h| (index, h)));
+        let hyperparameters = all.flat_map(|(index, Registered { rule, .. })| rule.hyperparameters.iter().map(move |h| (index, h)));
         let scalars: Vec<u32> = of_groups.iter().flatten().map(|draft| places[*draft]).collect();
         for (((group, hyperparameter), program), scalar) in hyperparameters.zip(programs).zip(scalars) {
             if !program.knobs.is_empty() {

@@ -20,7 +20,7 @@
 //! | `metr` | rows of the metric rules' states, of the half in force |
 //! | `wind` | rows of f64: the windows of the metric rules, of the half in force |
 //! | `memo` | rows of f64: what rules remember, of each cohort as the update before left it, then of each group (for each of its cohorts), then of each tensor; no such section where no rule remembers |
-//! | `stat` | f32: for each tensor, for each of its states, as many values as the tensor has, without gaps |
+//! | `stat` | for each tensor, for each of its states, as many values as the tensor has, as they are stored, without gaps: f32, 16 bits, or codes and then the f32 scales of their blocks; then its master (f32) or its remainder (16 bits), if it is the optimizer's |
 //!
 //! Values and records of schedules follow from the step, and are computed anew. Addresses and the gaps before them are in
 //! no section, so a block does not depend on where tensors lie. Parameters and gradients belong to the engine.
@@ -42,6 +42,7 @@ use crate::program::Knob;
 use crate::settings::Settings;
 
 const FITS: Tag = *b"fits";
+const FORMS: Tag = *b"form";
 const KNOBS: Tag = *b"knob";
 const SETTINGS: Tag = *b"sett";
 const CONSTANTS: Tag = *b"cons";
@@ -79,13 +80,24 @@ pub(crate) struct Loaded<'a> {
 }
 
 impl Plan {
-    /// Where the states of all tensors lie in the state memory, in bytes.
+    /// Where the states of all tensors lie in the state memory, in bytes: of each tensor every state, with its scales after it, and
+    /// then the master or the remainder.
     fn state_ranges(&self) -> impl Iterator<Item = Range<usize>> {
         self.tensors.iter().flat_map(|row| {
-            row.states().iter().map(|address| {
+            let places = self.storages(row).iter().zip(&row.streams).enumerate();
+            let pieces = places.flat_map(|(place, (storage, lies))| {
+                let [first, second] = storage.form.sizes(row.len);
+                let given = place == 0 && row.master_given;
+                [(place >= 2, lies.first, first), (storage.form.has_second() && !given, lies.second, second)]
+            });
+            let range = |(_, address, len): (bool, u64, u64)| {
                 let begin = (address - self.state_base) as usize;
-                begin..begin + row.len as usize * size_of::<f32>()
-            })
+                begin..begin + len as usize
+            };
+            let own: Vec<Range<usize>> = pieces.filter(|(own, ..)| *own).map(range).collect();
+            let beside_param = usize::from(self.storages(row)[0].form.has_second() && !row.master_given);
+            let (of_param, of_states) = own.split_at(beside_param);
+            [of_states, of_param].concat()
         })
     }
 }
@@ -97,6 +109,9 @@ pub(crate) fn encode(plan: &Plan, tables: &Tables, memory: &[u8]) -> Result<Vec<
     let rest = size_of_val(&*tables.constants) + size_of_val(&*tables.windows) + size_of_val(&*tables.metric_states);
     let mut block = Writer::new(memory.len() + rest + 100 * plan.tensors.len() + 1_000 * (plan.groups.len() + 1));
     block.section(FITS, |facts| fit::describe(plan, facts))?;
+    if !plan.is_plain() {
+        block.section(FORMS, |facts| fit::describe_forms(plan, facts))?;
+    }
     block.section(KNOBS, |knobs| {
         let names: Vec<&str> = plan.editable.values().map(|(name, _)| name).collect();
         for (_, value) in plan.editable.values() {
@@ -138,6 +153,14 @@ pub(crate) fn decode<'a>(plan: &Plan, block: &'a [u8]) -> Result<Loaded<'a>> {
     let mut facts = block.section(FITS, "fits")?;
     fit::describe(plan, &mut facts)?;
     facts.end()?;
+    match block.next_is(FORMS) {
+        true => {
+            let mut forms = block.section(FORMS, "forms")?;
+            fit::describe_forms(plan, &mut forms)?;
+            forms.end()?;
+        }
+        false => fit::describe_forms(plan, &mut fit::Plain)?,
+    }
     let mut knobs = block.section(KNOBS, "knobs")?;
     let editable = read_knobs(plan, &mut knobs)?;
     knobs.end()?;

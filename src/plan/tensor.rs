@@ -50,6 +50,16 @@ impl Buffer {
     pub fn f32(address: u64, len: u64) -> Buffer {
         Buffer { address, len, dtype: Dtype::F32 }
     }
+
+    /// `len` bfloat16 elements at `address`.
+    pub fn bf16(address: u64, len: u64) -> Buffer {
+        Buffer { address, len, dtype: Dtype::Bf16 }
+    }
+
+    /// `len` IEEE binary16 elements at `address`.
+    pub fn f16(address: u64, len: u64) -> Buffer {
+        Buffer { address, len, dtype: Dtype::F16 }
+    }
 }
 
 /// The address of an element that the engine hands in and may change before each step: an f32, or a metric of its own type.
@@ -79,10 +89,17 @@ pub struct Tensor {
     pub(crate) param: Buffer,
     pub(crate) grad: Buffer,
     pub(crate) updates: u64,
+    /// The engine's own f32 master.
+    pub(crate) master: Option<Buffer>,
+    pub(crate) number: Option<u32>,
 }
 
 impl Tensor {
-    /// A parameter and its gradient. Lengths and types are checked when the optimizer is built.
+    /// A parameter and its gradient, each f32, bf16 or f16. Lengths and types are checked when the optimizer is built. How a parameter
+    /// of 16 bits is kept, the [`Precision`](crate::Precision) of its group says: beside an f32 master, by default.
+    ///
+    /// Building reads parameters of 16 bits that get a master, so that work which writes them is to be done by then (or
+    /// [`Optimizer::parameters_changed`](crate::Optimizer::parameters_changed) is called after it).
     ///
     /// # Safety
     ///
@@ -99,7 +116,7 @@ impl Tensor {
     }
 
     fn unnamed(param: Buffer, grad: Buffer) -> Tensor {
-        Tensor { name: None, param, grad, updates: 0 }
+        Tensor { name: None, param, grad, updates: 0, master: None, number: None }
     }
 
     /// [`Tensor::new`] for `len` f32 parameters at `param` and as many f32 gradients at `grad`.
@@ -124,6 +141,30 @@ impl Tensor {
     #[must_use]
     pub fn updates(mut self, updates: u64) -> Tensor {
         self.updates = updates;
+        self
+    }
+
+    /// Gives the f32 master of a parameter of 16 bits: as many elements as that has, at `address`, with the values to begin from. It is
+    /// what is updated; the parameter becomes its rounding at each update, and is not touched before. Without it the optimizer
+    /// has a master of its own, made from the parameter at build. A master that is the engine's is in no state block, as parameters
+    /// are not.
+    ///
+    /// # Safety
+    ///
+    /// As for `param` of [`Tensor::new`].
+    #[expect(unsafe_code, reason = "states a contract; holds no unsafe operation")]
+    #[must_use]
+    pub unsafe fn master(mut self, address: u64) -> Tensor {
+        self.master = Some(Buffer::f32(address, self.param.len));
+        self
+    }
+
+    /// Sets the number that the tensor's random bits come from, where something of it is rounded stochastically: below 2^32, and
+    /// unlike that of any other. Without it that is its place among the tensors of all groups, so a run that is to go on with
+    /// tensors in another order gives numbers of its own.
+    #[must_use]
+    pub fn number(mut self, number: u32) -> Tensor {
+        self.number = Some(number);
         self
     }
 }

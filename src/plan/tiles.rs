@@ -4,8 +4,8 @@
 //! resident grid that loops 93 %. Small tensors take a warp each, as few a block as keep the grid at about one wave, and come
 //! first, since they wait for rows rather than for bandwidth. All measured on an H100.
 
-use super::Plan;
-use super::layout::{PACK, TileRow, WARPS};
+use super::layout::{GRAD_TYPE, PACK, TileRow, WARPS};
+use super::{Plan, TensorRow};
 
 /// The work of all blocks but the one that evaluates.
 #[derive(Debug)]
@@ -25,13 +25,13 @@ impl Plan {
         let is_small = |tensor: u32| self.tensors[tensor as usize].len <= self.tuning.packed;
         let filled = (0..self.tensors.len() as u32).filter(|tensor| self.tensors[*tensor as usize].len > 0);
         let (mut order, mut large): (Vec<u32>, Vec<u32>) = filled.partition(|tensor| is_small(*tensor));
-        order.sort_by_key(|tensor| self.tensors[*tensor as usize].cohort);
+        order.sort_by_key(|tensor| self.work(*tensor));
         large.sort_by_key(|tensor| self.tensors[*tensor as usize].param());
 
         let tile = self.tuning.tile();
         let row = |tensor: u32, row: u32, place: u32| {
             let tensor = &self.tensors[tensor as usize];
-            TileRow { tensor: row, place, cohort: tensor.cohort, variant: tensor.variant }
+            TileRow { tensor: row, place: place | self.grad_type(tensor), cohort: tensor.cohort, form: tensor.form }
         };
         let tiles = |tensor: &u32| self.tensors[*tensor as usize].len.div_ceil(tile) as u32;
         let (small, large_tiles) = (order.len() as u32, large.iter().map(tiles).sum());
@@ -45,13 +45,24 @@ impl Plan {
         Tiles { order, packs, large: small, rows }
     }
 
-    /// Cuts the small tensors, `most` a pack; a pack has one cohort.
+    /// What the tensors of a pack have in common: the cohort, and how they are stored.
+    fn work(&self, tensor: u32) -> (u32, u32) {
+        let tensor = &self.tensors[tensor as usize];
+        (tensor.cohort, tensor.form)
+    }
+
+    /// The type of a tensor's gradient, at its place in a tile's row.
+    pub(super) fn grad_type(&self, tensor: &TensorRow) -> u32 {
+        self.forms[tensor.form as usize].grad_type() << GRAD_TYPE
+    }
+
+    /// Cuts the small tensors, `most` a pack; a pack has one cohort and one way of storing.
     fn packs(&self, small: &[u32], most: u32) -> Vec<(u32, u32)> {
         let mut packs: Vec<(u32, u32)> = Vec::new();
-        let cohort = |row: u32| self.tensors[small[row as usize] as usize].cohort;
+        let work = |row: u32| self.work(small[row as usize]);
         for row in 0..small.len() as u32 {
             match packs.last_mut() {
-                Some((first, count)) if *count < most && cohort(*first) == cohort(row) => *count += 1,
+                Some((first, count)) if *count < most && work(*first) == work(row) => *count += 1,
                 _ => packs.push((row, 1)),
             }
         }

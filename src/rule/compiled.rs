@@ -72,7 +72,7 @@ impl Compiled {
         &self.tape.streams
     }
 
-    /// Bytes read and written per f32 parameter by an update, and by what it measures before.
+    /// Bytes read and written per parameter by an update, and by what it measures before, where all is f32.
     pub fn bytes_per_param(&self) -> usize {
         let Standing { loads, measure_loads, stores, .. } = self.standing;
         let accesses: u32 = [loads, measure_loads, stores].map(u32::count_ones).iter().sum();

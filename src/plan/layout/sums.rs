@@ -52,7 +52,8 @@ pub(crate) struct MeasureTileRow {
     pub parent: u32,
     pub cohort: u32,
     pub variant: u32,
-    pub reserved: [u32; 2],
+    pub form: u32,
+    pub reserved: u32,
 }
 const _: () = assert!(size_of::<MeasureTileRow>() == 32);
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{files, none, root};
 
 /// A room and the rooms that it may know. A room is a folder or a file of `src/`; it knows itself.
-const ROOMS: [(&str, &[&str]); 17] = [
+const ROOMS: [(&str, &[&str]); 18] = [
     ("error", &[]),
     ("schedule", &["error"]),
     ("program", &["error", "schedule"]),
@@ -14,11 +14,15 @@ const ROOMS: [(&str, &[&str]); 17] = [
     ("settings", &[]),
     ("gradient", &["error", "settings"]),
     ("telemetry", &["error"]),
+    ("precision", &["error"]),
     ("features", &["error", "schedule", "settings", "telemetry"]),
-    ("config", &["error", "schedule", "program", "rule", "optim", "settings", "gradient", "telemetry", "features"]),
+    (
+        "config",
+        &["error", "schedule", "program", "rule", "optim", "settings", "gradient", "telemetry", "features", "precision"],
+    ),
     ("compat", &["error", "schedule", "optim", "gradient", "config"]),
-    ("plan", &["error", "settings", "gradient", "telemetry", "features", "schedule", "program", "rule"]),
-    ("host", &["error", "settings", "gradient", "telemetry", "program", "rule", "plan"]),
+    ("plan", &["error", "settings", "gradient", "telemetry", "features", "precision", "schedule", "program", "rule"]),
+    ("host", &["error", "settings", "gradient", "telemetry", "precision", "program", "rule", "plan"]),
     ("device", &["error"]),
     ("kernels", &["plan"]),
     ("backend", &["error", "device"]),
@@ -31,6 +35,7 @@ const ROOMS: [(&str, &[&str]); 17] = [
             "program",
             "rule",
             "optim",
+            "precision",
             "plan",
             "host",
             "device",

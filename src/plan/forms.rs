@@ -1,0 +1,180 @@
+//! How the streams of a tensor are stored, from what the engine registers and what its group asks for. Start at [`Forms`].
+
+use super::layout::VECTOR;
+use super::{Dtype, Plan, Registered, Tensor};
+use crate::error::{Error, Result};
+use crate::precision::{Form, Half, ParamForm, Precision, Rounding, StateForm, Storage, Values};
+use crate::rule::{Compiled, Stream};
+
+/// A rule together with how its streams are stored: one walk of the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Forms {
+    /// The rule, among those of the plan.
+    pub variant: u32,
+    /// Of the parameter, the gradient, the states.
+    pub storages: Vec<Storage>,
+}
+
+/// What a plan knows when it chooses.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scaled(pub bool);
+
+impl Forms {
+    /// Addresses in a tensor's row.
+    pub fn addresses(&self) -> usize {
+        self.storages.len() + self.storages.iter().filter(|storage| storage.form.has_second()).count()
+    }
+
+    /// Whether everything is f32, as it was before there were others.
+    pub fn is_plain(&self) -> bool {
+        self.storages.iter().all(|storage| storage.form == Form::F32)
+    }
+
+    /// The type of the gradient, as kernels number it.
+    pub fn grad_type(&self) -> u32 {
+        match self.storages[1].form {
+            Form::Half(Half::Bf16, _) => Dtype::Bf16.number(),
+            Form::Half(Half::F16, _) => Dtype::F16.number(),
+            Form::F32 | Form::Master(_) | Form::Remainder | Form::EightBit => Dtype::F32.number(),
+        }
+    }
+
+    /// Whether something lies beside the parameter that follows from it.
+    pub fn remakes(&self) -> bool {
+        matches!(self.storages[0].form, Form::Master(_) | Form::Remainder)
+    }
+
+    /// Whether stores take random bits.
+    pub fn is_stochastic(&self) -> bool {
+        self.storages.iter().any(|storage| storage.form.is_stochastic())
+    }
+
+    /// Bytes that one update moves per parameter, what it measures before included.
+    pub fn bytes_per_param(&self, rule: &Compiled) -> f64 {
+        let standing = &rule.standing;
+        let moved = |set: u32, bytes: fn(Form) -> f64| -> f64 {
+            let streams = self.storages.iter().enumerate().filter(|(place, _)| set >> place & 1 == 1);
+            streams.map(|(_, storage)| bytes(storage.form)).sum()
+        };
+        let read = moved(standing.loads, Form::bytes_read) + moved(standing.measure_loads, Form::bytes_read);
+        read + moved(standing.stores, Form::bytes_written)
+    }
+}
+
+/// The type of a buffer of sixteen bits.
+fn half_of(dtype: Dtype) -> Option<Half> {
+    match dtype {
+        Dtype::Bf16 => Some(Half::Bf16),
+        Dtype::F16 => Some(Half::F16),
+        Dtype::F32 | Dtype::F64 => None,
+    }
+}
+
+/// Checks what a group asks for whatever its tensors are. `path`: of the group.
+pub(super) fn check_group(path: &str, group: &Registered, scaled: Scaled) -> Result<()> {
+    let Registered { rule, precision, .. } = group;
+    let streams = rule.rule.streams();
+    if let Some((name, form)) = precision.named.iter().find(|(name, _)| streams.iter().all(|s| s.name != **name)) {
+        let names: Vec<&str> = streams.iter().map(|stream| &*stream.name).collect();
+        let rule = match names.is_empty() {
+            true => format!("the rule {} keeps no states", rule.rule.tape.name),
+            false => format!("the rule {} keeps {}", rule.rule.tape.name, names.join(", ")),
+        };
+        return Err(Error::argument(format!("{path}.precision.{name}"), form, rule));
+    }
+    for stream in streams {
+        let asked = asked(precision, stream);
+        let refused = |rule: String| Err(Error::argument(format!("{path}.precision.{}", stream.name), asked, rule));
+        if asked == StateForm::EightBit && stream.exact {
+            return refused(format!(
+                "the rule {} keeps it exact: values that differ much would spoil each other in a block; ask for \"f32\" or \"bf16\"",
+                rule.rule.tape.name
+            ));
+        }
+        if matches!(asked.form(false), Form::Half(Half::F16, _)) && !scaled.0 {
+            let rule = "f16 holds nothing below 6e-8, which gradients that need no loss scale have: set loss_scale, or ask for \"bf16\"";
+            return refused(rule.to_owned());
+        }
+    }
+    Ok(())
+}
+
+fn asked(precision: &Precision, stream: &Stream) -> StateForm {
+    precision.named.get(&*stream.name).copied().unwrap_or(precision.states)
+}
+
+/// How the streams of `tensor` are stored. `path`: of the tensor, in errors.
+pub(super) fn of_tensor(path: &str, rule: &Compiled, precision: &Precision, tensor: &Tensor) -> Result<Vec<Storage>> {
+    let param = match (half_of(tensor.param.dtype), precision.param) {
+        (None, ParamForm::Remainder) | (Some(Half::F16), ParamForm::Remainder) => {
+            let rule = "a remainder lies beside a bf16 parameter: with it that is an f32";
+            return Err(Error::argument(format!("{path}.param.dtype"), format!("{:?}", tensor.param.dtype), rule));
+        }
+        (None, _) => Form::F32,
+        (Some(half), ParamForm::Master) => Form::Master(half),
+        (Some(Half::Bf16), ParamForm::Remainder) => Form::Remainder,
+        (Some(half), ParamForm::Nearest) => Form::Half(half, Rounding::Nearest),
+        (Some(half), ParamForm::Stochastic) => Form::Half(half, Rounding::Stochastic),
+    };
+    if let Some(master) = tensor.master
+        && !matches!(param, Form::Master(_))
+    {
+        let rule = match half_of(tensor.param.dtype) {
+            None => "an f32 parameter is its own master".to_owned(),
+            Some(_) => format!("the precision of its group keeps the parameter as {param}, without a master"),
+        };
+        return Err(Error::argument(format!("{path}.master"), format!("{:#x}", master.address), rule));
+    }
+    let grad = half_of(tensor.grad.dtype).map_or(Form::F32, |half| Form::Half(half, Rounding::Nearest));
+    let mut storages = vec![Storage::of(param), Storage::of(grad)];
+    storages.extend(states(rule, precision, tensor.param.len));
+    Ok(storages)
+}
+
+/// The same of states alone.
+fn states(rule: &Compiled, precision: &Precision, len: u64) -> impl Iterator<Item = Storage> {
+    rule.streams().iter().map(move |stream| {
+        let form = match asked(precision, stream).form(stream.denominator) {
+            Form::EightBit if len < precision.quantize_from => Form::F32,
+            form => form,
+        };
+        let values = match form {
+            Form::Half(..) | Form::EightBit if stream.denominator => Values::Denominator,
+            Form::EightBit if stream.not_negative => Values::NotNegative,
+            _ => Values::Any,
+        };
+        Storage { form, values }
+    })
+}
+
+/// For the text of a group without tensors: large ones in f32.
+pub(super) fn of_text(rule: &Compiled, precision: &Precision) -> Vec<Storage> {
+    [Storage::F32; 2].into_iter().chain(states(rule, precision, u64::MAX)).collect()
+}
+
+impl Plan {
+    /// How the streams of a tensor are stored.
+    pub fn storages(&self, row: &super::TensorRow) -> &[Storage] {
+        &self.forms[row.form as usize].storages
+    }
+
+    /// Whether parameters have something beside them that follows from them.
+    pub fn remakes(&self) -> bool {
+        self.forms.iter().any(Forms::remakes)
+    }
+
+    /// The types of gradients, a bit for each.
+    pub fn grad_types(&self) -> u32 {
+        self.forms.iter().fold(0, |set, forms| set | 1 << forms.grad_type())
+    }
+
+    /// Refuses to cut blocks of codes.
+    pub fn check_tuning(&self) -> Result<()> {
+        let block = self.forms.iter().flat_map(|forms| &forms.storages).any(|storage| storage.form == Form::EightBit);
+        if block && self.tuning.vectors < 2 {
+            let rule = format!("8-bit states need 2 at least: a warp of {} elements is half a block", 32 * VECTOR);
+            return Err(Error::argument("tuning.vectors", self.tuning.vectors, rule));
+        }
+        Ok(())
+    }
+}
