@@ -10,7 +10,7 @@
 // No division and no root. A moment that falls by a thousandth a step is not stuck, as rounded to nearest it would be.
 // A denominator that is not 0 gets no code 0. A block with an infinity or a NaN has a NaN as its scale, and is all NaN.
 #pragma once
-#include "elements.cuh"
+#include "halves.cuh"
 
 constexpr u32 CODES_BLOCK = 256;
 
@@ -28,10 +28,12 @@ struct CodeTable {
   __device__ __forceinline__ explicit CodeTable(float scale)
       : base(__float_as_uint(scale) - (TOP << 20)), origin(scale == scale ? __uint_as_float(base) : scale) {}
 
-  __device__ __forceinline__ float value(u32 code) const {
-    const float magnitude = __fsub_rn(__uint_as_float(base + ((code & TOP) << 20)), origin);
+  // Of the code that is byte e of a word.
+  __device__ __forceinline__ float value(u32 word, u32 e) const {
+    const u32 steps = e < 3 ? word << (20 - 8 * e) : word >> 4;
+    const float magnitude = __fsub_rn(__uint_as_float(base + (steps & TOP << 20)), origin);
     if constexpr (!SIGNED) return magnitude;
-    return __uint_as_float(__float_as_uint(magnitude) | (code & 0x80) << 24);
+    return __uint_as_float(__float_as_uint(magnitude) | (word << (24 - 8 * e) & 0x80000000));
   }
 
   __device__ __forceinline__ u32 code(float x, u32 random) const {

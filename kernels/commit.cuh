@@ -62,9 +62,9 @@ __device__ __forceinline__ void commit_end(const Step& step, u64 t) {
   if (is_end(load_relaxed(&control->end[t & 1]), load_relaxed(&control->end[~t & 1]))) raise_stop(step);
 }
 
+// `control`: that of the step.
 template <class O, class F>
-__device__ __forceinline__ void commit(const Step& step, const Facts& f) {
-  Control* control = step.control;
+__device__ __forceinline__ void commit(const Step& step, Control* control, const Facts& f) {
   const u64 t = f.control.t;
   store_relaxed(&control->calls, f.control.calls + 1);
   if (accumulates<O>(step, f)) {

@@ -20,9 +20,13 @@ struct alignas(16) Scratch {
   unsigned char staged[STAGED_BYTES];
   double values[STAGED_VALUES];
   Facts facts;  // for the commit
-  u32 call, blocks;  // which call this launch is, and how many blocks take a ticket: wait here, not in registers
+  // What the end of the block needs waits here, not in registers (or spilled, as sums of the pointer would be): which call this
+  // launch is, and how many blocks take a ticket.
+  Control* control;
+  u32 call, blocks;
 
-  __device__ __forceinline__ void begin(u64 calls, u32 tiles) {
+  __device__ __forceinline__ void begin(Control* of, u64 calls, u32 tiles) {
+    control = of;
     call = (u32)calls;
     blocks = tiles + 1;
   }

@@ -2,6 +2,7 @@
 // twin beside it for the CPU emulator that runs these kernels in tests (it defines CUDA_ON_CPU). A function of the driver
 // has no twin: the emulator brings its own.
 #pragma once
+#include "halves.cuh"
 #include "types.cuh"
 
 // Sets the value that a conditional node of the graph tests in which the calling kernel runs. The driver's: NVRTC needs no
@@ -33,6 +34,16 @@ __device__ __forceinline__ u64 add_relaxed(u64* p, u64 x) { u64 v; asm volatile(
 template <class T>
 __device__ __forceinline__ T load_past_l1(const T* p) { static_assert(sizeof(T) == 16, "one access"); const uint4 v = __ldcg((const uint4*)p); T row; memcpy(&row, &v, 16); return row; }
 
+// Two elements of sixteen bits, the first one in the lower half, to nearest; and an f16 as it is. sm_75 has no instruction for pairs.
+#if __CUDA_ARCH__ >= 800
+__device__ __forceinline__ u32 bf16_pair_of(float lower, float upper) { u32 v; asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(v) : "f"(upper), "f"(lower)); return v; }
+__device__ __forceinline__ u32 f16_pair_of(float lower, float upper) { u32 v; asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(v) : "f"(upper), "f"(lower)); return v; }
+#else
+__device__ __forceinline__ u32 bf16_pair_of(float lower, float upper) { return bf16_of(lower) | bf16_of(upper) << 16; }
+__device__ __forceinline__ u32 f16_pair_of(float lower, float upper) { return f16_of(lower) | f16_of(upper) << 16; }
+#endif
+__device__ __forceinline__ float float_of_f16(u32 half) { float x; asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"((u16)half)); return x; }
+
 // Where the emulator counts, checks and reorders accesses; nothing on a GPU.
 __device__ __forceinline__ void note_load(const void*, u32) {}
 __device__ __forceinline__ void note_row_load(const void*, u32) {}
@@ -47,6 +58,9 @@ __device__ __forceinline__ void store_relaxed(u64* p, u64 v) { cuda_on_cpu::acce
 __device__ __forceinline__ void store_relaxed_system(u64* p, u64 v) { cuda_on_cpu::access(p, 8, cuda_on_cpu::Access::system_store); *p = v; }
 __device__ __forceinline__ u32 take_ticket(u32* p, u32 last) { return atomicInc(p, last); }
 __device__ __forceinline__ u64 add_relaxed(u64* p, u64 x) { return atomicAdd(p, x); }
+__device__ __forceinline__ u32 bf16_pair_of(float lower, float upper) { return bf16_of(lower) | bf16_of(upper) << 16; }
+__device__ __forceinline__ u32 f16_pair_of(float lower, float upper) { return f16_of(lower) | f16_of(upper) << 16; }
+__device__ __forceinline__ float float_of_f16(u32 half) { return of_f16(half); }
 template <class T>
 __device__ __forceinline__ T load_past_l1(const T* p) { cuda_on_cpu::load_past_l1(p, sizeof(T)); return *p; }
 __device__ __forceinline__ void note_load(const void* p, u32 bytes) { cuda_on_cpu::access(p, bytes, cuda_on_cpu::Access::load); }

@@ -3,7 +3,6 @@
 // Source: Salmon et al. 2011, Parallel random numbers: as easy as 1, 2, 3; the constants are those of Random123.
 #pragma once
 #include "elements.cuh"
-#include "types.cuh"
 
 struct Dice {
   u64 seed, t;
@@ -15,7 +14,8 @@ struct Throw {
 
 __device__ __forceinline__ Throw philox(u64 key, u32 c0, u32 c1, u32 c2, u32 c3) {
   u32 k0 = (u32)key, k1 = (u32)(key >> 32);
-#pragma unroll
+  // Not all of them: the sums of the key, the same in all throws, would be kept in twenty registers.
+#pragma unroll 2
   for (u32 round = 0; round < 10; round++) {
     const u64 a = (u64)c0 * 0xD2511F53u, b = (u64)c2 * 0xCD9E8D57u;
     c0 = (u32)(b >> 32) ^ c1 ^ k0;

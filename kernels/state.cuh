@@ -34,8 +34,7 @@ struct alignas(16) Control {
   u32 hysteresis;     // how many skipped updates the loss scale stands until it backs off
   u32 overlapped;     // sticky: launches of this optimizer ran at the same time, see commit.cuh
   u32 exhausted;      // sticky: a loop came to its bound, see condition.cu
-  u32 reserved;
-  u64 seed;           // of random bits; no launch changes it
+  u32 reserved[3];
 };
 static_assert(sizeof(Control) == 128, "src/plan/layout.rs: Control");
 

@@ -91,3 +91,13 @@ constexpr u32 together() {
     return (PLACES >> I & 1) != 0 && S::template At<I>::TOGETHER > rest ? S::template At<I>::TOGETHER : rest;
   }
 }
+
+// Those of PLACES that are stored a vector at a time.
+template <class S, u32 PLACES, u32 I = 0>
+constexpr u32 apart_of() {
+  if constexpr (I == S::COUNT) {
+    return 0;
+  } else {
+    return (S::template At<I>::TOGETHER == 1 ? PLACES & 1u << I : 0) | apart_of<S, PLACES, I + 1>();
+  }
+}

@@ -183,7 +183,7 @@ struct Step {
   u32 scalar_capacity, cohort_capacity, metric_capacity, window_capacity;
   u32 flush;  // this launch makes an update of the calls before it alone
   u32 remake_all;  // of `remake`: masters that the engine gave too
-  u32 reserved[2];
+  u64 seed;  // of random bits: here, since its sums are then kept in uniform registers
   const RuleTables* rules;  // used where a rule measures or remembers
 };
 static_assert(sizeof(Step) == 240, "src/plan/layout.rs: Step");

@@ -56,13 +56,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR)
   const u64 t = load_relaxed(&step.control->t), call = load_relaxed(&step.control->calls);
   const u32 tiles = load_row(&step.counts->tiles);
   if (blockIdx.x == 0) {
-    if (threadIdx.x == 0) scratch.begin(call, tiles);
+    if (threadIdx.x == 0) scratch.begin(step.control, call, tiles);
     look_ahead(step, scratch, t);
   } else {
     const Tile tile = load_row(step.tiles + (blockIdx.x - 1));
     // Both are asked, or the row would be loaded after the count: this branch waits for both.
     if (static_cast<bool>((blockIdx.x > tiles) | (tile.tensor == NO_TENSOR))) return;
-    if (threadIdx.x == 0) scratch.begin(call, tiles);
+    if (threadIdx.x == 0) scratch.begin(step.control, call, tiles);
     update_or_skip(step, tile, t);
   }
 
@@ -79,7 +79,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR)
         scratch.facts = all_facts(step);
         now = scratch.facts.control.calls;
       }
-      commit<Gradients, Features>(step, scratch.facts);
+      commit<Gradients, Features>(step, scratch.control, scratch.facts);
       if (mixed || (u32)now != scratch.call) store_row(&step.control->overlapped, 1u);
     }
   }

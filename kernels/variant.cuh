@@ -89,9 +89,7 @@ template <class R, class S, u32 N, class O>
 __device__ __forceinline__ void update_with(const Step& step, u64 t, const Tile& tile, const GradientScalars& gradient) {
   static_assert(R::STREAMS == S::COUNT, "a type for each stream of the rule");
   const auto record = load_row(record_at<const Record<R::SCALARS>>(step, t, tile.cohort));
-  Dice dice = {0, t};
-  if constexpr (is_random<S, R::STORES | R::STORES_ONCE>()) dice.seed = load_relaxed(&step.control->seed);
-  Update<R, O> functor(step, record, gradient, dice);
+  Update<R, O> functor(step, record, gradient, {step.seed, t});
   walk<S, N>(step, tile.tensor, tile.place, functor);
 }
 

@@ -77,35 +77,29 @@ __device__ __forceinline__ u32 largest_of(const Tensor<S::ADDRESSES>& tensor, u6
   return largest_of_warp(largest);
 }
 
-// Stores the streams in PLACES of what lies TOGETHER, the first vector at element `at`.
-template <class S, u32 PLACES, bool WHOLE, u32 TOGETHER, class F>
-__device__ __forceinline__ void store_streams(const Tensor<S::ADDRESSES>& tensor, u64 at, const float (&x)[TOGETHER][S::COUNT][VECTOR],
-                                              const F& functor) {
-  u32 largest[S::COUNT] = {};
+// What the stream at place I needs to be stored, if anything: a throw serves two streams.
+template <class S, u32 PLACES, u32 I, class F>
+__device__ __forceinline__ void throw_for(const F& functor, u32 tensor, u64 at, Throw& into) {
+  constexpr u32 FIRST = I - I % 2;
+  if constexpr (is_random<S, PLACES & 1u << I>() && (I == FIRST || !is_random<S, PLACES & 1u << FIRST>())) {
+    into = thrown(functor.dice, tensor, I / 2, at);
+  }
+}
+
+// Stores the streams in PLACES of one vector, at element `at`.
+template <class S, u32 PLACES, bool WHOLE, class F>
+__device__ __forceinline__ void store_streams(const Tensor<S::ADDRESSES>& tensor, u64 at, const float (&x)[S::COUNT][VECTOR],
+                                              const u32 (&largest)[S::COUNT], const F& functor) {
+  const u32 count = WHOLE ? VECTOR : count_at(tensor.len, at);
+  Throw thrown_of[(S::COUNT + 1) / 2] = {};
   for_each_stream<S, PLACES>([&](auto place) {
     constexpr u32 I = decltype(place)::AT;
-    if constexpr (S::template At<I>::TOGETHER > 1) largest[I] = largest_of<S, I, WHOLE, TOGETHER>(tensor, at, x);
+    throw_for<S, PLACES, I>(functor, tensor.number, at, thrown_of[I / 2]);
+    FourRandom random;
+#pragma unroll
+    for (u32 e = 0; e < VECTOR; e++) random[e] = random_of<I>(thrown_of[I / 2], e);
+    S::template At<I>::template store<WHOLE>(S::template lies<I>(tensor), at, count, x[I], random, largest[I]);
   });
-#pragma unroll
-  for (u32 k = 0; k < TOGETHER; k++) {
-    const u64 here = at + k * APART;
-    const u32 count = WHOLE ? VECTOR : count_at(tensor.len, here);
-    Throw thrown_of[(S::COUNT + 1) / 2] = {};
-    for_each_stream<S, PLACES>([&](auto place) {
-      constexpr u32 I = decltype(place)::AT;
-      // A throw serves two streams.
-      if constexpr (is_random<S, PLACES & 1u << I>() && !(I % 2 == 1 && is_random<S, PLACES & 1u << (I - I % 2)>())) {
-        thrown_of[I / 2] = thrown(functor.dice, tensor.number, I / 2, here);
-      }
-    });
-    for_each_stream<S, PLACES>([&](auto place) {
-      constexpr u32 I = decltype(place)::AT;
-      FourRandom random;
-#pragma unroll
-      for (u32 e = 0; e < VECTOR; e++) random[e] = random_of<I>(thrown_of[I / 2], e);
-      S::template At<I>::template store<WHOLE>(S::template lies<I>(tensor), here, count, x[k][I], random, largest[I]);
-    });
-  }
 }
 
 // N vectors of one thread, the first one at element `at`: what there is of them.
@@ -113,29 +107,50 @@ template <class S, u32 N, bool WHOLE, class F>
 __device__ __forceinline__ void walk_vectors(const Tensor<S::ADDRESSES>& tensor, u64 at, F& functor) {
   constexpr u32 TOGETHER = together<S, F::STORES | F::STORES_ONCE>();
   static_assert(N % TOGETHER == 0, "whole blocks");
-  float x[N / TOGETHER][TOGETHER][S::COUNT][VECTOR] = {};
+  Raw raw[N][S::COUNT] = {};
 #pragma unroll
   for (u32 n = 0; n < N; n++) {
     const u32 count = WHOLE ? VECTOR : count_at(tensor.len, at + n * APART);
     for_each_stream<S, F::LOADS>([&](auto place) {
       constexpr u32 I = decltype(place)::AT;
-      S::template At<I>::template load<WHOLE>(S::template lies<I>(tensor), at + n * APART, count, x[n / TOGETHER][n % TOGETHER][I]);
+      raw[n][I] = S::template At<I>::template load<WHOLE>(S::template lies<I>(tensor), at + n * APART, count);
     });
   }
 #pragma unroll
   for (u32 n = 0; n < N / TOGETHER; n++) {
     const u64 here = at + n * TOGETHER * APART;
+    float x[TOGETHER][S::COUNT][VECTOR] = {};
+    u32 largest[S::COUNT] = {};
 #pragma unroll
     for (u32 k = 0; k < TOGETHER; k++) {
+      for_each_stream<S, F::LOADS>([&](auto place) {
+        constexpr u32 I = decltype(place)::AT;
+        S::template At<I>::widen(raw[n * TOGETHER + k][I], x[k][I]);
+      });
       const u32 count = WHOLE ? VECTOR : count_at(tensor.len, here + k * APART);
 #pragma unroll
       for (u32 e = 0; e < VECTOR; e++) {
-        if (e < count) apply<S>(functor, x[n][k], e);
+        if (e < count) apply<S>(functor, x[k], e);
+      }
+      store_streams<S, apart_of<S, F::STORES>(), WHOLE>(tensor, here + k * APART, x[k], largest, functor);
+      if constexpr (F::STORES_ONCE != 0) {
+        if (functor.stores_once()) {
+          store_streams<S, apart_of<S, F::STORES_ONCE>(), WHOLE>(tensor, here + k * APART, x[k], largest, functor);
+        }
       }
     }
-    store_streams<S, F::STORES, WHOLE>(tensor, here, x[n], functor);
-    if constexpr (F::STORES_ONCE != 0) {
-      if (functor.stores_once()) store_streams<S, F::STORES_ONCE, WHOLE>(tensor, here, x[n], functor);
+    // What is stored together waits for all of it.
+    constexpr u32 BLOCKS = F::STORES & ~apart_of<S, F::STORES>(), BLOCKS_ONCE = F::STORES_ONCE & ~apart_of<S, F::STORES_ONCE>();
+    for_each_stream<S, BLOCKS | BLOCKS_ONCE>([&](auto place) {
+      constexpr u32 I = decltype(place)::AT;
+      largest[I] = largest_of<S, I, WHOLE, TOGETHER>(tensor, here, x);
+    });
+#pragma unroll
+    for (u32 k = 0; k < TOGETHER; k++) {
+      store_streams<S, BLOCKS, WHOLE>(tensor, here + k * APART, x[k], largest, functor);
+      if constexpr (BLOCKS_ONCE != 0) {
+        if (functor.stores_once()) store_streams<S, BLOCKS_ONCE, WHOLE>(tensor, here + k * APART, x[k], largest, functor);
+      }
     }
   }
 }

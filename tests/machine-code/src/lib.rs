@@ -2,6 +2,7 @@
 //! it, [`usage`] reads ptxas' report, [`sass`] the disassembly, [`multiprocessor`] knows how many threads that leaves room
 //! for. Start at [`Compiled::of`]. `tests/compile` asserts on it, [`report`] makes the table of `cargo xtask kernels`.
 
+pub mod forms;
 pub mod multiprocessor;
 pub mod nvrtc;
 pub mod report;
@@ -15,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nvrtc::Nvrtc;
 use sass::{Listing, Stretch};
-use units::Unit;
+use units::{Expected, Unit};
 use usage::Usage;
 
 /// The architectures that the kernels are compiled for: 90 is sm_90.
@@ -56,10 +57,10 @@ impl Compiled {
         self.log.lines().filter(|line| !line.trim().is_empty() && !is_report(line)).collect()
     }
 
-    /// The stretches of `kernel` that move elements in vectors of 16 bytes, `loads` of them before the first store.
-    pub fn main_paths(&self, kernel: &str, loads: usize, programs: &Path) -> Result<Vec<Stretch>, String> {
+    /// The stretches of `kernel` that move elements by these accesses alone.
+    pub fn main_paths(&self, kernel: &str, expected: &Expected, programs: &Path) -> Result<Vec<Stretch>, String> {
         let disassembly = disassemble(&self.cubin, programs)?;
-        Ok(Listing::of(&disassembly, kernel)?.main_paths(loads))
+        Ok(Listing::of(&disassembly, kernel)?.main_paths(expected))
     }
 }
 

@@ -41,7 +41,7 @@ fn row(unit: &Unit, compiled: &Compiled, kernel: &str, architecture: u32, tools:
     let resident = multiprocessor::resident_threads(architecture, threads, registers);
     let [per_element, loads, stores, bytes] = match (&unit.bytes_per_param[..], kernel) {
         ([bytes], "update") => {
-            let paths = compiled.main_paths(kernel, unit.vector_loads(), &tools.programs)?;
+            let paths = compiled.main_paths(kernel, &unit.main_accesses(), &tools.programs)?;
             let main = paths.iter().max_by_key(|path| path.accesses.len()).ok_or("no path over vectors")?;
             let direction = |direction| widths(main.accesses.iter().filter(|access| access.direction == direction));
             let per_element = instructions_per_element(main, *bytes);
@@ -65,8 +65,8 @@ fn row(unit: &Unit, compiled: &Compiled, kernel: &str, architecture: u32, tools:
 }
 
 /// One thread moves `bytes_per_param` for each element.
-pub fn instructions_per_element(main: &Stretch, bytes_per_param: usize) -> f64 {
-    main.instructions as f64 * bytes_per_param as f64 / f64::from(main.bytes())
+pub fn instructions_per_element(main: &Stretch, bytes_per_param: f64) -> f64 {
+    main.instructions as f64 * bytes_per_param / f64::from(main.bytes())
 }
 
 /// How many of which: `8 x 128 global`.
@@ -94,6 +94,6 @@ fn instructions_are_counted_per_element_and_accesses_by_width() {
     let load = access(Space::Global, Direction::Load, 128);
     let main = Stretch { instructions: 60, accesses: vec![load, load, access(Space::Generic, Direction::Load, 128)] };
     // 48 bytes of 12 each are 4 elements.
-    assert_eq!(instructions_per_element(&main, 12), 15.0);
+    assert_eq!(instructions_per_element(&main, 12.0), 15.0);
     assert_eq!(widths(main.accesses.iter()), "1 x 128 generic, 2 x 128 global");
 }

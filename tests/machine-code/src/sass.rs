@@ -1,5 +1,7 @@
 //! Memory accesses of a kernel, read from nvdisasm's listing: which space, how wide, on which path.
 
+use crate::units::Expected;
+
 /// Address space that an access names. A generic one costs a look-up of the space on every access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Space {
@@ -74,25 +76,26 @@ impl Listing {
         accesses(&self.lines)
     }
 
-    /// Each stretch whose accesses are 16-byte global ones alone: `loads` of them, and after the last load as many stores as
-    /// there are before any other access. Wide loads of table rows may come right before; they do not belong to it.
-    pub fn main_paths(&self, loads: usize) -> Vec<Stretch> {
+    /// Each stretch whose accesses are global and of the expected widths: all loads, and then all stores. Loads of table rows
+    /// may come right before; they do not belong to it.
+    pub fn main_paths(&self, expected: &Expected) -> Vec<Stretch> {
         let at = |(i, line): (usize, &Line)| match line {
             Line::Instruction(Some(access)) => Some((i, *access)),
             _ => None,
         };
         let accesses: Vec<(usize, Access)> = self.lines.iter().enumerate().filter_map(at).collect();
-        let is =
-            |(_, access): &(usize, Access), direction| *access == Access { space: Space::Global, direction, bits: 128 };
+        let bits = |some: &[(usize, Access)], direction| {
+            let fits = |(_, access): &(usize, Access)| access.space == Space::Global && access.direction == direction;
+            let mut bits: Vec<u32> = some.iter().filter(|access| fits(access)).map(|(_, access)| access.bits).collect();
+            bits.sort_unstable();
+            bits
+        };
+        let (loads, stores) = (expected.loads.len(), expected.stores.len());
         let mut stretches = Vec::new();
-        for first in 1..accesses.len() {
-            if !is(&accesses[first], Direction::Store) || !is(&accesses[first - 1], Direction::Load) {
-                continue;
-            }
-            let before = accesses[..first].iter().rev().take_while(|access| is(access, Direction::Load)).count();
-            let stores = accesses[first..].iter().take_while(|access| is(access, Direction::Store)).count();
-            if before >= loads {
-                let whole = &accesses[first - loads..first + stores];
+        for first in loads..(accesses.len() + 1).saturating_sub(stores) {
+            let whole = &accesses[first - loads..first + stores];
+            let (before, after) = whole.split_at(loads);
+            if bits(before, Direction::Load) == expected.loads && bits(after, Direction::Store) == expected.stores {
                 let lines = &self.lines[whole[0].0..=whole[whole.len() - 1].0];
                 let instructions = lines.iter().filter(|line| matches!(line, Line::Instruction(_))).count();
                 stretches.push(Stretch { instructions, accesses: whole.iter().map(|(_, access)| *access).collect() });
@@ -163,8 +166,12 @@ fn accesses_are_read_with_space_and_width_and_the_main_path_is_found() {
     let listing = Listing::of(disassembly, "step").unwrap();
     let path = Stretch { instructions: 3, accesses: vec![load, store] };
     assert_eq!(path.bytes(), 32);
-    assert_eq!(listing.main_paths(1), [path]);
-    assert_eq!(listing.main_paths(3), []);
+    let wide = |loads, stores| Expected { loads: vec![128; loads], stores: vec![128; stores] };
+    assert_eq!(listing.main_paths(&wide(1, 1)), [path]);
+    assert_eq!(listing.main_paths(&wide(3, 1)), []);
+    assert_eq!(listing.main_paths(&wide(1, 2)), []);
+    let mixed = Expected { loads: vec![32, 128], stores: vec![128] };
+    assert_eq!(listing.main_paths(&mixed).len(), 1);
     let byte = access(Space::Generic, Direction::Load, 8);
     let (first, narrow) = (access(Space::Global, Direction::Load, 64), access(Space::Global, Direction::Load, 32));
     let last = access(Space::Generic, Direction::Store, 32);

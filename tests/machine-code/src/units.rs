@@ -24,7 +24,7 @@ pub struct Unit {
     /// The headers of `kernels/`, and what the library generates.
     pub headers: Vec<(String, String)>,
     /// The bytes that each rule's own constant states, in the order of the groups.
-    pub bytes_per_param: Vec<usize>,
+    pub bytes_per_param: Vec<f64>,
 }
 
 impl Unit {
@@ -45,13 +45,30 @@ impl Unit {
         after.split_once(';')?.0.parse().ok()
     }
 
-    /// Vectors that a thread loads of one tensor on the main path of its only rule.
-    pub fn vector_loads(&self) -> usize {
+    /// What a thread loads and stores on the main path of the unit's only rule: how many accesses of how many bits.
+    pub fn main_accesses(&self) -> Expected {
         let (_, generated) =
             self.headers.iter().find(|(name, _)| name == "generated.cuh").expect("an optimizer's unit");
         let (_, after) = generated.split_once("constexpr u32 VECTORS = ").expect("it states VECTORS");
         let vectors: usize = after.split(';').next().and_then(|digits| digits.parse().ok()).expect("a number");
-        vectors * generated.matches("    f32").count()
+        let (_, streams) = generated.split_once("using Streams0 = Streams<\n").expect("it states its streams");
+        let mut expected = Expected::default();
+        for (place, line) in streams.lines().take_while(|line| line.starts_with("    ")).enumerate() {
+            let stored = line.trim().split(">;  //").next().unwrap_or_default().split(",  //").next().unwrap_or_default();
+            let (loads, stores) = widths_of(stored);
+            for _ in 0..vectors {
+                expected.loads.extend(loads);
+                // The gradient only comes in.
+                expected.stores.extend(if place == 1 { &[][..] } else { stores });
+            }
+            if stored.starts_with("EightBit") {
+                // One scale for the two vectors of a block.
+                expected.stores.extend(vec![32; vectors / 2]);
+            }
+        }
+        expected.loads.sort_unstable();
+        expected.stores.sort_unstable();
+        expected
     }
 
     /// Replaces `from`, which must occur once in all texts, for tests that plant a fault.
@@ -65,12 +82,33 @@ impl Unit {
     }
 }
 
+/// Bits of the accesses of a thread on a main path, in ascending order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expected {
+    /// Before the first store.
+    pub loads: Vec<u32>,
+    /// After the last load.
+    pub stores: Vec<u32>,
+}
+
+/// Bits that one vector of a storage takes to load and to store, but for the scale of a block of codes that is stored.
+fn widths_of(stored: &str) -> (&'static [u32], &'static [u32]) {
+    match stored {
+        "f32" => (&[128], &[128]),
+        _ if stored.starts_with("Master<") => (&[128], &[64, 128]),
+        "Remainder" => (&[64, 64], &[64, 64]),
+        _ if stored.starts_with("EightBit<") => (&[32, 32], &[32]),
+        _ => (&[64], &[64]),
+    }
+}
+
 /// All of them: one rule each, then many rules in one launch, and at last the condition.
 pub fn all() -> Vec<Unit> {
     let closed = [closed_loop(), all_of_the_loop()];
     let one_rule = [adamw(), constant_adamw()].into_iter().chain(closed).chain([adam(), sgd(), momentum()]);
     let measuring = [clipped(), measured(), every_operation()];
-    one_rule.chain([every_sgd(), everything()]).chain(measuring).chain([condition()]).collect()
+    let forms = crate::forms::all();
+    one_rule.chain(forms).chain([every_sgd(), everything(), every_form()]).chain(measuring).chain([condition()]).collect()
 }
 
 /// AdamW with the usual schedule: the unit whose machine code is looked at.
@@ -177,6 +215,11 @@ pub fn clipped() -> Unit {
     unit("AdamW, clipped by RMS", || builder().group(rules::ClippedAdamW { lr: lr(), limit: 1.0 }, &[tensor()]))
 }
 
+/// Tensors of all forms in one launch, with two rules, a norm and zeroing.
+pub fn every_form() -> Unit {
+    unit("every form in one launch", || crate::forms::mixed().clip(Clip::torch_norm(1.0)).zero_gradients())
+}
+
 /// Every operation that a rule may make.
 pub fn every_operation() -> Unit {
     let tape = || Tape::parse(include_str!("../../pure/rules/everything.txt")).expect("a tape of the tests");
@@ -192,7 +235,7 @@ fn steps() -> Schedule {
     Schedule::multi_step(0.1, 0.1, vec![30_000, 60_000])
 }
 
-fn builder() -> OptimizerBuilder {
+pub(crate) fn builder() -> OptimizerBuilder {
     Optimizer::builder(&Device::host())
 }
 
@@ -204,10 +247,10 @@ fn tensor() -> Tensor {
 }
 
 /// The unit of the optimizer that `builder` describes, whose text an emission gives and whose bytes a build.
-fn unit(name: &'static str, builder: impl Fn() -> OptimizerBuilder) -> Unit {
+pub(crate) fn unit(name: &'static str, builder: impl Fn() -> OptimizerBuilder) -> Unit {
     let generated = builder().emit().expect("the groups are valid");
     let optimizer = builder().build().expect("the CPU backend takes every rule");
-    let bytes_per_param = optimizer.tensors().map(|tensor| tensor.bytes_per_param).collect();
+    let bytes_per_param = crate::forms::bytes(&optimizer);
 
     let headers = headers().into_iter().chain([("generated.cuh".to_string(), generated)]).collect();
     Unit { name, text: file("update.cu"), headers, bytes_per_param }
