@@ -2,11 +2,11 @@
 // moves. A storage T is a type, and Storage<T> has
 //   SECOND     whether it has a second address
 //   RANDOM     whether stores need random bits
-//   TOGETHER   vectors of a thread that are stored together: two where a warp's are a block
+//   BLOCKS     whether elements are stored in blocks with a scale, a warp each
 //   fits(at)   whether vectors fit its addresses
 //   load<WHOLE>(at, place, count), widen(raw, x)
-//   store<WHOLE>(at, place, count, x, random, largest)
-// `largest`: the bits of the largest magnitude of what the warp stores together. What is loaded stays as it was until it is
+//   store<WHOLE>(at, place, count, x, random, largest), and of blocks store_scale(at, place, largest) after all loads
+// `largest`: the bits of the largest magnitude of the block. What is loaded stays as it was until it is
 // needed: it takes fewer registers.
 //
 // An f32, a bf16 and an f16 are storages: rounded to nearest, ties to even.
@@ -49,10 +49,9 @@ struct Raw {
 using Four = float[VECTOR];
 using FourRandom = u32[VECTOR];
 
-template <bool SECOND_, bool RANDOM_ = false, u32 TOGETHER_ = 1>
+template <bool SECOND_, bool RANDOM_ = false, bool BLOCKS_ = false>
 struct Has {
-  static constexpr bool SECOND = SECOND_, RANDOM = RANDOM_;
-  static constexpr u32 TOGETHER = TOGETHER_;
+  static constexpr bool SECOND = SECOND_, RANDOM = RANDOM_, BLOCKS = BLOCKS_;
 };
 
 template <class T>
@@ -223,7 +222,7 @@ struct Storage<Remade<Remainder>> : Storage<Remainder> {
 };
 
 template <Codes CODES>
-struct Storage<EightBit<CODES>> : Has<true, true, CODES_BLOCK / (WARP * VECTOR)> {
+struct Storage<EightBit<CODES>> : Has<true, true, true> {
   using Table = CodeTable<CODES>;
 
   static __device__ __forceinline__ bool fits(const Lies& at) { return fits_vectors<u8>(at.first); }
@@ -250,6 +249,8 @@ struct Storage<EightBit<CODES>> : Has<true, true, CODES_BLOCK / (WARP * VECTOR)>
       for (u32 e = 0; e < VECTOR; e++) v.put(e, table.code(x[e], random[e]));
     }
     store_elements<u8, WHOLE>(at.first, place, count, v);
-    if (place % CODES_BLOCK == 0) store_element((float*)at.second + place / CODES_BLOCK, scale);
+  }
+  static __device__ __forceinline__ void store_scale(const Lies& at, u64 place, u32 largest) {
+    if (place % CODES_BLOCK == 0) store_element((float*)at.second + place / CODES_BLOCK, Table::scale(largest));
   }
 };

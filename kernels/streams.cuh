@@ -73,7 +73,7 @@ __device__ __forceinline__ void for_each_stream(Visit visit) {
   }
 }
 
-// Of these streams: whether a store needs random bits, and how many vectors of a thread are stored together.
+// Whether a store of some of these streams needs random bits.
 template <class S, u32 PLACES, u32 I = 0>
 constexpr bool is_random() {
   if constexpr (I == S::COUNT) {
@@ -82,22 +82,12 @@ constexpr bool is_random() {
     return ((PLACES >> I & 1) != 0 && S::template At<I>::RANDOM) || is_random<S, PLACES, I + 1>();
   }
 }
+// Those of PLACES that are stored in blocks, which have one scale.
 template <class S, u32 PLACES, u32 I = 0>
-constexpr u32 together() {
-  if constexpr (I == S::COUNT) {
-    return 1;
-  } else {
-    constexpr u32 rest = together<S, PLACES, I + 1>();
-    return (PLACES >> I & 1) != 0 && S::template At<I>::TOGETHER > rest ? S::template At<I>::TOGETHER : rest;
-  }
-}
-
-// Those of PLACES that are stored a vector at a time.
-template <class S, u32 PLACES, u32 I = 0>
-constexpr u32 apart_of() {
+constexpr u32 blocks_of() {
   if constexpr (I == S::COUNT) {
     return 0;
   } else {
-    return (S::template At<I>::TOGETHER == 1 ? PLACES & 1u << I : 0) | apart_of<S, PLACES, I + 1>();
+    return (S::template At<I>::BLOCKS ? PLACES & 1u << I : 0) | blocks_of<S, PLACES, I + 1>();
   }
 }

@@ -61,20 +61,14 @@ __device__ __forceinline__ u32 count_at(u64 len, u64 at) {
   return left < VECTOR ? (u32)left : VECTOR;
 }
 
-// The largest magnitude of what a warp stores together, as bits.
-template <class S, u32 I, bool WHOLE, u32 TOGETHER>
-__device__ __forceinline__ u32 largest_of(const Tensor<S::ADDRESSES>& tensor, u64 at, const float (&x)[TOGETHER][S::COUNT][VECTOR]) {
-  u32 largest = 0;
+// The larger of `largest` and the magnitudes of the first `count` elements, as bits.
+__device__ __forceinline__ u32 larger_of(u32 largest, u32 count, const float (&x)[VECTOR]) {
 #pragma unroll
-  for (u32 k = 0; k < TOGETHER; k++) {
-    const u32 count = WHOLE ? VECTOR : count_at(tensor.len, at + k * APART);
-#pragma unroll
-    for (u32 e = 0; e < VECTOR; e++) {
-      const u32 magnitude = __float_as_uint(x[k][I][e]) & 0x7fffffff;
-      if (e < count && magnitude > largest) largest = magnitude;
-    }
+  for (u32 e = 0; e < VECTOR; e++) {
+    const u32 magnitude = __float_as_uint(x[e]) & 0x7fffffff;
+    if (e < count && magnitude > largest) largest = magnitude;
   }
-  return largest_of_warp(largest);
+  return largest;
 }
 
 // What the stream at place I needs to be stored, if anything: a throw serves two streams.
@@ -102,56 +96,115 @@ __device__ __forceinline__ void store_streams(const Tensor<S::ADDRESSES>& tensor
   });
 }
 
-// N vectors of one thread, the first one at element `at`: what there is of them.
-template <class S, u32 N, bool WHOLE, class F>
+// The streams in PLACES of one vector, as they lie in memory.
+template <class S, u32 PLACES, bool WHOLE>
+__device__ __forceinline__ void load_streams(const Tensor<S::ADDRESSES>& tensor, u64 at, Raw (&raw)[S::COUNT]) {
+  const u32 count = WHOLE ? VECTOR : count_at(tensor.len, at);
+  for_each_stream<S, PLACES>([&](auto place) {
+    constexpr u32 I = decltype(place)::AT;
+    raw[I] = S::template At<I>::template load<WHOLE>(S::template lies<I>(tensor), at, count);
+  });
+}
+
+// What F makes of the first `count` elements of a vector.
+template <class S, class F>
+__device__ __forceinline__ void compute(F& functor, u32 count, const Raw (&raw)[S::COUNT], float (&x)[S::COUNT][VECTOR]) {
+  for_each_stream<S, F::LOADS>([&](auto place) {
+    constexpr u32 I = decltype(place)::AT;
+    S::template At<I>::widen(raw[I], x[I]);
+  });
+#pragma unroll
+  for (u32 e = 0; e < VECTOR; e++) {
+    if (e < count) apply<S>(functor, x, e);
+  }
+}
+
+// Stores the streams in PLACES that F stores, and those that it stores if it says so.
+template <class S, u32 PLACES, bool WHOLE, class F>
+__device__ __forceinline__ void store_of(const Tensor<S::ADDRESSES>& tensor, u64 at, const float (&x)[S::COUNT][VECTOR],
+                                         const u32 (&largest)[S::COUNT], const F& functor) {
+  store_streams<S, PLACES & F::STORES, WHOLE>(tensor, at, x, largest, functor);
+  if constexpr ((PLACES & F::STORES_ONCE) != 0) {
+    if (functor.stores_once()) store_streams<S, PLACES & F::STORES_ONCE, WHOLE>(tensor, at, x, largest, functor);
+  }
+}
+
+// The scales of the blocks that F stores, after all of the warp has loaded what was there.
+template <class S, class F>
+__device__ __forceinline__ void store_scales(const Tensor<S::ADDRESSES>& tensor, u64 at, const u32 (&largest)[S::COUNT], const F& functor) {
+  for_each_stream<S, blocks_of<S, F::STORES | F::STORES_ONCE>()>([&](auto place) {
+    constexpr u32 I = decltype(place)::AT;
+    if ((F::STORES >> I & 1) != 0 || functor.stores_once()) {
+      S::template At<I>::store_scale(S::template lies<I>(tensor), at, largest[I]);
+    }
+  });
+}
+
+// N whole vectors of one thread, the first one at element `at`.
+template <class S, u32 N, class F>
 __device__ __forceinline__ void walk_vectors(const Tensor<S::ADDRESSES>& tensor, u64 at, F& functor) {
-  constexpr u32 TOGETHER = together<S, F::STORES | F::STORES_ONCE>();
+  constexpr u32 BLOCKS = blocks_of<S, F::STORES | F::STORES_ONCE>();
+  constexpr u32 TOGETHER = BLOCKS == 0 ? 1 : CODES_BLOCK / APART;
   static_assert(N % TOGETHER == 0, "whole blocks");
   Raw raw[N][S::COUNT] = {};
 #pragma unroll
-  for (u32 n = 0; n < N; n++) {
-    const u32 count = WHOLE ? VECTOR : count_at(tensor.len, at + n * APART);
-    for_each_stream<S, F::LOADS>([&](auto place) {
-      constexpr u32 I = decltype(place)::AT;
-      raw[n][I] = S::template At<I>::template load<WHOLE>(S::template lies<I>(tensor), at + n * APART, count);
-    });
-  }
+  for (u32 n = 0; n < N; n++) load_streams<S, F::LOADS, true>(tensor, at + n * APART, raw[n]);
 #pragma unroll
-  for (u32 n = 0; n < N / TOGETHER; n++) {
-    const u64 here = at + n * TOGETHER * APART;
+  for (u32 n = 0; n < N; n += TOGETHER) {
+    const u64 here = at + n * APART;
     float x[TOGETHER][S::COUNT][VECTOR] = {};
     u32 largest[S::COUNT] = {};
 #pragma unroll
     for (u32 k = 0; k < TOGETHER; k++) {
-      for_each_stream<S, F::LOADS>([&](auto place) {
-        constexpr u32 I = decltype(place)::AT;
-        S::template At<I>::widen(raw[n * TOGETHER + k][I], x[k][I]);
-      });
-      const u32 count = WHOLE ? VECTOR : count_at(tensor.len, here + k * APART);
-#pragma unroll
-      for (u32 e = 0; e < VECTOR; e++) {
-        if (e < count) apply<S>(functor, x[k], e);
-      }
-      store_streams<S, apart_of<S, F::STORES>(), WHOLE>(tensor, here + k * APART, x[k], largest, functor);
-      if constexpr (F::STORES_ONCE != 0) {
-        if (functor.stores_once()) {
-          store_streams<S, apart_of<S, F::STORES_ONCE>(), WHOLE>(tensor, here + k * APART, x[k], largest, functor);
-        }
-      }
+      compute<S>(functor, VECTOR, raw[n + k], x[k]);
+      store_of<S, ~BLOCKS, true>(tensor, here + k * APART, x[k], largest, functor);
     }
-    // What is stored together waits for all of it.
-    constexpr u32 BLOCKS = F::STORES & ~apart_of<S, F::STORES>(), BLOCKS_ONCE = F::STORES_ONCE & ~apart_of<S, F::STORES_ONCE>();
-    for_each_stream<S, BLOCKS | BLOCKS_ONCE>([&](auto place) {
+    // A block of codes waits for all of it.
+    for_each_stream<S, BLOCKS>([&](auto place) {
       constexpr u32 I = decltype(place)::AT;
-      largest[I] = largest_of<S, I, WHOLE, TOGETHER>(tensor, here, x);
+#pragma unroll
+      for (u32 k = 0; k < TOGETHER; k++) largest[I] = larger_of(largest[I], VECTOR, x[k][I]);
+      largest[I] = largest_of_warp(largest[I]);
     });
 #pragma unroll
+    for (u32 k = 0; k < TOGETHER; k++) store_of<S, BLOCKS, true>(tensor, here + k * APART, x[k], largest, functor);
+    store_scales<S>(tensor, here, largest, functor);
+  }
+}
+
+// What there is of one vector of a thread, at element `at`, or of as many as make a block of codes: those are computed twice, first
+// for the scale, since all at once take too many registers.
+template <class S, class F>
+__device__ __forceinline__ void walk_some(const Tensor<S::ADDRESSES>& tensor, u64 at, F& functor) {
+  constexpr u32 BLOCKS = blocks_of<S, F::STORES | F::STORES_ONCE>();
+  constexpr u32 TOGETHER = BLOCKS == 0 ? 1 : CODES_BLOCK / APART;
+  u32 largest[S::COUNT] = {};
+  if constexpr (BLOCKS != 0) {
+#pragma unroll 1
     for (u32 k = 0; k < TOGETHER; k++) {
-      store_streams<S, BLOCKS, WHOLE>(tensor, here + k * APART, x[k], largest, functor);
-      if constexpr (BLOCKS_ONCE != 0) {
-        if (functor.stores_once()) store_streams<S, BLOCKS_ONCE, WHOLE>(tensor, here + k * APART, x[k], largest, functor);
-      }
+      Raw raw[S::COUNT] = {};
+      float x[S::COUNT][VECTOR] = {};
+      const u32 count = count_at(tensor.len, at + k * APART);
+      load_streams<S, F::LOADS, false>(tensor, at + k * APART, raw);
+      compute<S>(functor, count, raw, x);
+      for_each_stream<S, BLOCKS>([&](auto place) {
+        constexpr u32 I = decltype(place)::AT;
+        largest[I] = larger_of(largest[I], count, x[I]);
+      });
     }
+    for_each_stream<S, BLOCKS>([&](auto place) { largest[decltype(place)::AT] = largest_of_warp(largest[decltype(place)::AT]); });
+  }
+#pragma unroll 1
+  for (u32 k = 0; k < TOGETHER; k++) {
+    Raw raw[S::COUNT] = {};
+    float x[S::COUNT][VECTOR] = {};
+    load_streams<S, F::LOADS, false>(tensor, at + k * APART, raw);
+    compute<S>(functor, count_at(tensor.len, at + k * APART), raw, x);
+    store_of<S, ~0u, false>(tensor, at + k * APART, x, largest, functor);
+  }
+  if constexpr (BLOCKS != 0) {
+    __syncwarp();  // all lanes have loaded the former scales
+    store_scales<S>(tensor, at, largest, functor);
   }
 }
 
@@ -160,7 +213,7 @@ __device__ __forceinline__ void walk_vectors(const Tensor<S::ADDRESSES>& tensor,
 template <class S, u32 N, u32 TURNS = 1, class F>
 __device__ __forceinline__ void walk(const Step& step, u32 first, u32 place, F& functor) {
   constexpr u32 SPAN = TURNS * N * APART;
-  constexpr u32 TOGETHER = together<S, F::STORES | F::STORES_ONCE>();
+  constexpr u32 SOME = blocks_of<S, F::STORES | F::STORES_ONCE>() == 0 ? APART : CODES_BLOCK;
   const u32 warp = threadIdx.x / WARP, lane = threadIdx.x % WARP * VECTOR;
   const bool pack = (place & PACK) != 0;
   place &= (1u << GRAD_TYPE) - 1;
@@ -172,15 +225,15 @@ __device__ __forceinline__ void walk(const Step& step, u32 first, u32 place, F& 
     u64 at = pack ? 0 : ((u64)place * WARPS + warp) * SPAN;
     if (!pack && is_whole<S, F>(tensor, at, SPAN)) {
 #pragma unroll 1
-      for (u32 turn = 0; turn < TURNS; turn++) walk_vectors<S, N, true>(tensor, at + lane + turn * N * APART, functor);
+      for (u32 turn = 0; turn < TURNS; turn++) walk_vectors<S, N>(tensor, at + lane + turn * N * APART, functor);
       functor.after_span(at);
       return;
     }
     const u64 stop = pack || tensor.len < at + SPAN ? tensor.len : at + SPAN;
 #pragma unroll 1
     while (at < stop) {
-      walk_vectors<S, TOGETHER, false>(tensor, at + lane, functor);
-      at += TOGETHER * APART;
+      walk_some<S>(tensor, at + lane, functor);
+      at += SOME;
       if (at % SPAN == 0 || at >= stop) functor.after_span(at - 1);
     }
     functor.after_tensor(tensor);

@@ -179,8 +179,8 @@ impl<'g> Case<'g> {
 
     /// Bytes that one update moves, by the library's own statement, and what the options add.
     pub fn bytes_per_step(&self) -> u64 {
-        let per_param = self.optimizer.tensors().next().map_or(0, |tensor| tensor.bytes_per_param);
-        self.elements() * (per_param as u64 + self.options.bytes())
+        let per_param = self.optimizer.tensors().next().map_or(0.0, |tensor| tensor.bytes_per_param);
+        (self.elements() as f64 * per_param) as u64 + self.elements() * self.options.bytes()
     }
 
     /// The parameters of all tensors, one after the other.

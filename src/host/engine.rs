@@ -70,7 +70,7 @@ impl Engine {
             windows: vec![0.0; 2 * metrics::window_count(&plan.metrics)],
             ring: (0..plan.telemetry.as_ref().map_or(0, Layout::words)).map(|_| AtomicU64::new(0)).collect(),
             runs: Arc::default(),
-            control: Box::new(plan.first_control()),
+            control: Box::new(Control::new(plan.increment, plan.gradients, &plan.settings)),
             plan,
             handed_in,
             state,
@@ -117,7 +117,7 @@ impl Engine {
         if !skip {
             let scalars = gradients::scalars(plan, &self.control, self.handed_in, calls, flush == Flush::Yes);
             self.measure(t, scalars);
-            let dice = Dice { seed: self.control.seed, t };
+            let dice = Dice { seed: self.plan.seed, t };
             let given = Given { records: half(&self.records, t), own: &self.own, gradient: scalars, dice };
             memory::update(&self.plan, &self.pieces, given);
         }

@@ -313,7 +313,9 @@ unsafe fn stored_mut<'a>(storage: Storage, Lies { first, second }: Lies, range: 
         // SAFETY: the caller's promise.
         Form::F32 => StoredMut::F32(unsafe { view_mut(first, range) }),
         // SAFETY: as above.
-        Form::Half(half, rounding) => StoredMut::Half(half, rounding, storage.values, unsafe { view_mut(first, range) }),
+        Form::Half(half, rounding) => {
+            StoredMut::Half(half, rounding, storage.values, unsafe { view_mut(first, range) })
+        }
         Form::Master(half) => {
             // SAFETY: as above.
             let param = unsafe { view_mut(first, range) };

@@ -79,7 +79,7 @@ impl OptimizerBuilder {
         self
     }
 
-    /// Sets the seed of stochastic rounding, 0 by default. A run that is resumed goes on with the seed of its state.
+    /// Sets the seed of stochastic rounding, 0 by default. A run that is resumed needs the seed that it had: its state says it.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self

@@ -3,7 +3,7 @@
 use bytemuck::{NoUninit, Zeroable};
 
 use crate::plan::layout::{
-    Counts, MASTER_GIVEN, NormTileRow, PartialRow, RuleTablesRow, Step, TelemetryRow, TileRow,
+    Control, Counts, MASTER_GIVEN, NormTileRow, PartialRow, RuleTablesRow, Step, TelemetryRow, TileRow,
 };
 use crate::plan::{MeasureTables, Plan, Remembered, metrics};
 use crate::telemetry::Layout;
@@ -60,7 +60,7 @@ impl Tables {
             reserved: [0; 2],
         };
         let mut bytes = Bytes::default();
-        let control = bytes.put(&[plan.first_control()], LINE);
+        let control = bytes.put(&[Control::new(plan.increment, plan.gradients, &plan.settings)], LINE);
         // Right after it: all of this is read back together. The ticket of the update is a u64.
         let ticket = bytes.put(&vec![0u32; 2 + nodes + measure_nodes], size_of::<u64>());
         let records = bytes.put(&vec![f32::NAN; 2 * plan.cohorts.len() * widths.record], LINE);
@@ -115,6 +115,7 @@ impl Tables {
         step.cohort_capacity = plan.cohorts.len() as u32;
         step.metric_capacity = metric_count as u32;
         step.window_capacity = windows as u32;
+        step.seed = plan.seed;
         // A grid is never empty: one block evaluates, and one judges a norm of nothing.
         let norm_grid = norm.map(|_| norm_tiles.max(1) + reserve);
         Tables { bytes: bytes.0, step, grid: 1 + counts.tiles + reserve, norm_grid, measure_grid, rules, seen }

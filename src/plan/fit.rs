@@ -143,6 +143,9 @@ impl Facts for Plain {
 
 /// How the streams of all tensors are stored, and the numbers that their random bits come from.
 pub(super) fn describe_forms(plan: &Plan, facts: &mut impl Facts) -> Result<()> {
+    if plan.forms.iter().any(Forms::is_stochastic) {
+        facts.number(plan.seed, || "seed".to_owned(), "what stochastic rounding begins with")?;
+    }
     for g in 0..plan.groups.len() {
         for (i, tensor) in plan.tensors_of(g).enumerate() {
             let (row, path) = (&plan.tensors[tensor], |field: &str| format!("groups[{g}].tensors[{i}].{field}"));

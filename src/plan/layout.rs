@@ -46,9 +46,7 @@ pub(crate) struct Control {
     pub hysteresis: u32,
     pub overlapped: u32,
     pub exhausted: u32,
-    pub reserved: u32,
-    /// Of random bits.
-    pub seed: u64,
+    pub reserved: [u32; 3],
 }
 const _: () = assert!(size_of::<Control>() == 128);
 
@@ -262,7 +260,8 @@ pub(crate) struct Step {
     pub flush: u32,
     /// Not 0: `remake` makes masters that the engine gave anew, too.
     pub remake_all: u32,
-    pub reserved: [u32; 2],
+    /// Of random bits.
+    pub seed: u64,
     /// The address of a [`RuleTablesRow`].
     pub rules: u64,
 }

@@ -28,8 +28,8 @@ mod tuning;
 
 pub(crate) use edit::{Editable, Request};
 pub(crate) use ends::Fall;
-pub(crate) use formula::Formula;
 pub(crate) use forms::Forms;
+pub(crate) use formula::Formula;
 pub(crate) use layout::NORM_BLOCK;
 pub(crate) use measure::MeasureTables;
 pub(crate) use remember::Remembered;
@@ -48,7 +48,7 @@ use crate::rule::{Compiled, Description, Of, Start};
 use crate::schedule::Metric;
 use crate::settings::Settings;
 use crate::telemetry::{Layout, Telemetry};
-use layout::{BundleRow, Control, ScalarRow, Widths};
+use layout::{BundleRow, ScalarRow, Widths};
 
 /// Where the state of a tensor may begin: a multiple of a line of the caches, so that it fits vectors of every type.
 const STATE_ALIGNMENT: u64 = 128;
@@ -237,11 +237,6 @@ impl Plan {
                 }
             }
         }
-    }
-
-    /// The durable state before the first update.
-    pub fn first_control(&self) -> Control {
-        Control { seed: self.seed, ..Control::new(self.increment, self.gradients, &self.settings) }
     }
 
     /// How wide the rows are that depend on the rules.

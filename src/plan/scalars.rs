@@ -133,7 +133,8 @@ impl Plan {
         }
         self.programs = drafts.programs;
         let all = groups.iter().enumerate();
-        let hyperparameters = all.flat_map(|(index, Registered { rule, .. })| rule.hyperparameters.iter().map(move |h| (index, h)));
+        let hyperparameters =
+            all.flat_map(|(index, Registered { rule, .. })| rule.hyperparameters.iter().map(move |h| (index, h)));
         let scalars: Vec<u32> = of_groups.iter().flatten().map(|draft| places[*draft]).collect();
         for (((group, hyperparameter), program), scalar) in hyperparameters.zip(programs).zip(scalars) {
             if !program.knobs.is_empty() {

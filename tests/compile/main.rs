@@ -7,9 +7,8 @@ use std::path::PathBuf;
 use std::sync::Once;
 
 use machine_code::nvrtc::{self, Nvrtc};
-use machine_code::sass::{Direction, Stretch};
 use machine_code::units::{self, Unit};
-use machine_code::{ARCHITECTURES, Compiled, multiprocessor};
+use machine_code::{ARCHITECTURES, Compiled, forms, multiprocessor};
 
 /// Of a kernel that works on elements; the others are launched as one block.
 const MIN_RESIDENT_THREADS: u32 = 1_024;
@@ -159,30 +158,47 @@ fn the_options_are_those_of_the_crate() {
     assert_eq!(theirs, nvrtc::OPTIONS);
 }
 
-/// What keeps the main path of a one-rule `unit` from being 16-byte global accesses alone, all loads before all stores,
-/// `states` of them beside the parameter going out. None without the tools.
-fn narrow(unit: &Unit, architecture: u32, states: usize) -> Option<Result<(), String>> {
+/// What keeps the main path of a one-rule `unit` from being global accesses of the widths that its streams are stored in alone, all
+/// loads before all stores. None without the tools.
+fn narrow(unit: &Unit, architecture: u32) -> Option<Result<(), String>> {
     let (nvrtc, programs) = (nvrtc()?, folder("INSTEP_CUDA_TOOLS")?);
     let compiled = Compiled::of(unit, architecture, &nvrtc).unwrap_or_else(|log| panic!("{log}"));
-    let paths = compiled.main_paths("update", unit.vector_loads(), &programs).unwrap();
-    // Parameter, gradient and states come in; all but the gradient go out.
-    let stores = unit.vector_loads() / (states + 2) * (states + 1);
-    let count = |path: &Stretch| path.accesses.iter().filter(|access| access.direction == Direction::Store).count();
-    match paths.iter().any(|path| count(path) == stores) {
-        true => Some(Ok(())),
-        false => Some(Err(format!("sm_{architecture}: no path with {stores} wide stores: {paths:?}"))),
+    let expected = unit.main_accesses();
+    match compiled.main_paths("update", &expected, &programs).unwrap().is_empty() {
+        false => Some(Ok(())),
+        true => Some(Err(format!("sm_{architecture}: no path of {expected:?}"))),
     }
 }
 
 #[test]
-fn elements_move_by_16_byte_global_accesses_alone() {
-    for (unit, states) in [(units::adamw(), 2), (units::adam(), 2), (units::sgd(), 0), (units::momentum(), 1)] {
+fn elements_move_by_wide_global_accesses_alone() {
+    for unit in [units::adamw(), units::adam(), units::sgd(), units::momentum()] {
         // With one scalar more, four registers of Adam wait in local memory there.
         let parks = |architecture: &u32| unit.name == "Adam" && *architecture > 90;
         for architecture in ARCHITECTURES.into_iter().filter(|architecture| !parks(architecture)) {
-            let Some(outcome) = narrow(&unit, architecture, states) else { return };
+            let Some(outcome) = narrow(&unit, architecture) else { return };
             assert_eq!(outcome, Ok(()), "{}", unit.name);
         }
+    }
+}
+
+#[test]
+fn other_precisions_than_f32_compile_for_every_architecture() {
+    for unit in forms::sixteen_bits() {
+        compiles_with_stack(&unit, |architecture| if architecture <= 90 { 0 } else { 64 });
+    }
+    compiles_with_stack(&forms::f16(), |architecture| if architecture == 90 { 0 } else { 64 });
+    // Tails and misaligned blocks of codes are computed twice: what that takes waits in local memory.
+    for unit in [forms::eight_bit(), forms::eight_bit_and_master(), units::every_form()] {
+        compiles_with_stack(&unit, |_| 128);
+    }
+}
+
+#[test]
+fn elements_of_sixteen_bits_move_by_accesses_of_their_widths_alone_without_local_memory() {
+    for unit in forms::sixteen_bits() {
+        let Some(outcome) = narrow(&unit, 90) else { return };
+        assert_eq!(outcome, Ok(()), "{}", unit.name);
     }
 }
 
@@ -198,8 +214,8 @@ fn a_narrow_access_a_spill_and_too_many_registers_are_noticed() {
     let greedy = units::adamw().patch(bound, "BLOCKS_PER_MULTIPROCESSOR = 1").patch("VECTORS = 2", "VECTORS = 8");
     assert!(shortfall_of(greedy).unwrap().contains("update"));
 
-    let whole = "  store_element((Vector<Element>*)((Element*)address + at), v);";
-    let first = "  store_element((Element*)address + at, v.value[0]);";
-    let outcome = narrow(&units::adamw().patch(whole, &format!("{whole}\n{first}")), 90, 2);
+    let whole = "  if constexpr (WHOLE) {\n    store_element(whole, v);";
+    let first = "    store_element((Bits*)address + at, (Bits)v.bits(0));";
+    let outcome = narrow(&units::adamw().patch(whole, &format!("{whole}\n{first}")), 90);
     assert!(outcome.is_none_or(|found| found.unwrap_err().contains("no path")));
 }

@@ -70,10 +70,10 @@ fn every_rule_length_and_address_gives_the_hosts_bits() {
             }
         }
         for (device, host) in on_device.tensors().zip(on_host.tensors()) {
-            for ((name, device_state), (_, host_state)) in device.states.iter().zip(&host.states) {
-                let len = host.len as usize;
-                let host_state = host_values(*host_state, len);
-                assert_same_bits(&rig.read(*device_state, len), host_state, &format!("{} {name}", host.name));
+            for (device_state, host_state) in device.states.iter().zip(&host.states) {
+                let (len, what) = (host.len as usize, format!("{} {}", host.name, host_state.name));
+                let host_state = host_values(host_state.address, len);
+                assert_same_bits(&rig.read(device_state.address, len), host_state, &what);
             }
         }
         assert_eq!(on_device.status(&rig.stream).unwrap(), on_host.status(&Stream::host()).unwrap());

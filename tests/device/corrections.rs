@@ -53,7 +53,7 @@ fn every_bias_correction_is_the_hosts_and_that_of_the_formula() {
             let tensors: Vec<_> = twins.device.tensors().map(|tensor| tensor.states.clone()).collect();
             for (i, states) in tensors.iter().enumerate() {
                 let ((name, _, beta), past) = (BETAS[i / 3], PASTS[i % 3]);
-                let (m, v) = (rig.read(states[0].1, 1)[0], rig.read(states[1].1, 1)[0]);
+                let (m, v) = (rig.read(states[0].address, 1)[0], rig.read(states[1].address, 1)[0]);
                 let (m, root, update) = (f64::from(m), f64::from(v).sqrt(), -f64::from(twins.pairs[i].host_param[0]));
                 let found = if first { m / root / update } else { (update * root / m).powi(2) };
                 let expected = -((past + t + 1) as f64 * beta(t).ln()).exp_m1();

@@ -177,7 +177,7 @@ impl<'r> Run<'r> {
             Side::Host => unsafe { std::slice::from_raw_parts(address as usize as *const f32, len) }.to_vec(),
         };
         let tensors = || self.opt.tensors();
-        let states = tensors().flat_map(|t| t.states.into_iter().map(move |(_, address)| (address, t.len as usize)));
+        let states = tensors().flat_map(|t| t.states.into_iter().map(move |state| (state.address, t.len as usize)));
         Seen {
             status: self.opt.status(self.stream()).unwrap(),
             knobs: self.opt.knobs().map(|(name, value)| (name.to_owned(), value)).collect(),

@@ -170,9 +170,10 @@ impl<'r> Sides<'r> {
         self.params.assert_equal(self.rig, &format!("{what}, param"));
         self.grads.assert_equal(self.rig, &format!("{what}, grad"));
         for (i, (device, host)) in self.device.tensors().zip(self.host.tensors()).enumerate() {
-            for ((name, device_state), (_, host_state)) in device.states.iter().zip(&host.states) {
-                let (len, what) = (host.len as usize, format!("{what}, {name} of tensor {i}"));
-                assert_same_bits(&self.rig.read(*device_state, len), host_values(*host_state, len), &what);
+            for (device_state, host_state) in device.states.iter().zip(&host.states) {
+                let (len, what) = (host.len as usize, format!("{what}, {} of tensor {i}", host_state.name));
+                let [device, host] = [device_state.address, host_state.address];
+                assert_same_bits(&self.rig.read(device, len), host_values(host, len), &what);
             }
         }
         let (device, host) =

@@ -38,7 +38,8 @@ fn every_rule_gives_the_hosts_bits_at_every_offset_of_each_stream_and_every_leng
     let groups: Vec<Group<'_>> = GROUPS.iter().map(|(_, rule)| (rule as _, all.clone())).collect();
     let mut sides = Sides::new(&rig, Random::wild, &groups, |builder, _| builder);
     for tensor in sides.device.tensors() {
-        for (name, address) in &tensor.states {
+        for state in &tensor.states {
+            let (name, address) = (state.name, state.address);
             assert_eq!(address % 16, 0, "{name} of {} with {} elements is at {address:#x}", tensor.name, tensor.len);
         }
     }

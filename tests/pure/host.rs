@@ -196,8 +196,8 @@ fn tensors_are_shown_with_names_states_and_bytes_per_parameter() {
         .unwrap();
     let views: Vec<_> = opt.tensors().collect();
     assert_eq!(views.iter().map(|view| view.name).collect::<Vec<_>>(), ["weight", "0.1", "1.0", "2.0"]);
-    assert_eq!(views.iter().map(|view| view.bytes_per_param).collect::<Vec<_>>(), [28, 28, 12, 20]);
-    let states: Vec<Vec<&str>> = views.iter().map(|v| v.states.iter().map(|(name, _)| *name).collect()).collect();
+    assert_eq!(views.iter().map(|view| view.bytes_per_param).collect::<Vec<_>>(), [28.0, 28.0, 12.0, 20.0]);
+    let states: Vec<Vec<&str>> = views.iter().map(|v| v.states.iter().map(|state| state.name).collect()).collect();
     let adam = vec!["exp_avg", "exp_avg_sq"];
     assert_eq!(states, [adam.clone(), adam, vec![], vec!["momentum_buffer"]]);
     assert!(views.iter().zip(&pairs).all(|(view, pair)| (view.param, view.len) == (pair.param.address(), 4)));

@@ -74,8 +74,10 @@ impl<'r> Run<'r> {
     fn compared(&self, what: &str) -> (Vec<Vec<f32>>, Vec<u8>) {
         self.rig.finish();
         for (i, (device, host)) in self.device.tensors().zip(self.host.tensors()).enumerate() {
-            let [ours, theirs] =
-                [self.rig.read(device.states[0].1, LENGTHS[i]), host_values(host.states[0].1, LENGTHS[i]).to_vec()];
+            let [ours, theirs] = [
+                self.rig.read(device.states[0].address, LENGTHS[i]),
+                host_values(host.states[0].address, LENGTHS[i]).to_vec(),
+            ];
             assert_same_bits(&ours, &theirs, &format!("{what}, exp_avg {i}"));
             assert_same_bits(&self.pairs[i].param.read(self.rig), &self.pairs[i].host_param, &format!("{what}, {i}"));
         }

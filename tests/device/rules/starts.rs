@@ -87,7 +87,7 @@ fn streams_start_where_they_are_said_to_and_not_with_an_update_that_is_skipped()
             let status = sides.host.status(&Queue::host()).unwrap();
             assert_eq!((status.t, status.skipped), (4, 3));
             let first_of = |group: usize| sides.host.tensors().nth(group * shapes().len()).unwrap();
-            let names = |group| first_of(group).states.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+            let names = |group| first_of(group).states.into_iter().map(|state| state.name).collect::<Vec<_>>();
             assert_eq!(names(0), ["anchor", "former", "peak"]);
             assert_eq!(names(1), ["anchor", "momentum", "former", "peak"]);
         }

@@ -156,9 +156,9 @@ pub fn run<P: Place>(place: &P, cases: &[Case]) -> Vec<Trace> {
         (trace.last, trace.resumed, trace.first_group) = (Some(last.clone()), resumed, group);
         group += case.groups.len();
         for (index, view) in case.groups.iter().flatten().zip(&mut views) {
-            for (name, address) in view.states {
-                let values = place.read_state(address, view.len as usize);
-                trace.states.entry(name.to_owned()).or_default().insert(*index, values);
+            for state in view.states {
+                let values = place.read_state(state.address, view.len as usize);
+                trace.states.entry(state.name.to_owned()).or_default().insert(*index, values);
             }
         }
     }

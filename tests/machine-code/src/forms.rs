@@ -9,9 +9,13 @@ type Of = fn(u64, u64) -> Buffer;
 
 /// All of them.
 pub fn all() -> Vec<Unit> {
+    sixteen_bits().into_iter().chain([f16(), eight_bit(), eight_bit_and_master()]).collect()
+}
+
+/// Those without codes and without f16.
+pub fn sixteen_bits() -> Vec<Unit> {
     let [nearest, stochastic] = [all_bf16(ParamForm::Nearest), all_bf16(ParamForm::Stochastic)];
-    [master(), remainder(), bf16_states(), bf16_states_and_master(), nearest, stochastic, f16(), eight_bit(), eight_bit_and_master()]
-        .into()
+    [master(), remainder(), bf16_states(), bf16_states_and_master(), nearest, stochastic].into()
 }
 
 /// bf16 parameters and gradients, f32 masters and states.
@@ -75,7 +79,10 @@ pub fn mixed() -> OptimizerBuilder {
     let builder = builder().group(AdamW::new(1e-3), &f32s()).group(AdamW::new(1e-3), &bf16s());
     let builder = builder.group_in(stochastic(), AdamW::new(1e-3), &bf16s()).group_in(codes(), momentum(), &bf16s());
     let remainder = Precision::new().param(ParamForm::Remainder);
-    builder.group_in(codes(), AdamW::new(1e-3), &f32s()).group_in(remainder, momentum(), &bf16s()).group(momentum(), &f16s())
+    builder
+        .group_in(codes(), AdamW::new(1e-3), &f32s())
+        .group_in(remainder, momentum(), &bf16s())
+        .group(momentum(), &f16s())
 }
 
 fn of(name: &'static str, elements: Of, precision: impl Fn() -> Precision) -> Unit {

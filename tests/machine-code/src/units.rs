@@ -54,7 +54,8 @@ impl Unit {
         let (_, streams) = generated.split_once("using Streams0 = Streams<\n").expect("it states its streams");
         let mut expected = Expected::default();
         for (place, line) in streams.lines().take_while(|line| line.starts_with("    ")).enumerate() {
-            let stored = line.trim().split(">;  //").next().unwrap_or_default().split(",  //").next().unwrap_or_default();
+            let stored =
+                line.trim().split(">;  //").next().unwrap_or_default().split(",  //").next().unwrap_or_default();
             let (loads, stores) = widths_of(stored);
             for _ in 0..vectors {
                 expected.loads.extend(loads);
@@ -108,7 +109,12 @@ pub fn all() -> Vec<Unit> {
     let one_rule = [adamw(), constant_adamw()].into_iter().chain(closed).chain([adam(), sgd(), momentum()]);
     let measuring = [clipped(), measured(), every_operation()];
     let forms = crate::forms::all();
-    one_rule.chain(forms).chain([every_sgd(), everything(), every_form()]).chain(measuring).chain([condition()]).collect()
+    one_rule
+        .chain(forms)
+        .chain([every_sgd(), everything(), every_form()])
+        .chain(measuring)
+        .chain([condition()])
+        .collect()
 }
 
 /// AdamW with the usual schedule: the unit whose machine code is looked at.

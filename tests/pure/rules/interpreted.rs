@@ -59,7 +59,7 @@ fn assert_same<R: Rule>(name: &str, rule: &R, given: &[(&str, Schedule)]) {
         let read = |(address, len)| bits(unsafe { std::slice::from_raw_parts(address as *const f32, len) });
         let states = opt.tensors().flat_map(|tensor| {
             let len = len(&tensor);
-            tensor.states.into_iter().map(move |(_, address)| (address, len))
+            tensor.states.into_iter().map(move |state| (state.address, len))
         });
         states.map(read).collect::<Vec<_>>()
     });
