@@ -156,8 +156,8 @@ __device__ __forceinline__ void evaluate_anew(const Step& step, Scratch& scratch
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR) remake(const Step step) {
   if constexpr (REMAKES) {
-    const Tile tile = load_row(step.tiles + blockIdx.x);
-    if (blockIdx.x < load_row(&step.counts->tiles)) remake_tile(step, tile, step.remake_all != 0);
+    if (blockIdx.x >= load_row(&step.counts->tiles)) return;
+    remake_tile(step, load_row(step.tiles + blockIdx.x), step.remake_all != 0);
   }
 }
 

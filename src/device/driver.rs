@@ -58,6 +58,7 @@ functions! {
     cuCtxPopCurrent_v2(context: *mut RawContext);
     cuCtxGetDevice(device: *mut c_int);
     cuThreadExchangeStreamCaptureMode(mode: *mut c_int);
+    cuCtxSynchronize();
     cuStreamCreate(stream: *mut RawStream, flags: c_uint);
     cuStreamDestroy_v2(stream: RawStream);
     cuStreamSynchronize(stream: RawStream);

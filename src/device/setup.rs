@@ -26,6 +26,14 @@ impl Setup {
         &self.stream
     }
 
+    /// Waits for all work of the context so far, whatever stream it is on: what is read next was written by somebody. Fails while a
+    /// stream captures.
+    pub(crate) fn wait_for_context(&self, context: &Context) -> Result<()> {
+        let _current = context.current()?;
+        // SAFETY: the context is current, and nothing of ours is read.
+        unsafe { context.driver().cuCtxSynchronize() }
+    }
+
     /// Sets `len` bytes of `memory` from `offset` to `byte`.
     pub(crate) fn fill(&self, memory: &Memory, offset: usize, len: usize, byte: u8) -> Result<()> {
         let address = memory.range(offset, len)?;

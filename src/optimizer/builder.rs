@@ -288,6 +288,9 @@ impl OptimizerBuilder {
     /// say. What the driver does not know passes: memory of the host on a device that reaches all of it, for one. The end that
     /// counts is that of the driver's allocation: inside of one that an engine cuts up itself, nothing more can be told.
     ///
+    /// Where something lies beside a parameter (a master, a remainder), this waits for all work of the context, so that it is
+    /// made from what was enqueued before; not while a stream captures, which the driver refuses.
+    ///
     /// Fails with [`Error::Argument`], which names the argument, its value and the rule, before anything is allocated;
     /// with [`Error::NoNvrtc`] or [`Error::Compile`] where the kernels cannot be compiled; with [`Error::Driver`].
     pub fn build(self) -> Result<Optimizer> {

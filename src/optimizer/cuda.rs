@@ -136,6 +136,7 @@ impl Engine {
         prime.launch(setup.stream(), 1, THREADS, &Step { found_inf: 0, inv_scale: 0, norm_square: 0, ..step })?;
         let remake = plan.remakes().then(|| module.function::<Step>("remake")).transpose()?;
         if let Some(remake) = &remake {
+            setup.wait_for_context(context)?;
             remake.launch(setup.stream(), grid, THREADS, &step)?;
         }
         let norm = norm_grid.map(|grid| Ok((module.function::<Step>("gradient_norm")?, grid))).transpose()?;

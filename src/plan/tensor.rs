@@ -98,8 +98,8 @@ impl Tensor {
     /// A parameter and its gradient, each f32, bf16 or f16. Lengths and types are checked when the optimizer is built. How a parameter
     /// of 16 bits is kept, the [`Precision`](crate::Precision) of its group says: beside an f32 master, by default.
     ///
-    /// Building reads parameters of 16 bits that get a master, so that work which writes them is to be done by then (or
-    /// [`Optimizer::parameters_changed`](crate::Optimizer::parameters_changed) is called after it).
+    /// Building reads parameters of 16 bits that get a master, after all work that was enqueued on the device's context before. What
+    /// is written later is told by [`Optimizer::parameters_changed`](crate::Optimizer::parameters_changed).
     ///
     /// # Safety
     ///

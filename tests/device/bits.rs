@@ -84,6 +84,15 @@ fn every_rule_length_and_address_gives_the_hosts_bits() {
     }
 }
 
+/// Memory of the CPU backend, as bytes.
+pub fn host_bytes(address: u64, len: usize) -> Vec<u8> {
+    match len {
+        0 => Vec::new(),
+        // SAFETY: the address comes from an optimizer on the host that is alive and at rest.
+        _ => unsafe { std::slice::from_raw_parts(address as *const u8, len) }.to_vec(),
+    }
+}
+
 /// Optimizer state of the CPU backend.
 pub fn host_values<'a>(address: u64, len: usize) -> &'a [f32] {
     match len {

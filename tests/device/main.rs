@@ -13,6 +13,7 @@ mod faults;
 mod files;
 mod flags;
 mod flush;
+mod forms;
 #[cfg(feature = "serde")]
 mod golden;
 #[cfg(feature = "serde")]

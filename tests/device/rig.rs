@@ -66,6 +66,18 @@ impl Rig {
         waited.unwrap();
     }
 
+    /// `len` bytes at a device address.
+    pub fn read_bytes(&self, address: u64, len: usize) -> Vec<u8> {
+        self.finish();
+        let mut bytes = vec![0u8; len];
+        if len > 0 {
+            self.context.bind_to_thread().unwrap();
+            // SAFETY: callers give addresses of live memory of that length.
+            unsafe { cudarc::driver::result::memcpy_dtoh_sync(&mut bytes, address) }.unwrap();
+        }
+        bytes
+    }
+
     /// `len` f32 values at a device address.
     pub fn read(&self, address: u64, len: usize) -> Vec<f32> {
         self.finish();

@@ -1,0 +1,121 @@
+//! What makes no sense is refused by name before anything is enqueued.
+
+use instep::{
+    AdamW, Buffer, Clip, Error, LossScale, Optimizer, OptimizerBuilder, ParamForm, Precision, Sgd, StateForm, Tensor, Tuning,
+};
+
+use crate::rig::{Array, Rig};
+
+struct Refusals<'r> {
+    rig: &'r Rig,
+    memory: [Array; 3],
+}
+
+impl Refusals<'_> {
+    fn tensor(&self, of: fn(u64, u64) -> Buffer) -> Tensor {
+        // SAFETY: the memory outlives every optimizer of the test.
+        unsafe { Tensor::new(of(self.memory[0].address(), 64), of(self.memory[1].address(), 64)) }
+    }
+
+    /// Launches, copies and fills so far.
+    fn enqueued(&self) -> Option<u64> {
+        let calls = ["cuLaunchKernel", "cuMemcpyHtoDAsync_v2", "cuMemsetD8Async", "cuMemAlloc_v2"];
+        self.rig.standin.map(|standin| calls.iter().map(|call| standin.calls(call)).sum())
+    }
+
+    #[track_caller]
+    fn expect(&self, build: impl Fn(OptimizerBuilder) -> OptimizerBuilder, message: &str) {
+        let before = self.enqueued();
+        let refused = build(Optimizer::builder(&self.rig.device)).build().unwrap_err();
+        assert!(matches!(refused, Error::Argument { .. }), "{refused:?}");
+        assert_eq!(refused.to_string(), message);
+        assert_eq!(before, self.enqueued(), "nothing was enqueued");
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_by_name() {
+    let Some(rig) = Rig::new() else { return };
+    let memory = [0, 1, 2].map(|_| rig.array(&[1.0; 64], 0));
+    let all = Refusals { rig: &rig, memory };
+    let adamw = || AdamW::new(1e-3);
+    let [f32, bf16, f16] = [Buffer::f32, Buffer::bf16, Buffer::f16].map(|of| all.tensor(of as fn(u64, u64) -> Buffer));
+    let remainder = || Precision::new().param(ParamForm::Remainder);
+
+    all.expect(
+        |b| b.group_in(remainder(), adamw(), &[f32.clone()]),
+        "groups[0].tensors[0].param.dtype is F32, but a remainder lies beside a bf16 parameter: with it that is an f32",
+    );
+    all.expect(
+        |b| b.group_in(remainder(), adamw(), &[f16.clone()]),
+        "groups[0].tensors[0].param.dtype is F16, but a remainder lies beside a bf16 parameter: with it that is an f32",
+    );
+    let states = |form| Precision::new().states(form);
+    all.expect(
+        |b| b.precision(states(StateForm::F16)).group(adamw(), &[bf16.clone()]),
+        "groups[0].precision.exp_avg is \"f16\", but f16 holds nothing below 6e-8, which gradients that need no loss scale have: set loss_scale, or ask for \"bf16\"",
+    );
+    all.expect(
+        |b| b.group_in(Precision::new().state("exp_av", StateForm::Bf16), adamw(), &[f32.clone()]),
+        "groups[0].precision.exp_av is \"bf16\", but the rule adamw keeps exp_avg, exp_avg_sq",
+    );
+    all.expect(
+        |b| b.group_in(Precision::new().state("exp_avg", StateForm::Bf16), Sgd::new(0.1), &[f32.clone()]),
+        "groups[0].precision.exp_avg is \"bf16\", but the rule sgd keeps no states",
+    );
+    let given = all.memory[2].address();
+    // SAFETY: as in `Refusals::tensor`.
+    let with_master = |tensor: &Tensor| unsafe { tensor.clone().master(given) };
+    all.expect(
+        |b| b.group(adamw(), &[with_master(&f32)]),
+        &format!("groups[0].tensors[0].master is {given:#x}, but an f32 parameter is its own master"),
+    );
+    all.expect(
+        |b| b.group_in(Precision::new().param(ParamForm::Stochastic), adamw(), &[with_master(&bf16)]),
+        &format!(
+            "groups[0].tensors[0].master is {given:#x}, but the precision of its group keeps the parameter as bf16, rounded stochastically, without a master"
+        ),
+    );
+    // SAFETY: as above.
+    let on_itself = unsafe { bf16.clone().master(all.memory[0].address()) }.name("w");
+    let overlap = format!("master of tensor \"w\" is {:#x}, but it overlaps the param of tensor \"w\"", all.memory[0].address());
+    let swapped = format!("param of tensor \"w\" is {:#x}, but it overlaps the master of tensor \"w\"", all.memory[0].address());
+    let refused = Optimizer::builder(&rig.device).group(adamw(), &[on_itself]).build().unwrap_err().to_string();
+    assert!([overlap, swapped].contains(&refused), "{refused}");
+    let odd = |of: fn(u64, u64) -> Buffer, skew: u64| {
+        // SAFETY: as above.
+        unsafe { Tensor::new(of(all.memory[0].address() + skew, 8), Buffer::f32(all.memory[1].address(), 8)) }
+    };
+    all.expect(
+        |b| b.group(adamw(), &[odd(Buffer::bf16, 1)]),
+        &format!(
+            "groups[0].tensors[0].param.address is {:#x}, but Bf16 elements are aligned to 2 bytes",
+            all.memory[0].address() + 1
+        ),
+    );
+    let second = |number: u32| {
+        // SAFETY: as above.
+        let other = unsafe { Tensor::new(Buffer::bf16(given, 64), Buffer::bf16(all.memory[1].address(), 64)) };
+        [bf16.clone().name("a"), other.name("b").number(number)]
+    };
+    all.expect(
+        |b| b.group(adamw(), &second(0)),
+        "number of tensor \"b\" is 0, but tensor \"a\" has that number: one that is not given is its place",
+    );
+    let tuning = Tuning { vectors: 1, ..Tuning::default() };
+    all.expect(
+        |b| b.group_in(states(StateForm::EightBit).quantize_from(0), adamw(), &[f32.clone()]).tuning(tuning),
+        "tuning.vectors is 1, but 8-bit states need 2 at least: a warp of 128 elements is half a block",
+    );
+    let double = Buffer { dtype: instep::Dtype::F64, ..Buffer::f32(all.memory[0].address(), 16) };
+    // SAFETY: as above.
+    let double = unsafe { Tensor::new(double, Buffer::f32(all.memory[1].address(), 16)) };
+    all.expect(
+        |b| b.group(adamw(), &[double.clone()]),
+        "groups[0].tensors[0].param.dtype is F64, but must be F32, Bf16 or F16",
+    );
+    // With a loss scale, or one of the engine's, f16 states are taken.
+    let builder = Optimizer::builder(&rig.device).loss_scale(LossScale::dynamic()).clip(Clip::torch_norm(1.0));
+    builder.group_in(states(StateForm::F16), adamw(), &[f16]).build().unwrap();
+    rig.finish();
+}
