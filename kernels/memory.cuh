@@ -37,6 +37,14 @@ __device__ __forceinline__ T load_element(const T* p) {
   return *p;
 }
 
+// An element that all lanes of a warp load. Counted once a block.
+template <class T>
+__device__ __forceinline__ T load_common(const T* p) {
+  ASSUME_GLOBAL(p);
+  note_row_load(p, sizeof(T));
+  return *p;
+}
+
 template <class T>
 __device__ __forceinline__ void store_element(T* p, T value) {
   ASSUME_GLOBAL(p);

@@ -231,7 +231,7 @@ struct Storage<EightBit<CODES>> : Has<true, true, true> {
   static __device__ __forceinline__ Raw load(const Lies& at, u64 place, u32 count) {
     if (!WHOLE && count == 0) return {};
     const u32 codes = load_elements<u8, WHOLE>(at.first, place, count).word[0];
-    return {{codes, __float_as_uint(load_element((const float*)at.second + place / CODES_BLOCK))}};
+    return {{codes, __float_as_uint(load_common((const float*)at.second + place / CODES_BLOCK))}};
   }
   static __device__ __forceinline__ void widen(const Raw& raw, Four& x) {
     const Table table(__uint_as_float(raw.word[1]));

@@ -99,18 +99,6 @@ impl Memory {
         self.device.write(rig, &self.host);
     }
 
-    /// The elements of a tensor on the host, as f32.
-    pub fn values(&self, tensor: usize) -> Vec<f32> {
-        let place = self.places[tensor];
-        let bytes = &bytemuck::cast_slice::<f32, u8>(&self.host)[place.bytes()];
-        let halves = || bytes.chunks_exact(2).map(bytemuck::pod_read_unaligned::<u16>);
-        match place.dtype {
-            Dtype::Bf16 => halves().map(|bits| bf16::from_bits(bits).to_f32()).collect(),
-            Dtype::F16 => halves().map(|bits| f16::from_bits(bits).to_f32()).collect(),
-            _ => bytes.chunks_exact(4).map(bytemuck::pod_read_unaligned).collect(),
-        }
-    }
-
     /// All of it.
     pub fn bytes(&self) -> Vec<u8> {
         bytemuck::cast_slice(&self.host).to_vec()
