@@ -6,8 +6,9 @@ use cudarc::driver::{CudaSlice, CudaStream, DevicePtr, DeviceRepr};
 
 use crate::Result;
 use crate::data::Digits;
-use crate::network::{self, BATCH, DIGITS, HIDDEN, PARAMS};
+use crate::network::{BATCH, DIGITS, HIDDEN, PARAMS};
 use crate::recipe::Recipe;
+use crate::stored::Start;
 
 /// What every kernel is given, by value. Layout twin: `digits.cu`, `Buffers`, where the lengths stand.
 #[repr(C)]
@@ -47,16 +48,18 @@ pub struct Memory {
     pub validation_loss: CudaSlice<f32>,
     pub correct: CudaSlice<u32>,
     _indices: [CudaSlice<u32>; 3],
-    _values: [CudaSlice<f32>; 9],
+    _values: [CudaSlice<f32>; 7],
+    /// Bytes of f32 or of bf16.
+    _stored: [CudaSlice<u8>; 2],
 }
 
 /// All buffers, ready for use on any stream; those of the optimizer stay 0.
-pub fn allocate(stream: &Arc<CudaStream>, digits: &Digits, recipe: &Recipe) -> Result<(Memory, Buffers)> {
+pub fn allocate(stream: &Arc<CudaStream>, digits: &Digits, recipe: &Recipe, start: Start) -> Result<(Memory, Buffers)> {
     let (steps, epochs) = (recipe.total_steps as usize, recipe.total_steps.div_ceil(recipe.steps_per_epoch) as usize);
     let images = stream.clone_htod(&digits.images)?;
     let labels = stream.clone_htod(&digits.labels)?;
-    let param = stream.clone_htod(&network::initial_params())?;
-    let grad = stream.alloc_zeros(PARAMS)?;
+    let param = stream.clone_htod(start.params().bytes())?;
+    let grad = stream.alloc_zeros(PARAMS * start.form.bytes())?;
     let batch = stream.alloc_zeros(BATCH)?;
     let hidden = stream.alloc_zeros(BATCH * HIDDEN)?;
     let hidden_grad = stream.alloc_zeros(BATCH * HIDDEN)?;
@@ -93,8 +96,9 @@ pub fn allocate(stream: &Arc<CudaStream>, digits: &Digits, recipe: &Recipe) -> R
         scalars: [0; 2],
     };
     let indices = [labels, batch, held_out_right];
-    let values = [images, param, grad, hidden, hidden_grad, logit_grad, image_loss, held_out_loss, metric];
-    Ok((Memory { loss, lr, validation_loss, correct, _indices: indices, _values: values }, buffers))
+    let values = [images, hidden, hidden_grad, logit_grad, image_loss, held_out_loss, metric];
+    let stored = [param, grad];
+    Ok((Memory { loss, lr, validation_loss, correct, _indices: indices, _values: values, _stored: stored }, buffers))
 }
 
 fn address<T>(slice: &CudaSlice<T>, stream: &CudaStream) -> u64 {

@@ -4,7 +4,7 @@
 //! before the report. Event tracking is off: it would query events inside the captures.
 
 use cudarc::driver::CudaContext;
-use instep::Device;
+use instep::{Device, Optimizer};
 
 use crate::Result;
 use crate::buffers::{self, Memory};
@@ -12,6 +12,7 @@ use crate::data::Digits;
 use crate::graphs::{Graphs, Launch};
 use crate::optimizer::{WEIGHTS, optimizer};
 use crate::recipe::Recipe;
+use crate::stored::Start;
 use crate::training::{Report, Training, Validation};
 use crate::work::{self, Kernels, Work};
 
@@ -29,16 +30,16 @@ pub struct CudaTraining {
 impl CudaTraining {
     /// Compiles, allocates, captures: all that the training needs but the launches. Without a `launch` a graph is the
     /// whole training, or a step where that cannot be had, and a line says why; what was asked for must succeed.
-    pub fn new(digits: &Digits, recipe: &Recipe, launch: Option<Launch>) -> Result<Self> {
+    pub fn new(digits: &Digits, recipe: &Recipe, start: Start, launch: Option<Launch>) -> Result<Self> {
         let device = Device::cuda(0)?;
         let context = CudaContext::new(0)?;
         // SAFETY: all work goes to one stream, which orders it.
         unsafe { context.disable_event_tracking() };
         let stream = context.new_stream()?;
-        let kernels = Kernels::load(&context, &device, digits)?;
-        let (memory, mut buffers) = buffers::allocate(&stream, digits, recipe)?;
+        let kernels = Kernels::load(&context, &device, digits, start.form)?;
+        let (memory, mut buffers) = buffers::allocate(&stream, digits, recipe, start)?;
         // SAFETY: the buffers hold PARAMS values and outlive the optimizer in `Self`; only this stream touches them.
-        let optimizer = unsafe { optimizer(&device, buffers.param, buffers.grad, recipe) }?;
+        let optimizer = unsafe { optimizer(&device, buffers.param, buffers.grad, recipe, start) }?;
         let view = optimizer.device_view();
         (buffers.t, buffers.scalars) = (view.t, view.scalars(WEIGHTS).ok_or("no such group")?);
 
@@ -46,7 +47,7 @@ impl CudaTraining {
         let borrowed = device.stream(&stream)?;
         let mut work = Work { optimizer, kernels, buffers, held_out, observes, borrowed, stream };
         let mut capture =
-            |launch| Graphs::capture(&mut work, launch, |unit| work::load(&context, &device, digits, unit));
+            |launch| Graphs::capture(&mut work, launch, |unit| work::load(&context, &device, digits, start.form, unit));
         let graphs = match launch {
             Some(launch) => capture(launch)?,
             None => match capture(Launch::Training) {
@@ -71,6 +72,10 @@ impl Training for CudaTraining {
 
     fn launches(&self) -> u64 {
         self.launches
+    }
+
+    fn optimizer(&self) -> &Optimizer {
+        &self.work.optimizer
     }
 
     fn validated(&self) -> Option<Validation> {

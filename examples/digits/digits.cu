@@ -4,16 +4,17 @@
 // of these kernels can be replayed as it is.
 // Sums run in the order of `host.rs`, product and sum rounded apart (--fmad=false): the same bits, but for expf and logf.
 
-#include "network.h"  // PIXELS, HIDDEN, ...: written by network.rs
+#include "network.h"  // PIXELS, HIDDEN, ..., Element: written by network.rs
 
+using u16 = unsigned short;
 using u32 = unsigned int;
 using u64 = unsigned long long;
 
 struct Buffers {  // layout twin: cuda.rs, Buffers
     const float* images;      // f32[images][PIXELS], the TRAINING ones first
     const u32* labels;        // u32[images]
-    const float* param;       // f32[PARAMS]: w1[PIXELS][HIDDEN], b1[HIDDEN], w2[HIDDEN][DIGITS], b2[DIGITS]
-    float* grad;              // f32[PARAMS], laid out as param
+    const Element* param;     // f32 or bf16[PARAMS]: w1[PIXELS][HIDDEN], b1[HIDDEN], w2[HIDDEN][DIGITS], b2[DIGITS]
+    Element* grad;            // as param
     u32* batch;               // u32[BATCH]: this step's images
     float* hidden;            // f32[BATCH][HIDDEN]
     float* hidden_grad;       // f32[BATCH][HIDDEN], before the ReLU
@@ -31,6 +32,17 @@ struct Buffers {  // layout twin: cuda.rs, Buffers
     const float* scalars[2];  // the optimizer's: update t reads scalars[t & 1], its first value is the rate
 };
 static_assert(sizeof(Buffers) == 20 * 8, "cuda.rs: Buffers");
+
+// A parameter, f32 or the bits of a bf16.
+__device__ float widened(float x) { return x; }
+__device__ float widened(u16 bits) { return __uint_as_float((u32)bits << 16); }
+
+// A gradient: f32, or bf16, to nearest, ties to even.
+__device__ void store(float* at, float x) { *at = x; }
+__device__ void store(u16* at, float x) {
+    const u32 bits = __float_as_uint(x);
+    *at = x != x ? 0x7fff : (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+}
 
 __device__ u32 mixed(u32 x) {
     x = (x ^ x >> 16) * 0x7feb352du;
@@ -58,13 +70,13 @@ __device__ void forward(const Buffers& b, u32 image, float* pixel, float* hidden
     const u32 unit = threadIdx.x;
     if (unit < PIXELS) pixel[unit] = b.images[image * PIXELS + unit];
     __syncthreads();  // every unit waits for all pixels
-    float sum = b.param[B1 + unit];
-    for (u32 p = 0; p < PIXELS; ++p) sum += pixel[p] * b.param[p * HIDDEN + unit];
+    float sum = widened(b.param[B1 + unit]);
+    for (u32 p = 0; p < PIXELS; ++p) sum += pixel[p] * widened(b.param[p * HIDDEN + unit]);
     hidden[unit] = sum > 0.0f ? sum : 0.0f;
     __syncthreads();  // every digit waits for all hidden units
     if (unit < DIGITS) {
-        sum = b.param[B2 + unit];
-        for (u32 h = 0; h < HIDDEN; ++h) sum += hidden[h] * b.param[W2 + h * DIGITS + unit];
+        sum = widened(b.param[B2 + unit]);
+        for (u32 h = 0; h < HIDDEN; ++h) sum += hidden[h] * widened(b.param[W2 + h * DIGITS + unit]);
         logit[unit] = sum;
     }
     __syncthreads();  // all threads wait for the logits
@@ -112,7 +124,7 @@ extern "C" __global__ void backpropagate(Buffers b) {
     __syncthreads();  // every unit waits for all of logit_grad
 
     float sum = 0.0f;
-    for (u32 d = 0; d < DIGITS; ++d) sum += logit_grad[d] * b.param[W2 + unit * DIGITS + d];
+    for (u32 d = 0; d < DIGITS; ++d) sum += logit_grad[d] * widened(b.param[W2 + unit * DIGITS + d]);
     b.hidden[row * HIDDEN + unit] = hidden[unit];
     b.hidden_grad[row * HIDDEN + unit] = hidden[unit] > 0.0f ? sum : 0.0f;
 }
@@ -135,7 +147,7 @@ extern "C" __global__ void reduce_gradients(Buffers b) {
             sum += input * b.logit_grad[row * DIGITS + digit];
         }
     }
-    b.grad[index] = sum;
+    store(b.grad + index, sum);
 }
 
 // The first thread: this step's loss and the rate that its update is about to apply, as the optimizer holds it.

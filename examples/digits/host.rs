@@ -9,15 +9,20 @@ use crate::network::{self, B1, B2, BATCH, DIGITS, HIDDEN, PARAMS, W1, W2};
 use crate::optimizer::{WEIGHTS, optimizer};
 use crate::order::shuffled;
 use crate::recipe::Recipe;
+use crate::stored::{Start, Stored};
 use crate::training::{Report, Training, Validation};
 
 pub struct HostTraining {
     // First, so that it is dropped before the buffers whose addresses it holds.
     optimizer: Optimizer,
     digits: Digits,
-    /// `f32[PARAMS]`; never resized, the optimizer holds its address.
+    /// PARAMS values; never resized, the optimizer holds its address.
+    stored_param: Stored,
+    /// PARAMS values; never resized, the optimizer holds its address.
+    stored_grad: Stored,
+    /// `f32[PARAMS]`: `stored_param`, widened.
     param: Vec<f32>,
-    /// `f32[PARAMS]`; never resized, the optimizer holds its address.
+    /// `f32[PARAMS]`: what `stored_grad` is rounded from.
     grad: Vec<f32>,
     loss: Vec<f32>,
     lr: Vec<f32>,
@@ -27,15 +32,17 @@ pub struct HostTraining {
 }
 
 impl HostTraining {
-    pub fn new(digits: Digits, recipe: &Recipe) -> Result<Self> {
-        let mut param = network::initial_params();
-        let mut grad = vec![0.0_f32; PARAMS];
-        let addresses = (param.as_mut_ptr().expose_provenance() as u64, grad.as_mut_ptr().expose_provenance() as u64);
-        // SAFETY: both vectors hold PARAMS values and live, unmoved, in `self` beside the optimizer, whose steps take
-        // `&mut self` and finish before they return.
-        let optimizer = unsafe { optimizer(&Device::host(), addresses.0, addresses.1, recipe) }?;
+    pub fn new(digits: Digits, recipe: &Recipe, start: Start) -> Result<Self> {
+        let (mut param, grad) = (vec![0.0; PARAMS], vec![0.0; PARAMS]);
+        let (mut stored_param, mut stored_grad) = (start.params(), Stored::new(start.form, &grad));
+        stored_param.load(&mut param);
+        let addresses = (stored_param.address(), stored_grad.address());
+        // SAFETY: both hold PARAMS values, stored as `start` has it, and live, their values unmoved, in `self` beside the
+        // optimizer, whose steps take `&mut self` and finish before they return.
+        let optimizer = unsafe { optimizer(&Device::host(), addresses.0, addresses.1, recipe, start) }?;
         let (loss, lr, validations) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Self { optimizer, digits, param, grad, loss, lr, validations, observes: recipe.plateau().is_some() })
+        let observes = recipe.plateau().is_some();
+        Ok(Self { optimizer, digits, stored_param, stored_grad, param, grad, loss, lr, validations, observes })
     }
 
     /// `backpropagate` and `reduce_gradients` over the batch of step `t`; the batch's mean loss.
@@ -48,6 +55,7 @@ impl HostTraining {
             let image = shuffled(first + row, epoch, self.digits.training as u32) as usize;
             loss += self.backpropagate(image);
         }
+        self.stored_grad.store(&self.grad);
         loss / BATCH as f32
     }
 
@@ -107,6 +115,7 @@ impl Training for HostTraining {
             self.loss.push(loss);
             self.lr.push(lr);
             self.optimizer.step(&Stream::host())?;
+            self.stored_param.load(&mut self.param);
         }
         let validation = self.validate();
         if self.observes {
@@ -119,6 +128,10 @@ impl Training for HostTraining {
 
     fn launches(&self) -> u64 {
         0
+    }
+
+    fn optimizer(&self) -> &Optimizer {
+        &self.optimizer
     }
 
     fn validated(&self) -> Option<Validation> {

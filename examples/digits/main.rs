@@ -17,6 +17,7 @@ mod order;
 mod picture;
 mod recipe;
 mod record;
+mod stored;
 mod training;
 mod while_loop;
 mod work;
@@ -31,6 +32,7 @@ use crate::data::Digits;
 use crate::host::HostTraining;
 use crate::options::{Options, USAGE};
 use crate::recipe::{Decline, Recipe};
+use crate::stored::{Form, told};
 use crate::training::{Report, Training, Validation};
 
 type BoxedError = Box<dyn std::error::Error>;
@@ -67,6 +69,9 @@ fn train(options: &Options) -> Result<f64> {
     let recipe = Recipe { decline: options.decline, total_steps: options.steps, steps_per_epoch };
     let (mut training, backend) = begin(options, digits, &recipe)?;
 
+    if options.start.form != Form::F32 {
+        println!("digits: {}", told(training.optimizer()).ok_or("there is no tensor")?);
+    }
     let style = ProgressStyle::with_template("{bar:32} {pos}/{len} steps, {msg}")?;
     let progress = ProgressBar::new(options.steps).with_style(style).with_message("first epoch");
     let accuracy = |seen: Validation| f64::from(seen.correct) / held_out;
@@ -108,13 +113,13 @@ fn drops(recipe: &Recipe, report: &Report) -> Vec<usize> {
 /// The CUDA form where there is a GPU and NVRTC; else the host form, and a line that says why.
 fn begin(options: &Options, digits: Digits, recipe: &Recipe) -> Result<(Box<dyn Training>, &'static str)> {
     if !options.host {
-        match CudaTraining::new(&digits, recipe, options.launch) {
+        match CudaTraining::new(&digits, recipe, options.start, options.launch) {
             Ok(training) => return Ok((Box::new(training), "cuda")),
             Err(error) if is_absence(&error) => println!("digits: training on the host: {error}"),
             Err(error) => return Err(error),
         }
     }
-    Ok((Box::new(HostTraining::new(digits, recipe)?), "host"))
+    Ok((Box::new(HostTraining::new(digits, recipe, options.start)?), "host"))
 }
 
 /// Whether CUDA, or a part of it, is not there; an error of one that is there must not pass unseen.

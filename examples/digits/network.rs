@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use crate::data::Digits;
 use crate::order::{HALF_BITS, ROUNDS};
+use crate::stored::Form;
 
 pub const PIXELS: usize = 64;
 pub const HIDDEN: usize = 128;
@@ -12,13 +13,13 @@ pub const DIGITS: usize = 10;
 /// Images in one step.
 pub const BATCH: usize = 64;
 
-/// `f32[PIXELS][HIDDEN]` in the parameter buffer.
+/// `[PIXELS][HIDDEN]` in the parameter buffer.
 pub const W1: Range<usize> = 0..PIXELS * HIDDEN;
-/// `f32[HIDDEN]`.
+/// `[HIDDEN]`.
 pub const B1: Range<usize> = W1.end..W1.end + HIDDEN;
-/// `f32[HIDDEN][DIGITS]`.
+/// `[HIDDEN][DIGITS]`.
 pub const W2: Range<usize> = B1.end..B1.end + HIDDEN * DIGITS;
-/// `f32[DIGITS]`.
+/// `[DIGITS]`.
 pub const B2: Range<usize> = W2.end..W2.end + DIGITS;
 /// All parameters.
 pub const PARAMS: usize = B2.end;
@@ -28,23 +29,24 @@ pub fn steps_per_epoch(digits: &Digits) -> u64 {
     (digits.training / BATCH) as u64
 }
 
-/// `f32[PARAMS]`: weights uniform in ±√(6 / inputs), biases zero. No generator but a hash of the index, so that every
-/// run on every machine starts from the same bits. Source: He et al. 2015, arXiv:1502.01852.
-pub fn initial_params() -> Vec<f32> {
+/// `f32[PARAMS]`: weights uniform in ±√(6 / inputs), biases zero. No generator but a hash of seed and index, so that
+/// every run on every machine starts from the same bits. Source: He et al. 2015, arXiv:1502.01852.
+pub fn initial_params(seed: u64) -> Vec<f32> {
     let mut param = vec![0.0; PARAMS];
     for (weights, inputs) in [(W1, PIXELS), (W2, HIDDEN)] {
         let bound = (6.0 / inputs as f32).sqrt();
         for index in weights {
             // The upper 24 bits, exact in an f32, as a fraction of [0, 1).
-            let fraction = (splitmix64(index as u64) >> 40) as f32 / (1 << 24) as f32;
+            let fraction = (splitmix64(seed << 32 | index as u64) >> 40) as f32 / (1 << 24) as f32;
             param[index] = bound * (2.0 * fraction - 1.0);
         }
     }
     param
 }
 
-/// The header `network.h` of `digits.cu`: every number above, so that none is written twice.
-pub fn header(digits: &Digits) -> String {
+/// The header `network.h` of `digits.cu`: every number above, so that none is written twice, and the type of parameters
+/// and gradients.
+pub fn header(digits: &Digits, form: Form) -> String {
     let constants = [
         ("PIXELS", PIXELS),
         ("HIDDEN", HIDDEN),
@@ -60,7 +62,9 @@ pub fn header(digits: &Digits) -> String {
         ("ORDER_HALF_BITS", HALF_BITS as usize),
         ("ORDER_ROUNDS", ROUNDS as usize),
     ];
-    constants.map(|(name, value)| format!("constexpr unsigned int {name} = {value};\n")).concat()
+    let constants = constants.map(|(name, value)| format!("constexpr unsigned int {name} = {value};\n")).concat();
+    let element = if form == Form::F32 { "float" } else { "unsigned short" };
+    format!("{constants}using Element = {element};\n")
 }
 
 /// The `index`-th output of the generator seeded with 0. Source: Steele et al. 2014, "Fast splittable pseudorandom

@@ -5,6 +5,7 @@ use instep::{AdamW, Device, Optimizer, Tensor};
 use crate::Result;
 use crate::network::{B1, B2, W1, W2};
 use crate::recipe::Recipe;
+use crate::stored::Start;
 
 const WEIGHT_DECAY: f64 = 0.01;
 
@@ -16,13 +17,14 @@ pub const WEIGHTS: usize = 0;
 ///
 /// # Safety
 ///
-/// * `param` and `grad` are addresses of `f32[PARAMS]` on `device`, valid for as long as the optimizer is used.
+/// * `param` and `grad` are addresses of PARAMS values on `device`, stored as `start` has it, valid for as long as the
+///   optimizer is used.
 /// * Nothing else reads or writes them while a step runs.
-pub unsafe fn optimizer(device: &Device, param: u64, grad: u64, recipe: &Recipe) -> Result<Optimizer> {
+pub unsafe fn optimizer(device: &Device, param: u64, grad: u64, recipe: &Recipe, start: Start) -> Result<Optimizer> {
     let tensor = |name: &str, part: std::ops::Range<usize>| {
-        let offset = (part.start * size_of::<f32>()) as u64;
+        let buffer = |address| start.form.buffer(address, part.start, part.len());
         // SAFETY: the part lies within the two buffers, for which this function's caller answers.
-        unsafe { Tensor::f32(param + offset, grad + offset, part.len() as u64) }.name(name)
+        unsafe { Tensor::new(buffer(param), buffer(grad)) }.name(name)
     };
     let rule = |weight_decay: f64| {
         let rule = AdamW::new(recipe.schedule()).weight_decay(weight_decay);
@@ -32,6 +34,8 @@ pub unsafe fn optimizer(device: &Device, param: u64, grad: u64, recipe: &Recipe)
         }
     };
     Ok(Optimizer::builder(device)
+        .precision(start.form.precision())
+        .seed(start.seed)
         .group(rule(WEIGHT_DECAY), &[tensor("w1", W1), tensor("w2", W2)])
         .group(rule(0.0), &[tensor("b1", B1), tensor("b2", B2)])
         .stop_at(recipe.total_steps)

@@ -5,13 +5,20 @@ use std::path::PathBuf;
 
 use crate::graphs::Launch;
 use crate::recipe::Decline;
+use crate::stored::{Form, Start};
 
 pub const USAGE: &str = "\
-usage: digits [--host] [--schedule NAME] [--steps N] [--launch WHAT] [--picture PATH] [--csv PATH]
+usage: digits [--host] [--schedule NAME] [--steps N] [--precision NAME] [--seed N] [--launch WHAT] [--picture PATH]
+              [--csv PATH]
   --host           train on the CPU even where there is a GPU
   --schedule NAME  how the rate declines after the warm-up: `cosine`, over the steps that are left (the default), or
                    `plateau`, by a factor whenever the validation loss stalls
   --steps N        steps to train for, at least 1 (1320: 60 epochs)
+  --precision NAME how parameters, gradients and states are stored: all in `f32` (the default); or parameters and gradients
+                   in bf16, with an f32 `master` or a 16-bit `remainder` beside each parameter and f32 states, or all
+                   bf16 and rounded `stochastic`ally, or with a master and states of `8bit`; or, for comparison, all bf16
+                   and rounded to `nearest`, which loses small updates
+  --seed N         of the first parameters and of stochastic rounding, below 2^32 (0)
   --launch WHAT    what one graph launch runs on a GPU: a `step`, the steps of an `epoch`, or the whole `training` (the
                    default, but a step where the driver or NVRTC knows no loops)
   --picture PATH   where the SVG of rate and losses goes (digits.svg in the target folder)
@@ -22,6 +29,7 @@ pub struct Options {
     pub host: bool,
     pub decline: Decline,
     pub steps: u64,
+    pub start: Start,
     /// None: as much as this machine can.
     pub launch: Option<Launch>,
     pub picture: PathBuf,
@@ -32,13 +40,17 @@ impl Options {
     /// Reads the arguments, without the program's name. The error is for the user.
     pub fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Self, String> {
         let picture = default_picture();
-        let mut options = Self { host: false, decline: Decline::Cosine, steps: 1320, launch: None, picture, csv: None };
+        let start = Start { form: Form::F32, seed: 0 };
+        let decline = Decline::Cosine;
+        let mut options = Self { host: false, decline, steps: 1320, start, launch: None, picture, csv: None };
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or(format!("{} needs a value", argument.display()));
             match argument.to_str() {
                 Some("--host") => options.host = true,
-                Some("--schedule") => options.decline = decline(value()?)?,
+                Some("--schedule") => options.decline = schedule(value()?)?,
                 Some("--steps") => options.steps = steps(value()?)?,
+                Some("--precision") => options.start.form = precision(value()?)?,
+                Some("--seed") => options.start.seed = seed(value()?)?,
                 Some("--launch") => options.launch = Some(launch(value()?)?),
                 Some("--picture") => options.picture = value()?.into(),
                 Some("--csv") => options.csv = Some(value()?.into()),
@@ -49,7 +61,7 @@ impl Options {
     }
 }
 
-fn decline(value: OsString) -> Result<Decline, String> {
+fn schedule(value: OsString) -> Result<Decline, String> {
     match value.to_str() {
         Some("cosine") => Ok(Decline::Cosine),
         Some("plateau") => Ok(Decline::Plateau),
@@ -60,6 +72,17 @@ fn decline(value: OsString) -> Result<Decline, String> {
 fn steps(value: OsString) -> Result<u64, String> {
     let steps = value.to_str().and_then(|text| text.parse().ok());
     steps.filter(|&steps| steps >= 1).ok_or(format!("--steps is {}, but must be a number, at least 1", value.display()))
+}
+
+fn precision(value: OsString) -> Result<Form, String> {
+    let form = Form::WORDS.iter().find(|(word, _)| value == *word).map(|(_, form)| *form);
+    let words = Form::WORDS.map(|(word, _)| word).join(", ");
+    form.ok_or(format!("--precision is {}, but must be one of {words}", value.display()))
+}
+
+fn seed(value: OsString) -> Result<u64, String> {
+    let seed = value.to_str().and_then(|text| text.parse::<u32>().ok());
+    seed.map(u64::from).ok_or(format!("--seed is {}, but must be a number below 2^32", value.display()))
 }
 
 fn launch(value: OsString) -> Result<Launch, String> {

@@ -1,5 +1,7 @@
 //! What the two forms of the example have in common: [`Training`], as the loop in `main.rs` sees it.
 
+use instep::Optimizer;
+
 use crate::Result;
 
 /// A network in training, with its optimizer.
@@ -11,6 +13,8 @@ pub trait Training {
 
     /// Graph launches so far: none on the host.
     fn launches(&self) -> u64;
+
+    fn optimizer(&self) -> &Optimizer;
 
     /// The last validation, where it is known without waiting.
     fn validated(&self) -> Option<Validation>;

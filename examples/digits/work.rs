@@ -11,6 +11,7 @@ use crate::Result;
 use crate::buffers::Buffers;
 use crate::data::Digits;
 use crate::network::{self, BATCH, HIDDEN, PARAMS};
+use crate::stored::Form;
 
 /// The optimizer, and all that one step and one validation launch.
 pub struct Work {
@@ -66,8 +67,8 @@ pub struct Kernels {
 }
 
 impl Kernels {
-    pub fn load(context: &Arc<CudaContext>, device: &Device, digits: &Digits) -> Result<Self> {
-        let module = load(context, device, digits, ("digits.cu", include_str!("digits.cu")))?;
+    pub fn load(context: &Arc<CudaContext>, device: &Device, digits: &Digits, form: Form) -> Result<Self> {
+        let module = load(context, device, digits, form, ("digits.cu", include_str!("digits.cu")))?;
         Ok(Self {
             backpropagate: function(&module, "backpropagate")?,
             reduce_gradients: function(&module, "reduce_gradients")?,
@@ -78,14 +79,15 @@ impl Kernels {
     }
 }
 
-/// Compiles a unit, given by name and text, which may include the network's numbers.
+/// Compiles a unit, given by name and text, which may include the network's numbers and its type.
 pub fn load(
     context: &Arc<CudaContext>,
     device: &Device,
     digits: &Digits,
+    form: Form,
     (name, text): (&str, &str),
 ) -> Result<Arc<CudaModule>> {
-    let header = network::header(digits);
+    let header = network::header(digits, form);
     let image = device.compile(&Source { name, text, headers: &[("network.h", &header)] })?;
     Ok(context.load_module(Ptx::from_binary(image.to_vec()))?)
 }

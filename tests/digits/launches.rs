@@ -73,12 +73,12 @@ fn a_launch_per_step_per_epoch_and_per_training_give_the_same_bits() {
 #[test]
 fn training_on_cuda_is_as_many_graph_launches_as_said_and_nothing_else() {
     let Some(device @ Cuda::StandIn(_)) = Cuda::of_environment() else { return };
-    for schedule in ["cosine", "plateau"] {
+    for (schedule, precision) in [("cosine", "f32"), ("plateau", "f32"), ("plateau", "8bit")] {
         // Four epochs and a part of one, each with its validation.
         for (launch, launches) in [("step", 100 + 5), ("epoch", 5 + 5), ("training", 1)] {
-            let options = ["--schedule", schedule, "--steps", "100", "--launch", launch];
+            let options = ["--schedule", schedule, "--precision", precision, "--steps", "100", "--launch", launch];
             let run = run(device.command(&mut digits(&options, &picture("calls"))).env("CUDA_ON_CPU_TRACE", "1"));
-            let what = format!("{schedule}, a launch per {launch}");
+            let what = format!("{schedule}, {precision}, a launch per {launch}");
             assert_eq!(LastLine::of(&run).launches, launches, "{what}");
             check_calls(&run, launches as usize, &what);
         }

@@ -6,6 +6,7 @@ mod launches;
 #[path = "../../examples/digits/order.rs"]
 mod order;
 mod plateau;
+mod precision;
 mod program;
 #[path = "../../examples/digits/recipe.rs"]
 mod recipe;
@@ -75,8 +76,10 @@ fn a_wrong_option_is_a_usage_error() {
     let steps = [&["--steps"][..], &["--steps", "0"], &["--steps", "many"]];
     let schedules = [&["--schedule"][..], &["--schedule", "linear"]];
     let launches = [&["--launch"][..], &["--launch", "all"]];
+    let precisions = [&["--precision"][..], &["--precision", "half"]];
+    let seeds = [&["--seed"][..], &["--seed", "4294967296"], &["--seed", "-1"]];
     let others = [&["--fast"][..], &["--host", "extra"], &["--csv"]];
-    for options in [&steps[..], &schedules, &launches, &others].concat() {
+    for options in [&steps[..], &schedules, &launches, &precisions, &seeds, &others].concat() {
         let run = run(&mut digits(options, &picture("none")));
         let text = String::from_utf8_lossy(&run.stderr);
         assert!(run.status.code() == Some(2) && text.contains("usage: digits"), "{options:?}: {run:?}");

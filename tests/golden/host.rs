@@ -16,7 +16,7 @@ impl Default for Host {
 }
 
 impl Place for Host {
-    type Memory = Box<[f32]>;
+    type Memory = Box<[u32]>;
 
     fn device(&self) -> &Device {
         &self.device
@@ -26,24 +26,21 @@ impl Place for Host {
         &self.stream
     }
 
-    fn memory(&self, values: &[f32]) -> Box<[f32]> {
-        values.into()
+    fn memory(&self, bytes: &[u8]) -> Box<[u32]> {
+        bytes.as_chunks().0.iter().map(|word| u32::from_ne_bytes(*word)).collect()
     }
 
-    fn address(&self, memory: &Box<[f32]>) -> u64 {
+    fn address(&self, memory: &Box<[u32]>) -> u64 {
         memory.as_ptr() as u64
     }
 
-    fn write(&self, memory: &mut Box<[f32]>, values: &[f32]) {
-        memory.copy_from_slice(values);
+    fn write(&self, address: u64, bytes: &[u8]) {
+        // SAFETY: callers give the address of as many bytes of living memory, and no step runs.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), address as *mut u8, bytes.len()) };
     }
 
-    fn read(&self, memory: &Box<[f32]>) -> Vec<f32> {
-        memory.to_vec()
-    }
-
-    fn read_state(&self, address: u64, len: usize) -> Vec<f32> {
-        // SAFETY: the address and length of a state of an optimizer that lives, and no step runs.
-        unsafe { std::slice::from_raw_parts(address as *const f32, len) }.to_vec()
+    fn read(&self, address: u64, len: usize) -> Vec<u8> {
+        // SAFETY: as above.
+        unsafe { std::slice::from_raw_parts(address as *const u8, len) }.to_vec()
     }
 }

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use instep::Config;
+use approx::abs_diff_eq;
 use instep::compat::OptimizerConfiguration;
+use instep::{Config, Schedule};
 use serde_json::{Value, json};
 
 use super::judge::Arithmetic;
+use super::storage::Storage;
 
 /// One value a tensor and element.
 pub type Tensors = Vec<Vec<f32>>;
@@ -15,6 +17,7 @@ pub type Tensors = Vec<Vec<f32>>;
 pub struct Case {
     pub name: String,
     pub config: Config,
+    pub storage: Storage,
     pub gradients: Gradients,
     /// The tensors of each group.
     pub groups: Vec<Vec<usize>>,
@@ -68,7 +71,7 @@ impl Case {
         let of_group = |group: &Value| group["tensors"].as_array().expect("indices").iter().map(index).collect();
         let groups = groups.iter().map(of_group).collect();
         let gradients = gradients(file, value["grad_set"].as_str().expect("a set of gradients"), read);
-        Ok(Case { name, config, gradients, groups, value })
+        Ok(Case { name, config, storage: Storage::default(), gradients, groups, value })
     }
 
     pub fn steps(&self) -> usize {
@@ -91,33 +94,39 @@ fn configuration(case: &Value, groups: &[Value], horizon: Option<u64>) -> Optimi
         }
         call
     };
-    let group = |group: &Value| {
-        let mut options = group["options"].clone();
-        if let (None, Some(lr)) = (options.get("lr"), own_rate(case, group)) {
-            options["lr"] = json!(lr);
-        }
-        json!({"tensors": group["tensors"], "options": options})
-    };
-    OptimizerConfiguration {
+    let alike = OptimizerConfiguration {
         library: text(&case["source"]["library"]),
         api: text(&case["source"]["api"]),
         params: case["params"].clone(),
-        groups: groups.iter().map(group).collect(),
+        groups: groups.iter().map(|group| json!({"tensors": group["tensors"], "options": group["options"]})).collect(),
         schedule: case["schedule"].clone(),
         clip: without(&case["clip"], ["total_norm", "clip_coef"]),
         scaler: without(&case["scaler"], ["scale", "skipped"]),
         horizon,
+    };
+    if groups.len() < 2 {
+        return alike;
     }
+    let Ok(config) = alike.config() else { return alike };
+    let mut own = alike;
+    for (i, group) in groups.iter().enumerate() {
+        let options = &mut own.groups[i]["options"];
+        if let (None, Some(lr)) = (options.get("lr"), own_rate(case, group, config.groups[i].lr())) {
+            options["lr"] = json!(lr);
+        }
+    }
+    own
 }
 
 /// The rate that a group was made with where it is not the optimizer's own, of which the tables tell no more than the ratio
-/// of the first rates of this group and group 0.
-fn own_rate(case: &Value, group: &Value) -> Option<f64> {
+/// of the first rate of this group and the one that it would have with the optimizer's own, `lr`.
+fn own_rate(case: &Value, group: &Value, lr: &Schedule) -> Option<f64> {
     let of_optimizer = case["params"]["lr"].as_f64()?;
-    let (first, own) = (case["groups"][0]["lr"].as_array()?, group["lr"].as_array()?);
-    let rates = first.iter().zip(own).map(|(first, own)| (first.as_f64().unwrap_or(0.0), own.as_f64().unwrap_or(0.0)));
-    let (first, own) = rates.into_iter().find(|(first, _)| *first != 0.0)?;
-    (own != first).then(|| of_optimizer * (own / first))
+    let rates = group["lr"].as_array()?.iter().zip(0..);
+    let mut rates = rates.filter_map(|(own, step)| Some((own.as_f64()?, lr.at(step).ok()?)));
+    let (own, first) = rates.find(|(_, first)| *first != 0.0)?;
+    let ratio = own / first;
+    (!abs_diff_eq!(ratio, 1.0, epsilon = 1e-12)).then_some(of_optimizer * ratio)
 }
 
 /// One string of bits a tensor.

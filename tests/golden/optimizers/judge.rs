@@ -48,10 +48,14 @@ pub const TORCH_FOR_LOOP: Arithmetic = Arithmetic {
 /// A case that passed.
 #[derive(Debug)]
 pub struct Distances {
+    /// What is stored how, where the table says it.
+    pub kind: String,
     /// The largest distance after the last step.
     pub last: f64,
     /// The average distance from binary64, as a part of the peer's.
     pub ratio: Option<f64>,
+    /// The largest distance after the last step, as a part of what is allowed.
+    pub of_allowed: Option<f64>,
 }
 
 /// Judges what a case came to; the error says what is wrong.
@@ -70,16 +74,16 @@ pub fn judge(case: &Case, trace: &Trace, arithmetic: &Arithmetic) -> Result<Dist
     }
     check_states(case, trace, arithmetic.last)?;
     let ratio = arithmetic.from_f64.map(|bound| check_from_f64(trace, last, bound)).transpose()?;
-    Ok(Distances { last: distance, ratio })
+    Ok(Distances { kind: String::new(), last: distance, ratio, of_allowed: None })
 }
 
 /// The distance that counts as 1 in a tensor.
-fn unit(theirs: &[f32]) -> f64 {
+pub fn unit(theirs: &[f32]) -> f64 {
     theirs.iter().fold(1.0, |largest: f64, value| largest.max(f64::from(value.abs())))
 }
 
 /// The largest distance of two tensors; NaN where one element alone is one.
-fn distance(ours: &[f32], theirs: impl Iterator<Item = f64>, unit: f64) -> f64 {
+pub fn distance(ours: &[f32], theirs: impl Iterator<Item = f64>, unit: f64) -> f64 {
     let apart = ours.iter().map(|ours| f64::from(*ours)).zip(theirs).map(|(ours, theirs)| {
         let same = ours == theirs || (ours.is_nan() && theirs.is_nan());
         if same { 0.0 } else { (ours - theirs).abs() / unit }
@@ -87,22 +91,22 @@ fn distance(ours: &[f32], theirs: impl Iterator<Item = f64>, unit: f64) -> f64 {
     apart.fold(0.0, |worst, apart| if apart > worst || apart.is_nan() { apart } else { worst })
 }
 
-fn exact(values: &[f32]) -> impl Iterator<Item = f64> {
+pub fn exact(values: &[f32]) -> impl Iterator<Item = f64> {
     values.iter().map(|value| f64::from(*value))
 }
 
 /// A tensor of a record in binary64.
-fn in_f64(record: &Value, tensor: usize) -> impl Iterator<Item = f64> {
+pub fn in_f64(record: &Value, tensor: usize) -> impl Iterator<Item = f64> {
     let values = record["params_f64"][tensor].as_array().expect("numbers");
     values.iter().map(|value| value.as_f64().unwrap_or(f64::NAN))
 }
 
-fn step(record: &Value) -> u64 {
+pub fn step(record: &Value) -> u64 {
     record["step"].as_u64().expect("a step")
 }
 
 /// The largest distance of the parameters of one record.
-fn check_params(trace: &Trace, record: &Value, bound: f64, as_far: bool) -> Result<f64, String> {
+pub fn check_params(trace: &Trace, record: &Value, bound: f64, as_far: bool) -> Result<f64, String> {
     let step = step(record);
     let mut worst = 0.0f64;
     for (i, (ours, theirs)) in trace.params[&step].iter().zip(tensors(&record["params"])).enumerate() {
@@ -120,7 +124,7 @@ fn check_params(trace: &Trace, record: &Value, bound: f64, as_far: bool) -> Resu
 }
 
 /// The states that ours and the peer's have under one name.
-fn check_states(case: &Case, trace: &Trace, bound: f64) -> Result<(), String> {
+pub fn check_states(case: &Case, trace: &Trace, bound: f64) -> Result<(), String> {
     let listed = case.value["state"].as_object().is_some_and(|listed| !listed.is_empty());
     if let Some(name) = trace.states.keys().find(|name| listed && !case.value["state"][name].is_array()) {
         return Err(format!("the state {name} is not among those that are listed"));
@@ -157,7 +161,7 @@ fn check_from_f64(trace: &Trace, record: &Value, bound: f64) -> Result<f64, Stri
 }
 
 /// Every hyperparameter that the case lists for each step, as a value of our schedule and as the step used it.
-fn check_schedules(case: &Case, trace: &Trace) -> Result<(), String> {
+pub fn check_schedules(case: &Case, trace: &Trace) -> Result<(), String> {
     // optax computes its schedules in binary32.
     let tolerance = if case.value["source"]["library"] == "optax" { 1e-6 } else { 1e-12 };
     let groups = case.value["groups"].as_array().expect("groups");
@@ -184,7 +188,7 @@ fn check_schedules(case: &Case, trace: &Trace) -> Result<(), String> {
 }
 
 /// Skipped steps and the loss scale exactly; what clips, where it is finite.
-fn check_clock(case: &Case, trace: &Trace) -> Result<(), String> {
+pub fn check_clock(case: &Case, trace: &Trace) -> Result<(), String> {
     let after: Vec<&Status> = trace.before.iter().skip(1).chain(&trace.last).collect();
     let skips = trace.before.iter().zip(&after).map(|(before, after)| after.skipped > before.skipped);
     let skipped: Vec<u64> = (0..).zip(skips).filter(|(_, skips)| *skips).map(|(step, _)| step).collect();
