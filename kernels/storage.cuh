@@ -32,7 +32,8 @@ struct Remainder {};
 // 8-bit codes beside a scale for each block.
 template <Codes CODES>
 struct EightBit {};
-// What is made anew of a parameter that the engine has written: a master that is its value, a remainder of nothing.
+// What is made anew of a parameter that the engine has written, by stores alone, which read it: a master that is its value, a
+// remainder of nothing.
 template <class T>
 struct Remade {};
 
@@ -165,12 +166,9 @@ struct Storage<Master<Half>> : Has<true> {
 template <class Half>
 struct Storage<Remade<Master<Half>>> : Storage<Master<Half>> {
   template <bool WHOLE>
-  static __device__ __forceinline__ Raw load(const Lies& at, u64 place, u32 count) {
-    return Storage<Half>::template load<WHOLE>(at, place, count);
-  }
-  static __device__ __forceinline__ void widen(const Raw& raw, Four& x) { Storage<Half>::widen(raw, x); }
-  template <bool WHOLE>
-  static __device__ __forceinline__ void store(const Lies& at, u64 place, u32 count, const Four& x, const FourRandom& random, u32) {
+  static __device__ __forceinline__ void store(const Lies& at, u64 place, u32 count, const Four&, const FourRandom& random, u32) {
+    Four x;
+    Storage<Half>::widen(Storage<Half>::template load<WHOLE>(at, place, count), x);
     Storage<f32>::store<WHOLE>({at.second, 0}, place, count, x, random, 0);
   }
 };
@@ -211,10 +209,6 @@ struct Storage<Remainder> : Has<true> {
 
 template <>
 struct Storage<Remade<Remainder>> : Storage<Remainder> {
-  template <bool WHOLE>
-  static __device__ __forceinline__ Raw load(const Lies&, u64, u32) {
-    return {};
-  }
   template <bool WHOLE>
   static __device__ __forceinline__ void store(const Lies& at, u64 place, u32 count, const Four&, const FourRandom&, u32) {
     store_elements<u16, WHOLE>(at.second, place, count, Vector<u16>{});

@@ -64,7 +64,7 @@ struct Update : Functor {
 
 // Makes masters and remainders anew of the parameters beside them: all of them, or those alone that are not the engine's.
 struct Remake : Functor {
-  static constexpr u32 LOADS = PARAM, STORES = 0, STORES_ONCE = PARAM;
+  static constexpr u32 LOADS = 0, STORES = 0, STORES_ONCE = PARAM;
   bool all, given = false;
 
   __device__ __forceinline__ explicit Remake(bool of_all) : all(of_all) {}

@@ -111,7 +111,12 @@ impl Memory {
         let mut end = 0;
         for (i, place) in self.places.iter().enumerate() {
             let (range, what) = (place.bytes(), format!("{what}, tensor {i} of {} elements", place.len));
-            assert_same_elements(None, &device[end..range.start], &host[end..range.start], &format!("{what}: before it"));
+            assert_same_elements(
+                None,
+                &device[end..range.start],
+                &host[end..range.start],
+                &format!("{what}: before it"),
+            );
             assert_same_elements(Some(place.dtype), &device[range.clone()], &host[range.clone()], &what);
             end = range.end;
         }

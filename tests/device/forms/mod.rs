@@ -1,6 +1,7 @@
 //! Precisions: whatever the forms in which parameters, gradients and states are stored, mixed freely in one launch, the device has the
 //! bits of the CPU backend, whatever the rule, the lengths, the addresses and what is decided about gradients.
 
+mod faults;
 mod memory;
 mod refusals;
 mod replays;
@@ -133,7 +134,12 @@ const CASES: &[Case] = &[
     ),
     (
         "mean of 3, the largest gradient, clip by value",
-        |b, _| b.accumulate(Accumulate::mean(3)).clip(Clip::value(0.25)).norm(instep::Norm::Max).loss_scale(LossScale::fixed(2.0)),
+        |b, _| {
+            b.accumulate(Accumulate::mean(3))
+                .clip(Clip::value(0.25))
+                .norm(instep::Norm::Max)
+                .loss_scale(LossScale::fixed(2.0))
+        },
         &[FINE, FINE, FINE, (0.0, Some(f32::NAN)), FINE, FINE, FINE],
     ),
 ];
@@ -165,7 +171,9 @@ fn no_bit_depends_on_how_the_work_is_cut_in_any_form() {
         kinds.map(group).collect::<Vec<Group>>()
     };
     let mut seed = 0;
-    for (turn, (vectors, packed, wave, reserve)) in [(2, 0, 1, 3), (4, 1_024, 528, 0), (2, 4_096, 3, 5), (4, 64, 7, 0)].into_iter().enumerate() {
+    for (turn, (vectors, packed, wave, reserve)) in
+        [(2, 0, 1, 3), (4, 1_024, 528, 0), (2, 4_096, 3, 5), (4, 64, 7, 0)].into_iter().enumerate()
+    {
         let tuning = Tuning { vectors, packed, wave: Some(wave), reserve };
         let options = |b: OptimizerBuilder, _| scaled(b.clip(Clip::torch_norm(1.0)).tuning(tuning));
         let mut sides = Sides::new(&rig, Random::spread, &groups(turn), options);

@@ -1,7 +1,8 @@
 //! What makes no sense is refused by name before anything is enqueued.
 
 use instep::{
-    AdamW, Buffer, Clip, Error, LossScale, Optimizer, OptimizerBuilder, ParamForm, Precision, Sgd, StateForm, Tensor, Tuning,
+    AdamW, Buffer, Clip, Error, LossScale, Optimizer, OptimizerBuilder, ParamForm, Precision, Sgd, StateForm, Tensor,
+    Tuning,
 };
 
 use crate::rig::{Array, Rig};
@@ -78,8 +79,10 @@ fn what_makes_no_sense_is_refused_by_name() {
     );
     // SAFETY: as above.
     let on_itself = unsafe { bf16.clone().master(all.memory[0].address()) }.name("w");
-    let overlap = format!("master of tensor \"w\" is {:#x}, but it overlaps the param of tensor \"w\"", all.memory[0].address());
-    let swapped = format!("param of tensor \"w\" is {:#x}, but it overlaps the master of tensor \"w\"", all.memory[0].address());
+    let overlap =
+        format!("master of tensor \"w\" is {:#x}, but it overlaps the param of tensor \"w\"", all.memory[0].address());
+    let swapped =
+        format!("param of tensor \"w\" is {:#x}, but it overlaps the master of tensor \"w\"", all.memory[0].address());
     let refused = Optimizer::builder(&rig.device).group(adamw(), &[on_itself]).build().unwrap_err().to_string();
     assert!([overlap, swapped].contains(&refused), "{refused}");
     let odd = |of: fn(u64, u64) -> Buffer, skew: u64| {

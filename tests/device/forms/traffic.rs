@@ -31,7 +31,10 @@ fn a_step_moves_the_bytes_per_parameter_that_its_forms_state() {
         let (param, grad) = (memory(kind.param), memory(kind.grad));
         // SAFETY: the memory outlives the optimizer.
         let tensor = unsafe {
-            instep::Tensor::new(param.places[0].buffer(param.device.address()), grad.places[0].buffer(grad.device.address()))
+            instep::Tensor::new(
+                param.places[0].buffer(param.device.address()),
+                grad.places[0].buffer(grad.device.address()),
+            )
         };
         let builder = instep::Optimizer::builder(&rig.device);
         let mut opt = builder.group_in(kind.precision.clone(), AdamW::new(1e-3), &[tensor]).build().unwrap();

@@ -21,9 +21,8 @@ const FAULTS: &[Fault] = &[
     ("what cohorts remember stays", "load_row(from + 2 * i + 1)", "load_row(from + 2 * i)"),
     ("a sum over all is that of the group", "over_all ? all.sum[k] : sums.sum[k]", "sums.sum[k]"),
     ("the length of all is that of the group", "over_all ? group.len_of_all : group.len", "group.len"),
-    ("a tensor goes by another's scalars", "functor.before_tensor(tensor.place);", "functor.before_tensor(0);"),
-    ("vectors do not keep where they start", "if (functor.stores_once()) store_vector", "if (false) store_vector"),
-    ("the rest does not keep where it starts", "if (!functor.stores_once()) return;", "return;"),
+    ("a tensor goes by another's scalars", "OWN_BYTES, tensor.place", "OWN_BYTES, 0"),
+    ("streams do not keep where they start", "if (functor.stores_once()) store_streams", "if (false) store_streams"),
     ("a stream starts at every update", "if (s.first != 0.0f) x[2] = x[0];", "x[2] = x[0];"),
     ("what follows from sums is not written", "if ((R::LATE >> k & 1) != 0) store_row", "if (false) store_row"),
     (

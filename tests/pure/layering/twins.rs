@@ -19,7 +19,9 @@ fn number(path: &str, name: &str) -> u64 {
 fn numbers_that_stand_in_kernels_and_in_rust_are_equal() {
     let layout = "src/plan/layout.rs";
     for (name, kernel) in [
-        ("VECTOR", "kernels/streams.cuh"),
+        ("VECTOR", "kernels/elements.cuh"),
+        ("GRAD_TYPE", "kernels/tables.cuh"),
+        ("MASTER_GIVEN", "kernels/tables.cuh"),
         ("WARP", "kernels/types.cuh"),
         ("THREADS", "kernels/walk.cuh"),
         ("MAX_WRITES", "kernels/tables.cuh"),
@@ -27,6 +29,7 @@ fn numbers_that_stand_in_kernels_and_in_rust_are_equal() {
         assert_eq!(number(kernel, name), number(layout, name), "{name} of {kernel} and {layout}");
     }
     assert_eq!(number("kernels/evaluate.cuh", "STAGED_BYTES"), number("src/optimizer/tables.rs", "STAGED_BYTES"));
+    assert_eq!(number("kernels/codes.cuh", "CODES_BLOCK"), number("src/precision/form.rs", "CODES_BLOCK"));
     assert_eq!(number("kernels/sums.cuh", "ADDERS"), number("src/host/gradients.rs", "ADDERS"));
     assert_eq!(number("kernels/condition.cu", "THREADS"), number("src/optimizer/condition.rs", "THREADS"));
 }

@@ -33,7 +33,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "host: a piece lacks its last element",
         "src/host/memory.rs",
-        ["row.len.min(piece.begin + PIECE) as usize", "row.len.min(piece.begin + PIECE - 1) as usize"],
+        ["(row.len - self.begin).min(PIECE) as usize }", "(row.len - self.begin).min(PIECE - 1) as usize }"],
         SCENARIO,
     ),
     mutant(

@@ -12,23 +12,20 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "a vector is loaded from a place in 32 bits",
-        "kernels/streams.cuh",
-        [
-            "(const Vector<Element>*)((const Element*)address + at)",
-            "(const Vector<Element>*)((const Element*)address + (u32)at)",
-        ],
+        "kernels/elements.cuh",
+        ["(const Vector<Bits>*)((const Bits*)address + at)", "(const Vector<Bits>*)((const Bits*)address + (u32)at)"],
         LARGE,
     ),
     mutant(
         "a vector is stored to a place in 32 bits",
-        "kernels/streams.cuh",
-        ["(Vector<Element>*)((Element*)address + at), v", "(Vector<Element>*)((Element*)address + (u32)at), v"],
+        "kernels/elements.cuh",
+        ["(Vector<Bits>*)((Bits*)address + at);", "(Vector<Bits>*)((Bits*)address + (u32)at);"],
         LARGE,
     ),
     mutant(
         "a single element is loaded from a place in 32 bits",
-        "kernels/streams.cuh",
-        ["load_element((const Element*)address + at + e)", "load_element((const Element*)address + (u32)at + e)"],
+        "kernels/elements.cuh",
+        ["load_element((const Bits*)address + at + e)", "load_element((const Bits*)address + (u32)at + e)"],
         LARGE,
     ),
     mutant(
@@ -40,7 +37,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "addresses that fit no vectors are whole",
         "kernels/walk.cuh",
-        ["whole = whole & fits_vectors", "whole = whole | fits_vectors"],
+        ["whole = whole & S::", "whole = whole | S::"],
         WALK,
     ),
     mutant(
@@ -64,7 +61,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "the first vector is changed in place of each",
         "kernels/walk.cuh",
-        ["apply<S>(functor, x[n], e);", "apply<S>(functor, x[0], e);"],
+        ["compute<S>(functor, VECTOR, raw[n + k], x[k]);", "compute<S>(functor, VECTOR, raw[0], x[k]);"],
         WALK,
     ),
     // The norm.
