@@ -23,7 +23,7 @@ __device__ __forceinline__ void update_tile(const Tables& tables, const Record<V
   Step step = {};
   step.tensors = tables.tensors;
   step.tensor_bytes = tables.tensor_bytes;
-  Update<Variant0, Gradients> functor(step, record, GradientScalars{});
+  Update<Variant0, Gradients> functor(step, record, GradientScalars{}, Dice{});
   walk<Streams0, VECTORS>(step, tile.tensor, tile.place, functor);
 }
 

@@ -7,6 +7,7 @@ use bytemuck::{Pod, Zeroable};
 use instep::{AdamW, Optimizer, OptimizerBuilder, Tensor};
 
 use crate::driver::{Gpu, Graph, Kernel, Memory, Pinned, Result, parameter};
+use crate::noise::{Type, noise};
 use crate::options::Options;
 use crate::rule::{self, Rates, Record, Rule};
 use crate::way::{Mode, UNROLLED, Way};
@@ -32,17 +33,6 @@ struct Tables {
 }
 
 const _: () = assert!(size_of::<Tables>() == 24, "baseline.cu: Tables");
-
-/// Layout twin: `Noise` of `memory.cu`.
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Noise {
-    values: u64,
-    len: u64,
-    seed: u64,
-}
-
-const _: () = assert!(size_of::<Noise>() == 24, "memory.cu: Noise");
 
 pub struct Case<'g> {
     gpu: &'g Gpu,
@@ -97,14 +87,8 @@ impl<'g> Case<'g> {
     pub fn new(gpu: &'g Gpu, rule: Rule, options: Options, lengths: &[u64]) -> Result<Case<'g>> {
         let (offsets, span) = offsets(lengths);
         let shift = options.gradient_offset();
-        let (params, grads) = (Memory::new(4 * span)?, Memory::new(4 * (span + shift))?);
+        let (params, grads) = (noise(gpu, Type::F32, span, 0)?, noise(gpu, Type::F32, span + shift, 1)?);
         let states = Memory::zeroed(gpu, 4 * span * rule.states() as u64)?;
-        let [noise] = gpu.kernels("memory.cu", include_str!("memory.cu"), &[], ["fill_with_noise"])?;
-        for (seed, (memory, len)) in [(&params, span), (&grads, span + shift)].into_iter().enumerate() {
-            let noise_of = Noise { values: memory.address(), len, seed: seed as u64 };
-            // SAFETY: the kernel takes one `Noise`; the memory holds `len` values.
-            unsafe { gpu.launch(noise, 4 * gpu.multiprocessors()?, THREADS, &mut [parameter(&noise_of)]) }?;
-        }
 
         let place = |memory: &Memory, offset: u64| memory.address() + 4 * offset;
         let tensors: Vec<Tensor> = offsets
@@ -123,8 +107,12 @@ impl<'g> Case<'g> {
         let row = |(offset, len): (&u64, &u64)| {
             let states = (0..rule.states() as u64).map(|k| place(&states, k * span + offset));
             let addresses = [place(&params, *offset), place(&grads, *offset + shift)].into_iter().chain(states);
-            // Rows are a multiple of 16 bytes.
-            [*len, 0].into_iter().chain(addresses).chain((streams % 2 == 1).then_some(0)).collect::<Vec<u64>>()
+            // Of a tensor's other numbers the walk needs none. Rows are a multiple of 16 bytes.
+            [*len, 0, 0]
+                .into_iter()
+                .chain(addresses)
+                .chain(streams.is_multiple_of(2).then_some(0))
+                .collect::<Vec<u64>>()
         };
         let rows: Vec<Vec<u64>> = offsets.iter().zip(lengths).map(row).collect();
         let tensor_bytes = 8 * rows[0].len() as u32;
@@ -257,7 +245,7 @@ impl<'g> Case<'g> {
 }
 
 /// Where each tensor begins, on a boundary of 64 elements as allocators give it, and where the last ends.
-fn offsets(lengths: &[u64]) -> (Vec<u64>, u64) {
+pub fn offsets(lengths: &[u64]) -> (Vec<u64>, u64) {
     let mut end = 0u64;
     let offsets = lengths.iter().map(|len| {
         let begin = end;

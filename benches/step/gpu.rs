@@ -16,7 +16,7 @@ use crate::timing::{self, Spread, Timing};
 use crate::way::{Mode, WRONG, Way, name};
 
 /// Calls in a burst at most: the driver's queue holds about 1,000 entries, and filling a rate takes two a step.
-const MAX_CALLS: usize = 256;
+pub const MAX_CALLS: usize = 256;
 const _: () = assert!(MAX_CALLS <= crate::case::RING);
 
 /// What is timed in turn: one rule with its options, at one size.
@@ -85,7 +85,7 @@ impl Contest<'_> {
 }
 
 /// The row with its notes, the last of which says whether it meets its bar.
-fn judged(row: Row, notes: &[&str]) -> Row {
+pub fn judged(row: Row, notes: &[&str]) -> Row {
     let mut notes: Vec<String> = notes.iter().filter(|note| !note.is_empty()).map(|note| (*note).to_owned()).collect();
     let bar = BARS.iter().find(|bar| bar.row == row.name && bar.size == row.size);
     if let (Some(bar), Some(time)) = (bar, row.time) {

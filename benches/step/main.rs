@@ -4,8 +4,9 @@
 //! `cargo bench --bench step` measures what the machine allows: with a GPU everything (within `INSTEP_BENCH_SECONDS`, 300 by
 //! default), without one the CPU's rows and the counts of driver calls, and says of every other row why it has no number.
 //! The table is written to `target/bench/step.md` and `step.json`, row by row, and printed at the end. A word on the command line
-//! selects the sections whose name contains it: `device`, `closed`, `ways`, `builds`, `counts`, `host`, `curves`. Which rows the
-//! first and the third have is declared in [`table`], what they have to reach in [`bars`].
+//! selects the sections whose name contains it: `device`, `forms`, `llama`, `closed`, `ways`, `builds`, `counts`, `host`, `curves`.
+//! Which rows `device` and `ways` have is declared in [`table`], in which precisions AdamW is measured in [`forms`], what rows have
+//! to reach in [`bars`].
 //!
 //! `cargo test` runs the same program without `--bench`: it then checks that every way gives the same parameters, and runs
 //! each row once at a small size, on a GPU or on the stand-in for CUDA.
@@ -19,8 +20,10 @@ mod closed;
 mod counts;
 mod curves;
 mod driver;
+mod forms;
 mod gpu;
 mod host;
+mod noise;
 mod options;
 mod place;
 mod report;
@@ -89,11 +92,13 @@ fn bench(wanted: &Wanted) -> Result<()> {
     let mut report = Report::new(place::results_folder(), place::head())?;
     let gpu = place::gpu();
     let mut failed = Vec::new();
-    let device = ["device", "closed", "ways"];
+    let device = ["device", "forms", "llama", "closed", "ways"];
     if device.iter().any(|name| wanted.has(name)) {
         let place = sections::place(&mut report, &gpu).and_then(|place| {
             for name in device.into_iter().filter(|name| wanted.has(name)) {
                 match name {
+                    "forms" => sections::forms(&mut report, &place, end),
+                    "llama" => sections::llama(&mut report, &place, end),
                     "closed" => sections::closed(&mut report, &place, end),
                     "ways" => sections::lines(&mut report, &place, &table::WAYS, end),
                     _ => sections::lines(&mut report, &place, &table::TABLE, end),
@@ -154,6 +159,7 @@ fn work_for_another(job: Job) -> Result<()> {
             let gpu = Gpu::open()?;
             bandwidth::check(&gpu)?;
             answers::check(&gpu)?;
+            forms::check(&gpu, standin.is_some())?;
             builds::rows(&gpu, "the first")?;
             for options in Options::ALL {
                 let runs = match options {

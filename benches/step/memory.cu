@@ -45,23 +45,34 @@ extern "C" __global__ void copy_tiles_of_1(const Copy copy) { copy_tile<1>(copy)
 extern "C" __global__ void copy_tiles_of_2(const Copy copy) { copy_tile<2>(copy); }
 extern "C" __global__ void copy_tiles_of_4(const Copy copy) { copy_tile<4>(copy); }
 
+template <class T>
 struct Noise {
-  float* values;
+  T* values;
   u64 len;
   u64 seed;
 };
-static_assert(sizeof(Noise) == 24, "benches/step/case.rs: Noise");
+static_assert(sizeof(Noise<float>) == 24, "benches/step/noise.rs: Noise");
 
 // Uniform in [-1, 1): zeros would be moved and multiplied faster than real values.
-extern "C" __global__ void fill_with_noise(const Noise noise) {
+template <class T, class Convert>
+__device__ __forceinline__ void fill(const Noise<T>& noise, Convert convert) {
   const u64 threads = (u64)gridDim.x * blockDim.x;
   for (u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x; i < noise.len; i += threads) {
     u64 z = noise.seed + (i + 1) * 0x9e3779b97f4a7c15ull;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
     z ^= z >> 31;
-    store_element(noise.values + i, (float)(z >> 40) * (1.0f / 8388608.0f) - 1.0f);
+    store_element(noise.values + i, convert((float)(z >> 40) * (1.0f / 8388608.0f) - 1.0f));
   }
+}
+
+extern "C" __global__ void fill_with_noise(const Noise<float> noise) {
+  fill(noise, [](float value) { return value; });
+}
+
+// The same as bf16, cut off.
+extern "C" __global__ void fill_with_bf16_noise(const Noise<u16> noise) {
+  fill(noise, [](float value) { return (u16)(__float_as_uint(value) >> 16); });
 }
 
 // The version of the NVRTC that compiled this; zeros where another compiler did.

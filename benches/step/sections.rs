@@ -6,12 +6,15 @@ use std::time::Instant;
 
 use criterion::Criterion;
 
+use crate::bars::LLAMA;
 use crate::driver::{Gpu, Result};
+use crate::forms::{self, Form};
 use crate::place::{self, Job};
 use crate::report::{Report, Row};
 use crate::sizes::{self, Size};
 use crate::table::Line;
 use crate::timing::ROW;
+use crate::way::Mode;
 use crate::work::Work;
 use crate::{bandwidth, closed, curves, gpu, host};
 
@@ -76,6 +79,40 @@ pub fn lines(
             contest.names().into_iter().map(|name| Row::not_measured(name, size.name, why)).collect()
         };
         rows.unwrap_or_else(|why| not_measured(&why)).into_iter().try_for_each(|row| report.add(row))?;
+    }
+    Ok(())
+}
+
+/// AdamW in every form, at the shapes of GPT-2.
+pub fn forms(report: &mut Report, place: &std::result::Result<Place, String>, end: Instant) -> Result<()> {
+    in_forms(report, place, end, sizes::GPT2.name, Form::modes, |gpu, form, copy| {
+        forms::of_gpt2(gpu, form, &sizes::GPT2, copy, ROW)
+    })
+}
+
+/// The same at those of Llama-3 8B.
+pub fn llama(report: &mut Report, place: &std::result::Result<Place, String>, end: Instant) -> Result<()> {
+    in_forms(report, place, end, LLAMA, |_| &[Mode::Replay], |gpu, form, copy| forms::of_llama(gpu, form, copy, ROW))
+}
+
+fn in_forms(
+    report: &mut Report,
+    place: &std::result::Result<Place, String>,
+    end: Instant,
+    size: &str,
+    modes: fn(&Form) -> &'static [Mode],
+    rows: impl Fn(&Gpu, &Form, f64) -> Result<Vec<Row>>,
+) -> Result<()> {
+    for form in &forms::ALL {
+        let modes = modes(form);
+        let found = match place {
+            Err(why) => Err(why.clone()),
+            Ok(_) if Instant::now() + ROW * modes.len() as u32 > end => Err(TOO_LATE.to_owned()),
+            Ok(Place { gpu, copy }) => rows(gpu, form, *copy).map_err(|why| why.to_string()),
+        };
+        let not_measured =
+            |why: String| modes.iter().map(|mode| Row::not_measured(form.row(*mode), size, &why)).collect();
+        found.unwrap_or_else(not_measured).into_iter().try_for_each(|row| report.add(row))?;
     }
     Ok(())
 }

@@ -16,6 +16,8 @@ pub const GPT2: Size = Size { name: "148 tensors, 124 M", lengths: gpt2_small };
 pub const HUNDRED_MILLION: Size = Size { name: "1 x 100 M", lengths: || vec![100_000_000] };
 pub const BILLION: Size = Size { name: "1 x 1 B", lengths: || vec![1_000_000_000] };
 
+pub const LLAMA_LAYERS: u64 = 32;
+
 pub const ALL: [Size; 7] = [SMALL, FEW, THOUSAND, MANY, MEBI, GPT2, BILLION];
 
 /// Steps over more parameters are long enough to be timed alone.
@@ -46,4 +48,26 @@ fn gpt2_small() -> Vec<u64> {
     ];
     let blocks = std::iter::repeat_n(block, 12).flatten().flatten();
     [50_257 * WIDTH, 1_024 * WIDTH].into_iter().chain(blocks).chain([WIDTH, WIDTH]).collect()
+}
+
+/// The tensors of a Llama-3 of 8 B parameters with so many of its 32 layers. Source: Grattafiori et al. 2024, table 3; shapes as in
+/// its released weights.
+pub fn llama(layers: u64) -> Vec<u64> {
+    const WIDTH: u64 = 4_096;
+    const KEYS: u64 = 1_024; // 8 heads of 128
+    const HIDDEN: u64 = 14_336;
+    const WORDS: u64 = 128_256;
+    let layer = [
+        WIDTH * WIDTH,  // query
+        KEYS * WIDTH,   // key
+        KEYS * WIDTH,   // value
+        WIDTH * WIDTH,  // attention's projection
+        HIDDEN * WIDTH, // gate
+        HIDDEN * WIDTH, // up
+        WIDTH * HIDDEN, // down
+        WIDTH,          // norm
+        WIDTH,          // norm
+    ];
+    let layers = std::iter::repeat_n(layer, layers as usize).flatten();
+    [WORDS * WIDTH].into_iter().chain(layers).chain([WIDTH, WORDS * WIDTH]).collect()
 }

@@ -3,6 +3,7 @@
 
 use crate::bars::{BARS, COMPARED};
 use crate::driver::Result;
+use crate::forms;
 use crate::gpu::Contest;
 use crate::options::Options;
 use crate::rule::Rule;
@@ -68,8 +69,12 @@ impl Line {
 /// Checks that every bar, and every row that is compared with a peer's, is one of a row that there is.
 pub fn check() -> Result<()> {
     let contests = TABLE.iter().flat_map(|line| line.sizes.iter().map(|size| line.contest(size)));
-    let known: Vec<(String, &str)> =
-        contests.flat_map(|contest| contest.names().into_iter().map(move |name| (name, contest.size))).collect();
+    let in_forms =
+        forms::ALL.iter().flat_map(|form| form.modes().iter().map(|mode| (form.row(*mode), sizes::GPT2.name)));
+    let known: Vec<(String, &str)> = contests
+        .flat_map(|contest| contest.names().into_iter().map(move |name| (name, contest.size)))
+        .chain(in_forms)
+        .collect();
     let compared = COMPARED.iter().flat_map(|(row, sizes)| sizes.iter().map(move |size| (*row, *size)));
     for (row, size) in BARS.iter().map(|bar| (bar.row, bar.size)).chain(compared) {
         if !known.iter().any(|(name, of)| name == row && *of == size) {

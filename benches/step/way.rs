@@ -30,6 +30,17 @@ pub enum Mode {
 
 pub const UNROLLED: usize = 32;
 
+impl Mode {
+    /// As in the names of rows.
+    pub fn name(self) -> String {
+        match self {
+            Mode::Eager => "eager".to_owned(),
+            Mode::Replay => "one-step graph".to_owned(),
+            Mode::Unrolled => format!("{UNROLLED} steps in a graph"),
+        }
+    }
+}
+
 /// Every meaningful pair. By value and filled cannot be unrolled: their scalars change between the steps of one graph.
 pub const RUNS: [(Way, Mode); 11] = [
     (Way::Resident, Mode::Eager),
@@ -57,11 +68,6 @@ pub fn name(rule: Rule, options: Options, way: Way, mode: Mode) -> String {
         Way::Frozen => "rate by value, frozen",
         Way::Literal => "rate a literal",
     };
-    let mode = match mode {
-        Mode::Eager => "eager".to_owned(),
-        Mode::Replay => "one-step graph".to_owned(),
-        Mode::Unrolled => format!("{UNROLLED} steps in a graph"),
-    };
-    let words = [rule.name(), options.name(), way, &mode];
+    let words = [rule.name(), options.name(), way, &mode.name()];
     words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(", ")
 }

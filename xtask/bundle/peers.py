@@ -16,8 +16,9 @@ import signal
 import sys
 import time
 
-BYTES_PER_PARAM = {"SGD": 12, "SGD with momentum": 20, "AdamW": 28}
-TENSORS_PER_PARAM = {"SGD": 2, "SGD with momentum": 3, "AdamW": 4}
+# "AdamW in bf16" has parameters, gradients and states in bf16, rounded to nearest.
+BYTES_PER_PARAM = {"SGD": 12, "SGD with momentum": 20, "AdamW": 28, "AdamW in bf16": 14}
+BYTES_HELD = {"SGD": 8, "SGD with momentum": 12, "AdamW": 16, "AdamW in bf16": 8}
 WEIGHT_DECAY, BETAS, EPS, MOMENTUM = 0.1, (0.9, 0.999), 1e-8, 0.9
 COPY_BYTES = 1 << 30
 # A row takes a third of a second.
@@ -36,6 +37,22 @@ def gpt2_small():
     return [50_257 * width, 1_024 * width, *(block * 12), width, width]
 
 
+LLAMA, LLAMA_LAYERS = "Llama-3 8B, what fits", 32
+
+
+def llama(layers):
+    """The same of Llama-3 8B with so many of its layers."""
+    width, keys, hidden, words = 4_096, 1_024, 14_336, 128_256
+    layer = [width * width, keys * width, keys * width, width * width, *([hidden * width] * 3), width, width]
+    return [words * width, *(layer * layers), width, words * width]
+
+
+def layers_that_fit(rule, free):
+    """As the bench takes them: a little is left to the driver."""
+    first = sum(llama(0))
+    return max(0, min((int(free * 0.95 / BYTES_HELD[rule]) - first) // (sum(llama(1)) - first), LLAMA_LAYERS))
+
+
 SIZES = {
     "1 x 64": [64],
     "148 x 64": [64] * 148,
@@ -45,7 +62,7 @@ SIZES = {
     "148 tensors, 124 M": gpt2_small(),
     "1 x 1 B": [1_000_000_000],
 }
-ALL, SOME = tuple(SIZES), ("1 x 64", "148 tensors, 124 M")
+ALL, SOME, GPT2 = tuple(SIZES), ("1 x 64", "148 tensors, 124 M"), ("148 tensors, 124 M",)
 TINY = 1 << 21  # larger steps are not put into a graph many times
 
 EAGER, GRAPH, MANY = "eager", "one-step graph", f"{UNROLLED} steps in a graph"
@@ -57,6 +74,7 @@ FUSED = [
     ("SGD with momentum", "", SOME, (EAGER, GRAPH, MANY)),
     ("AdamW", CLIP, ALL, (EAGER, GRAPH, MANY)),
     ("AdamW", SCALE, ALL, (EAGER,)),
+    ("AdamW in bf16", "", GPT2, (EAGER, GRAPH)),
 ]
 NOTES = {
     EAGER: "LambdaLR",
@@ -71,7 +89,8 @@ LONGER = {
         ("torch fused AdamW, tensor rate filled, eager", "AdamW", ALL),
         ("torch foreach AdamW, capturable, tensor rate filled, eager", "AdamW", ALL),
         ("torch fused SGD, one-step graph", "SGD", SOME),
-        ("torch compiled AdamW, tensor rate filled", "AdamW", ("148 tensors, 124 M",)),
+        ("torch compiled AdamW, tensor rate filled", "AdamW", GPT2),
+        (f"torch fused AdamW in bf16, {GRAPH}", "AdamW in bf16", (LLAMA,)),
     ],
     # XLA compiles a program for every list of tensors, and needs minutes for thousands of them.
     "optax": [
@@ -164,10 +183,18 @@ def overdue(_signal, _frame):
 def run_rows(peer, visit, end, room, copy, prepare):
     """Measures all rows. `prepare(row, lengths)` returns a burst and the steps of one of its calls."""
     for row in rows(peer, visit):
-        name, size, lengths = row["name"], row["size"], SIZES[row["size"]]
+        name, size, note = row["name"], row["size"], row["note"]
         left = int(end - time.monotonic())
-        # Half as much again for what a library allocates on its way.
-        needed = 6 * sum(lengths) * TENSORS_PER_PARAM[row["rule"]]
+        if size == LLAMA:
+            # One at least, which then is too much.
+            layers = max(1, layers_that_fit(row["rule"], room))
+            lengths = llama(layers)
+            note = f"{layers} of {LLAMA_LAYERS} layers, {sum(lengths) / 1e9:.2f} B parameters"
+            needed = BYTES_HELD[row["rule"]] * sum(lengths)
+        else:
+            lengths = SIZES[size]
+            # Half as much again for what a library allocates on its way.
+            needed = 3 * sum(lengths) * BYTES_HELD[row["rule"]] // 2
         if left < 1 or needed > room:
             short = f"may need {needed >> 30} GiB, {room >> 30} are free"
             not_measured(name, size, "the time is over" if left < 1 else short)
@@ -179,7 +206,7 @@ def run_rows(peer, visit, end, room, copy, prepare):
             burst, steps = prepare(row, lengths)
             norm = 4 if row["options"] else 0
             moved = (BYTES_PER_PARAM[row["rule"]] + norm) * sum(lengths)
-            report(name, size, measure(burst, steps), moved, copy, row["note"])
+            report(name, size, measure(burst, steps), moved, copy, note)
         except Exception as problem:  # whatever stops one row must not stop the next
             not_measured(name, size, f"{type(problem).__name__}: {problem}")
         finally:
@@ -210,17 +237,18 @@ def run_torch(visit, end):
 
         return burst
 
-    def tensors(lengths):
+    def tensors(rule, lengths):
         """Parameters with gradients, each on a boundary of 64 elements, as the bench lays them."""
         places = [-(-n // 64) * 64 for n in lengths]
-        both = [torch.randn(sum(places), device="cuda").split(places) for _ in range(2)]
+        dtype = torch.bfloat16 if rule == "AdamW in bf16" else torch.float32
+        both = [torch.randn(sum(places), device="cuda", dtype=dtype).split(places) for _ in range(2)]
         params, grads = ([whole[:n] for whole, n in zip(all_of, lengths)] for all_of in both)
         for param, grad in zip(params, grads):
             param.grad = grad
         return params
 
     def optimizer(rule, params, lr, **options):
-        if rule == "AdamW":
+        if rule.startswith("AdamW"):
             return torch.optim.AdamW(params, lr=lr, betas=BETAS, eps=EPS, weight_decay=WEIGHT_DECAY, **options)
         momentum = MOMENTUM if rule == "SGD with momentum" else 0.0
         options.pop("capturable", None)  # SGD has no step counter to keep
@@ -311,7 +339,7 @@ def run_torch(visit, end):
     def prepare(row, lengths):
         torch.cuda.empty_cache()
         ways = {EAGER: with_lambda_lr, GRAPH: in_graph, MANY: in_graph, None: longer}
-        return ways[row["mode"]](row, tensors(lengths))
+        return ways[row["mode"]](row, tensors(row["rule"], lengths))
 
     free, _ = torch.cuda.mem_get_info()
     elements = min(COPY_BYTES, free // 4) // 4

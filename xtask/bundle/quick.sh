@@ -29,7 +29,7 @@ run_quick() {
     together "${names[@]}"
     run_examples
     alone_again
-    run_bench "$(left_before peers)" device builds
+    run_bench "$(left_before peers)" device forms builds
     run_peers "$(left_before)" quick
     run_slow_test
 }

@@ -206,7 +206,7 @@ run_bench() {
     begin bench "${1:-}"
     local -a sections=("${@:2}")
     # The stand-in's times mean nothing: the rows then say that they were not measured.
-    [[ $standin ]] && sections=(device builds) && export INSTEP_TEST_DEVICE=standin
+    [[ $standin ]] && sections=(device forms builds) && export INSTEP_TEST_DEVICE=standin
     local seconds=$((end - SECONDS))
     rm -f "$results/step.json"
     # What the bench does after its time is over, where one row was long or a build compiles, has a fifth more.

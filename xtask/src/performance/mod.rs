@@ -3,6 +3,7 @@
 
 #[path = "../../../benches/step/bars.rs"]
 mod bars;
+mod forms;
 mod page;
 mod plots;
 mod results;
@@ -48,6 +49,7 @@ fn files(root: &Path, file: &Path) -> Result<Vec<(&'static str, String)>, String
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
     use std::process::Command;
 
     #[test]
@@ -74,7 +76,7 @@ mod tests {
         };
         let measured: Vec<_> = rows.lines().map(key).collect();
         let expected = bars::COMPARED.iter().flat_map(|(row, sizes)| sizes.iter().map(move |size| (*row, *size)));
-        let expected: Vec<_> = expected.map(|(row, size)| (row.to_owned(), size.to_owned())).collect();
+        let expected: BTreeSet<_> = expected.map(|(row, size)| (results::peer(row), size.to_owned())).collect();
         assert_eq!(measured.len(), expected.len(), "{measured:?}");
         assert!(expected.iter().all(|pair| measured.contains(pair)), "{expected:?} are not all in {measured:?}");
     }

@@ -1,8 +1,8 @@
 //! The page itself: what was measured where, and the tables and plots in their order.
 
-use super::plots;
 use super::results::Results;
 use super::tables::{bars, peers, plain, steps, table};
+use super::{forms, plots};
 
 /// `name`: the results' file, as the page links to it.
 pub fn text(results: &Results, name: &str) -> String {
@@ -29,6 +29,16 @@ same run: `cuMemcpyDtoD`, a strided loop, a block a tile.
 {peers}
 ![How many times as long PyTorch's fused step takes, row by row]({ratios})
 
+## Precisions
+
+AdamW with its parameters, gradients and states kept as each row says: parameters and gradients in f32 or bf16, states in f32
+where nothing is said of them, and in bf16 where everything is. PyTorch's is `fused=True` with all tensors in bf16, rounded to
+nearest; rows that round stochastically are compared with it too. The shapes are those of GPT-2, {gpt2_size}:
+
+{gpt2}
+And those of Llama-3 8B, with as many of its 32 layers as the memory of the device holds beside the embeddings:
+
+{llama}
 ## Plots
 
 ![Microseconds of a step against the number of tensors, for tensors of 64 elements]({tensors})
@@ -53,6 +63,9 @@ such rows, else in one-step graphs. GB/s and % of copy are those of one-step gra
         bars = bars(results),
         peers = peers(results),
         ratios = plots::RATIOS,
+        gpt2_size = forms::GPT2,
+        gpt2 = forms::gpt2(results),
+        llama = forms::llama(results),
         tensors = plots::TENSORS,
         sizes = plots::SIZES,
         copies = plain(results, "copy"),

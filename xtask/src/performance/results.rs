@@ -57,8 +57,13 @@ impl Results {
 
     /// The row of PyTorch's fused step that is ours of this name.
     pub fn theirs(&self, name: &str, size: &str) -> Option<&Row> {
-        find(&self.peers, &format!("torch fused {name}"), size)
+        find(&self.peers, &format!("torch fused {}", peer(name)), size)
     }
+}
+
+/// What PyTorch has that is ours of this name: it rounds bf16 to nearest alone.
+pub fn peer(name: &str) -> String {
+    name.replace(" rounded stochastically", "")
 }
 
 fn find<'a>(rows: &'a [Row], name: &str, size: &str) -> Option<&'a Row> {
