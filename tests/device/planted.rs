@@ -159,7 +159,7 @@ pub const WALK: &[Fault] = &[
     (
         "a tile's variant is ignored",
         "const Tile tile = load_row(step.tiles + (blockIdx.x - 1));",
-        "Tile tile = load_row(step.tiles + (blockIdx.x - 1)); tile.variant = 0;",
+        "Tile tile = load_row(step.tiles + (blockIdx.x - 1)); tile.form = 0;",
     ),
     ("a tile's place is ignored", "((u64)place * WARPS + warp) * SPAN", "(u64)warp * SPAN"),
     ("the warps of a tile take the same span", "((u64)place * WARPS + warp) * SPAN", "(u64)place * WARPS * SPAN"),
