@@ -312,8 +312,8 @@ unsafe fn stored_mut<'a>(storage: Storage, Lies { first, second }: Lies, range: 
     match storage.form {
         // SAFETY: the caller's promise.
         Form::F32 => StoredMut::F32(unsafe { view_mut(first, range) }),
-        // SAFETY: as above.
         Form::Half(half, rounding) => {
+            // SAFETY: as above.
             StoredMut::Half(half, rounding, storage.values, unsafe { view_mut(first, range) })
         }
         Form::Master(half) => {

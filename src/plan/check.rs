@@ -8,8 +8,10 @@ use crate::error::{Error, Result};
 /// The most updates that a tensor may have had: leaves the counter room for as many more.
 const MAX_UPDATES: u64 = 1 << 62;
 
-/// Tiles of all tensors: as many as a tile's row can number, with room for tiles half as large.
-const MAX_TILES: u128 = 1 << 28;
+/// Blocks of a launch, less those that have other work; leaves room for tiles half as large.
+const MAX_TILES: u128 = 1 << 30;
+/// Elements of a tensor: as many tiles as a row can number, with room for tiles half as large.
+const MAX_LEN: u64 = 1 << 39;
 /// Tensors: as many as a pack can count.
 const MAX_TENSORS: usize = 1 << 29;
 
@@ -76,6 +78,10 @@ fn check_tensor(path: &str, tensor: &Tensor) -> Result<()> {
     check_buffer(&format!("{path}.grad"), tensor.grad)?;
     if let Some(master) = tensor.master {
         check_buffer(&format!("{path}.master"), master)?;
+    }
+    if tensor.param.len > MAX_LEN {
+        let rule = format!("a tensor has at most {MAX_LEN} elements");
+        return Err(Error::argument(format!("{path}.param.len"), tensor.param.len, rule));
     }
     if tensor.updates > MAX_UPDATES {
         return Err(Error::argument(format!("{path}.updates"), tensor.updates, format!("at most {MAX_UPDATES} fit")));

@@ -61,8 +61,8 @@ fn a_step_moves_the_bytes_per_parameter_that_its_rule_states() {
         .sum();
     let per_param = |bytes: u64| bytes as f64 / f64::from(1 << 16);
     // Beside the elements 124 B a tile of 2,048 and what block 0 reads: `traffic` counts them.
-    assert!(per_param(wide) >= stated as f64, "16-byte accesses: {} B per parameter", per_param(wide));
-    assert!(per_param(all) < stated as f64 + 0.1, "all accesses: {} B per parameter", per_param(all));
+    assert!(per_param(wide) >= stated, "16-byte accesses: {} B per parameter", per_param(wide));
+    assert!(per_param(all) < stated + 0.1, "all accesses: {} B per parameter", per_param(all));
 }
 
 #[test]

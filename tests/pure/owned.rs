@@ -1,6 +1,6 @@
 //! Parameters and gradients in memory of the test, as an engine would own them.
 
-use instep::{Buffer, Dtype, Tensor};
+use instep::{Buffer, Tensor};
 
 /// f32 values that start `skew` elements past a 16-byte boundary.
 pub struct Values {
@@ -67,9 +67,4 @@ pub fn tensor(param: u64, grad: u64, len: u64) -> Tensor {
 pub fn buffers(param: Buffer, grad: Buffer) -> Tensor {
     // SAFETY: see `tensor`; tests that break this never get past `build`.
     unsafe { Tensor::new(param, grad) }
-}
-
-/// A buffer of another type than F32.
-pub fn half(address: u64, len: u64) -> Buffer {
-    Buffer { address, len, dtype: Dtype::Bf16 }
 }

@@ -9,8 +9,8 @@ mod sides;
 mod traffic;
 
 use instep::{
-    Accumulate, Adam, AdamW, Clip, Dtype, LossScale, Momentum, NonFinite, OptimizerBuilder, ParamForm, Precision,
-    Schedule, Sgd, StateForm, Tensor, Tuning,
+    Accumulate, Adam, AdamW, Buffer, Clip, Dtype, LossScale, Momentum, NonFinite, Norm, Optimizer, OptimizerBuilder,
+    ParamForm, Precision, Schedule, Sgd, StateForm, Tensor, Tuning,
 };
 
 use self::sides::{Add, Group, Kind, Shape, Sides};
@@ -135,10 +135,7 @@ const CASES: &[Case] = &[
     (
         "mean of 3, the largest gradient, clip by value",
         |b, _| {
-            b.accumulate(Accumulate::mean(3))
-                .clip(Clip::value(0.25))
-                .norm(instep::Norm::Max)
-                .loss_scale(LossScale::fixed(2.0))
+            b.accumulate(Accumulate::mean(3)).clip(Clip::value(0.25)).norm(Norm::Max).loss_scale(LossScale::fixed(2.0))
         },
         &[FINE, FINE, FINE, (0.0, Some(f32::NAN)), FINE, FINE, FINE],
     ),
@@ -193,16 +190,13 @@ fn tensors_of_one_group_may_be_of_different_types() {
     let Some(rig) = Rig::new() else { return };
     let param: Vec<f32> = (0..40).map(|i| i as f32 / 8.0).collect();
     let (wide, half) = (rig.array(&param, 0), rig.array(&param, 0));
-    let grad = rig.array(&vec![0.5; 40], 0);
-    // SAFETY: the arrays outlive the optimizer.
-    let tensors = unsafe {
-        let grad = instep::Buffer::f32(grad.address(), 40);
-        [
-            Tensor::new(instep::Buffer::f32(wide.address(), 40), grad),
-            Tensor::new(instep::Buffer::bf16(half.address(), 40), grad),
-        ]
+    let grad = rig.array(&[0.5; 40], 0);
+    let tensor = |param: Buffer| {
+        // SAFETY: the arrays outlive the optimizer.
+        unsafe { Tensor::new(param, Buffer::f32(grad.address(), 40)) }
     };
-    let builder = instep::Optimizer::builder(&rig.device).group(AdamW::new(1e-2), &tensors);
+    let tensors = [tensor(Buffer::f32(wide.address(), 40)), tensor(Buffer::bf16(half.address(), 40))];
+    let builder = Optimizer::builder(&rig.device).group(AdamW::new(1e-2), &tensors);
     let mut opt = builder.build().unwrap();
     opt.step(&rig.stream).unwrap();
     let forms: Vec<String> = opt.tensors().map(|view| view.param_form.to_string()).collect();

@@ -44,24 +44,24 @@ fn what_makes_no_sense_is_refused_by_name() {
     let remainder = || Precision::new().param(ParamForm::Remainder);
 
     all.expect(
-        |b| b.group_in(remainder(), adamw(), &[f32.clone()]),
+        |b| b.group_in(remainder(), adamw(), std::slice::from_ref(&f32)),
         "groups[0].tensors[0].param.dtype is F32, but a remainder lies beside a bf16 parameter: with it that is an f32",
     );
     all.expect(
-        |b| b.group_in(remainder(), adamw(), &[f16.clone()]),
+        |b| b.group_in(remainder(), adamw(), std::slice::from_ref(&f16)),
         "groups[0].tensors[0].param.dtype is F16, but a remainder lies beside a bf16 parameter: with it that is an f32",
     );
     let states = |form| Precision::new().states(form);
     all.expect(
-        |b| b.precision(states(StateForm::F16)).group(adamw(), &[bf16.clone()]),
+        |b| b.precision(states(StateForm::F16)).group(adamw(), std::slice::from_ref(&bf16)),
         "groups[0].precision.exp_avg is \"f16\", but f16 holds nothing below 6e-8, which gradients that need no loss scale have: set loss_scale, or ask for \"bf16\"",
     );
     all.expect(
-        |b| b.group_in(Precision::new().state("exp_av", StateForm::Bf16), adamw(), &[f32.clone()]),
+        |b| b.group_in(Precision::new().state("exp_av", StateForm::Bf16), adamw(), std::slice::from_ref(&f32)),
         "groups[0].precision.exp_av is \"bf16\", but the rule adamw keeps exp_avg, exp_avg_sq",
     );
     all.expect(
-        |b| b.group_in(Precision::new().state("exp_avg", StateForm::Bf16), Sgd::new(0.1), &[f32.clone()]),
+        |b| b.group_in(Precision::new().state("exp_avg", StateForm::Bf16), Sgd::new(0.1), std::slice::from_ref(&f32)),
         "groups[0].precision.exp_avg is \"bf16\", but the rule sgd keeps no states",
     );
     let given = all.memory[2].address();
@@ -107,14 +107,16 @@ fn what_makes_no_sense_is_refused_by_name() {
     );
     let tuning = Tuning { vectors: 1, ..Tuning::default() };
     all.expect(
-        |b| b.group_in(states(StateForm::EightBit).quantize_from(0), adamw(), &[f32.clone()]).tuning(tuning),
+        |b| {
+            b.group_in(states(StateForm::EightBit).quantize_from(0), adamw(), std::slice::from_ref(&f32)).tuning(tuning)
+        },
         "tuning.vectors is 1, but 8-bit states need 2 at least: a warp of 128 elements is half a block",
     );
     let double = Buffer { dtype: instep::Dtype::F64, ..Buffer::f32(all.memory[0].address(), 16) };
     // SAFETY: as above.
     let double = unsafe { Tensor::new(double, Buffer::f32(all.memory[1].address(), 16)) };
     all.expect(
-        |b| b.group(adamw(), &[double.clone()]),
+        |b| b.group(adamw(), std::slice::from_ref(&double)),
         "groups[0].tensors[0].param.dtype is F64, but must be F32, Bf16 or F16",
     );
     // With a loss scale, or one of the engine's, f16 states are taken.

@@ -7,6 +7,8 @@ constexpr u32 OWN_BYTES = 0;  // of what is a tensor's own
 constexpr u32 COHORT_MEMORY = 0;  // pairs that a cohort remembers
 constexpr u32 GROUP_MEMORY = 0;  // what a group remembers
 constexpr u32 TENSOR_MEMORY = 0;  // what a tensor remembers
+constexpr u32 GRAD_TYPES = 1;  // of gradients, a bit for each
+constexpr bool REMAKES = false;  // something lies beside parameters
 #include "measure.cuh"
 #include "program.cuh"
 
@@ -100,6 +102,9 @@ __device__ __forceinline__ void resolve_variant(const Step& step, const CohortAt
 
 __device__ __forceinline__ void update_tile(const Step& step, u64 t, const Tile& tile, const GradientScalars& g) {
   return update_with<Variant0, Streams0, VECTORS, Gradients>(step, t, tile, g);
+}
+
+__device__ __forceinline__ void remake_tile(const Step& step, const Tile& tile, bool all) {
 }
 
 __device__ __forceinline__ Measurements measure_tile(const Step& step, const RuleTables& rules, u64 t, const MeasureTile& tile,

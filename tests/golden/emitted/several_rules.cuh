@@ -7,6 +7,8 @@ constexpr u32 OWN_BYTES = 0;  // of what is a tensor's own
 constexpr u32 COHORT_MEMORY = 0;  // pairs that a cohort remembers
 constexpr u32 GROUP_MEMORY = 0;  // what a group remembers
 constexpr u32 TENSOR_MEMORY = 0;  // what a tensor remembers
+constexpr u32 GRAD_TYPES = 1;  // of gradients, a bit for each
+constexpr bool REMAKES = false;  // something lies beside parameters
 #include "measure.cuh"
 #include "program.cuh"
 
@@ -278,13 +280,16 @@ __device__ __forceinline__ void resolve_variant(const Step& step, const CohortAt
 }
 
 __device__ __forceinline__ void update_tile(const Step& step, u64 t, const Tile& tile, const GradientScalars& g) {
-  switch (tile.variant) {
+  switch (tile.form) {
     case 0: return update_with<Variant0, Streams0, VECTORS, Gradients>(step, t, tile, g);
     case 1: return update_with<Variant1, Streams1, VECTORS, Gradients>(step, t, tile, g);
     case 2: return update_with<Variant2, Streams2, VECTORS, Gradients>(step, t, tile, g);
     case 3: return update_with<Variant3, Streams3, VECTORS, Gradients>(step, t, tile, g);
     default: return update_with<Variant4, Streams4, VECTORS, Gradients>(step, t, tile, g);
   }
+}
+
+__device__ __forceinline__ void remake_tile(const Step& step, const Tile& tile, bool all) {
 }
 
 __device__ __forceinline__ Measurements measure_tile(const Step& step, const RuleTables& rules, u64 t, const MeasureTile& tile,

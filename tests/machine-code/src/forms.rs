@@ -20,7 +20,7 @@ pub fn sixteen_bits() -> Vec<Unit> {
 
 /// bf16 parameters and gradients, f32 masters and states.
 pub fn master() -> Unit {
-    of("AdamW, bf16 with f32 master", Buffer::bf16, || Precision::new())
+    of("AdamW, bf16 with f32 master", Buffer::bf16, Precision::new)
 }
 
 /// The same with remainders instead of masters.

@@ -1,9 +1,9 @@
 //! Groups, tensors and addresses.
 
-use instep::{AdamW, Buffer, Error, Optimizer, Sgd, Stream, Tensor};
+use instep::{AdamW, Buffer, Dtype, Error, Optimizer, Sgd, Stream, Tensor};
 
 use super::{builder, refused};
-use crate::owned::{Pair, buffers, half, tensor};
+use crate::owned::{Pair, buffers, tensor};
 
 /// Builds an SGD optimizer of `tensors`.
 fn build(tensors: &[Tensor]) -> Result<Optimizer, Error> {
@@ -39,17 +39,18 @@ fn addresses_are_not_null_aligned_and_within_memory() {
 }
 
 #[test]
-fn param_and_grad_have_one_length_and_the_type_f32() {
+fn param_and_grad_have_one_length_and_types_that_are_stored() {
     let pair = Pair::small();
     let (param, grad) = (pair.param.address(), pair.grad.address());
     let shorter = buffers(Buffer::f32(param, 4), Buffer::f32(grad, 3));
     assert_eq!(refused(build(&[shorter])), ["groups[0].tensors[0].grad.len", "3", "param has 4 elements"]);
     let empty = buffers(Buffer::f32(param, 0), Buffer::f32(grad, 4));
     assert_eq!(refused(build(&[empty]))[..2], ["groups[0].tensors[0].grad.len", "4"]);
-    let [argument, value, rule] = refused(build(&[buffers(half(param, 4), Buffer::f32(grad, 4))]));
-    assert_eq!((&*argument, &*value), ("groups[0].tensors[0].param.dtype", "Bf16"));
-    assert_eq!(rule, "only F32 is updated so far");
-    assert_eq!(refused(build(&[buffers(Buffer::f32(param, 4), half(grad, 4))]))[0], "groups[0].tensors[0].grad.dtype");
+    let double = |address| Buffer { dtype: Dtype::F64, ..Buffer::f32(address, 2) };
+    let [argument, value, rule] = refused(build(&[buffers(double(param), Buffer::f32(grad, 2))]));
+    assert_eq!((&*argument, &*value), ("groups[0].tensors[0].param.dtype", "F64"));
+    assert_eq!(rule, "must be F32, Bf16 or F16");
+    assert_eq!(refused(build(&[buffers(Buffer::f32(param, 2), double(grad))]))[0], "groups[0].tensors[0].grad.dtype");
 }
 
 #[test]
@@ -103,10 +104,14 @@ fn earlier_updates_leave_the_counter_room() {
 
 #[test]
 fn more_than_2_30_tiles_are_refused_without_touching_the_memory() {
-    // Nothing is there: 2^44 elements that are never read.
-    let [argument, value, rule] = refused(build(&[tensor(1 << 12, 1 << 50, 1 << 44)]));
-    assert_eq!((&*argument, &*value), ("tensors", "8589934592 tiles in all"));
+    // Nothing is there: elements that are never read.
+    let large = |i: u64| tensor(1 << 12 | i << 44, 1 << 60 | i << 44, 1 << 39);
+    let [argument, value, rule] = refused(build(&(0..5).map(large).collect::<Vec<_>>()));
+    assert_eq!((&*argument, &*value), ("tensors", "1342177280 tiles in all"));
     assert_eq!(rule, "one optimizer takes at most 1073741824 tiles of 2048 elements");
+    let [argument, value, rule] = refused(build(&[tensor(1 << 12, 1 << 50, 1 << 44)]));
+    assert_eq!((&*argument, &*value), ("groups[0].tensors[0].param.len", "17592186044416"));
+    assert_eq!(rule, "a tensor has at most 549755813888 elements");
 }
 
 #[test]
