@@ -4,6 +4,7 @@ use bytemuck::Zeroable;
 
 use super::{Config, GroupConfig, RuleConfig};
 use crate::error::{Error, Result};
+use crate::precision::{Precision, Scaled, State};
 use crate::program::Knobs;
 use crate::schedule::Metric;
 use crate::settings::Settings;
@@ -28,6 +29,10 @@ impl Config {
         let mut knobs = Knobs::default();
         for (i, group) in self.groups.iter().enumerate() {
             group.check(&mut knobs).map_err(|e| e.within(&format!("groups[{i}].")))?;
+            match &group.precision {
+                Some(own) => group.check_precision(own).map_err(|e| e.within(&format!("groups[{i}].")))?,
+                None => group.check_precision(&self.precision)?,
+            }
         }
         Metric::shared_by(self.metric, self.groups.iter().map(|group| group.metric))?;
         self.check_options().map_err(|e| self.with_its_place(e))
@@ -80,6 +85,15 @@ impl GroupConfig {
             hyperparameter.lower(knobs)?;
         }
         self.metric.as_ref().map_or(Ok(()), Metric::check).map_err(|e| e.within("metric."))
+    }
+
+    /// Checks what is asked of the states of this group's rule, if it has one. Whether gradients come scaled is for a build to
+    /// say: the engine may keep the scale.
+    fn check_precision(&self, precision: &Precision) -> Result<()> {
+        let Some(rule) = &self.rule else { return Ok(()) };
+        let states = self.states_of(rule)?;
+        let states = states.iter().map(|(name, exact)| State { name, exact: *exact });
+        precision.check(rule.name(), states, Scaled::Yes)
     }
 
     /// A rule that has all hyperparameters of this group.

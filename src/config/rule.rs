@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::GroupConfig;
 use crate::error::{Error, Result};
 use crate::optim::{NAMES, Visit, visit_known};
-use crate::rule::{Description, Fields, Hyperparameter, Rule, RuleOption, Tape, TapeRule};
+use crate::rule::{Description, Fields, Hyperparameter, Rule, RuleOption, Stream, Tape, TapeRule};
 
 /// The update rule of a group and its options. Hyperparameters stand beside it, in the group.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,7 +95,28 @@ impl Visit for Stated {
     }
 }
 
+/// Asks a rule for its states: the name of each, and whether it is exact.
+struct States;
+
+impl Visit for States {
+    type Out = Vec<(String, bool)>;
+
+    fn visit<R: Rule>(self, rule: R) -> Result<Vec<(String, bool)>> {
+        Ok(states(rule.streams().as_slice()))
+    }
+}
+
+fn states(streams: &[Stream]) -> Vec<(String, bool)> {
+    let present = streams.iter().filter(|stream| stream.present);
+    present.map(|stream| (stream.name.to_string(), stream.exact)).collect()
+}
+
 impl GroupConfig {
+    /// The states of this group if its rule is `rule`: the name of each, and whether it is exact.
+    pub(super) fn states_of(&self, rule: &RuleConfig) -> Result<Vec<(String, bool)>> {
+        self.visit_rule(rule, States, |tape| Ok(states(&tape.tape.streams)))
+    }
+
     /// Lets `visit` have the rule of this group, which is `rule`, or `tape` have it.
     pub(crate) fn visit_rule<V: Visit>(
         &self,

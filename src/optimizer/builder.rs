@@ -346,7 +346,8 @@ impl OptimizerBuilder {
         let precision = self.precision;
         let groups = self.groups.into_iter().enumerate().map(|(index, GroupOf { rule, precision: own, tensors })| {
             let rule = rule.map_err(|e| e.within(&format!("groups[{index}].")))?;
-            Ok(Registered { rule, precision: own.unwrap_or_else(|| precision.clone()), tensors })
+            let own_precision = own.is_some();
+            Ok(Registered { rule, precision: own.unwrap_or_else(|| precision.clone()), own_precision, tensors })
         });
         let groups = groups.collect::<Result<Vec<_>>>()?;
         let mut plan = Plan::new(&groups, self.increment, &options, &self.features, purpose)?;

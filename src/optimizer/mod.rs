@@ -20,7 +20,7 @@ pub use edit::{Edit, KnobValue};
 pub use group::GroupRule;
 pub use observe::Observed;
 use observe::When;
-pub use telemetry::TelemetryReader;
+pub use telemetry::{TelemetryForm, TelemetryReader};
 pub use view::{DeviceView, MetricStatus, StateView, Status, TensorView};
 
 use crate::backend::{Device, Queue, Stream};

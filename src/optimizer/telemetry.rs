@@ -8,6 +8,8 @@ use super::{Engine, Optimizer};
 use crate::backend::Stream;
 use crate::device::{self, Memory, Pinned, Readback};
 use crate::error::{Error, Result};
+use crate::plan::Plan;
+use crate::precision::Form;
 use crate::telemetry::{Layout, Progress, Runs, TelemetryColumn, TelemetryRecord};
 
 /// Reads what an optimizer records of its calls: [`OptimizerBuilder::telemetry`](crate::OptimizerBuilder::telemetry). It may
@@ -38,6 +40,20 @@ pub struct TelemetryReader {
     run: u64,
     runs: Arc<Runs>,
     source: Source,
+    forms: Vec<TelemetryForm>,
+}
+
+/// How a stream of a group's tensors is stored: what goes with records where runs in several precisions are compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TelemetryForm {
+    /// The group.
+    pub group: usize,
+    /// `param`, `grad`, or the name of a state.
+    pub stream: Arc<str>,
+    /// How it is stored.
+    pub form: Form,
+    /// In how many tensors of the group it is stored so.
+    pub tensors: usize,
 }
 
 /// Where the ring is.
@@ -103,7 +119,8 @@ impl Optimizer {
         };
         let (run, next) = runs.now();
         let progress = Progress { next, lost: 0 };
-        Ok(TelemetryReader { layout: layout.clone(), progress, run, runs: runs.clone(), source })
+        let forms = forms(self.plan());
+        Ok(TelemetryReader { layout: layout.clone(), progress, run, runs: runs.clone(), source, forms })
     }
 }
 
@@ -197,6 +214,30 @@ impl TelemetryReader {
     pub fn columns(&self) -> &[TelemetryColumn] {
         &self.layout.columns
     }
+
+    /// How parameters, gradients and states of all groups are stored.
+    pub fn forms(&self) -> &[TelemetryForm] {
+        &self.forms
+    }
+}
+
+/// In the order of groups and their streams; of one stream in that of the tensors.
+fn forms(plan: &Plan) -> Vec<TelemetryForm> {
+    let mut all: Vec<TelemetryForm> = Vec::new();
+    for (group, of_group) in plan.groups.iter().enumerate() {
+        let states = plan.variants[of_group.variant as usize].streams().iter().map(|stream| &*stream.name);
+        for (place, name) in ["param", "grad"].into_iter().chain(states).enumerate() {
+            let begin = all.len();
+            for row in &plan.tensors[plan.tensors_of(group)] {
+                let form = plan.storages(row)[place].form;
+                match all[begin..].iter_mut().find(|known| known.form == form) {
+                    Some(known) => known.tensors += 1,
+                    None => all.push(TelemetryForm { group, stream: name.into(), form, tensors: 1 }),
+                }
+            }
+        }
+    }
+    all
 }
 
 impl fmt::Debug for TelemetryReader {

@@ -206,7 +206,9 @@ pub struct TensorView<'a> {
     pub param: u64,
     /// How the parameter is stored.
     pub param_form: Form,
-    /// The address of what lies beside the parameter: of its f32 master, or of the 16-bit remainders.
+    /// The address of what lies beside the parameter: of its f32 master, or of the 16-bit remainders (the lower half of the f32
+    /// value; where its upper bit is set, the parameter was rounded up). An engine that continues from f32 values may write it between
+    /// two steps.
     pub beside_param: Option<u64>,
     /// How the gradient is stored.
     pub grad_form: Form,

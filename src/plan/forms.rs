@@ -1,10 +1,10 @@
 //! How the streams of a tensor are stored, from what the engine registers and what its group asks for. Start at [`Forms`].
 
 use super::layout::VECTOR;
-use super::{Dtype, Plan, Registered, Tensor};
+use super::{Dtype, Plan, Tensor};
 use crate::error::{Error, Result};
-use crate::precision::{Form, Half, ParamForm, Precision, Rounding, StateForm, Storage, Values};
-use crate::rule::{Compiled, Stream};
+use crate::precision::{Form, Half, ParamForm, Precision, Rounding, Storage, Values};
+use crate::rule::Compiled;
 
 /// A rule together with how its streams are stored: one walk of the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,10 +14,6 @@ pub(crate) struct Forms {
     /// Of the parameter, the gradient, the states.
     pub storages: Vec<Storage>,
 }
-
-/// What a plan knows when it chooses.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Scaled(pub bool);
 
 impl Forms {
     /// Addresses in a tensor's row.
@@ -70,39 +66,6 @@ fn half_of(dtype: Dtype) -> Option<Half> {
     }
 }
 
-/// Checks what a group asks for whatever its tensors are. `path`: of the group.
-pub(super) fn check_group(path: &str, group: &Registered, scaled: Scaled) -> Result<()> {
-    let Registered { rule, precision, .. } = group;
-    let streams = rule.rule.streams();
-    if let Some((name, form)) = precision.named.iter().find(|(name, _)| streams.iter().all(|s| s.name != **name)) {
-        let names: Vec<&str> = streams.iter().map(|stream| &*stream.name).collect();
-        let rule = match names.is_empty() {
-            true => format!("the rule {} keeps no states", rule.rule.tape.name),
-            false => format!("the rule {} keeps {}", rule.rule.tape.name, names.join(", ")),
-        };
-        return Err(Error::argument(format!("{path}.precision.{name}"), form, rule));
-    }
-    for stream in streams {
-        let asked = asked(precision, stream);
-        let refused = |rule: String| Err(Error::argument(format!("{path}.precision.{}", stream.name), asked, rule));
-        if asked == StateForm::EightBit && stream.exact {
-            return refused(format!(
-                "the rule {} keeps it exact: values that differ much would spoil each other in a block; ask for \"f32\" or \"bf16\"",
-                rule.rule.tape.name
-            ));
-        }
-        if matches!(asked.form(false), Form::Half(Half::F16, _)) && !scaled.0 {
-            let rule = "f16 holds nothing below 6e-8, which gradients that need no loss scale have: set loss_scale, or ask for \"bf16\"";
-            return refused(rule.to_owned());
-        }
-    }
-    Ok(())
-}
-
-fn asked(precision: &Precision, stream: &Stream) -> StateForm {
-    precision.named.get(&*stream.name).copied().unwrap_or(precision.states)
-}
-
 /// How the streams of `tensor` are stored. `path`: of the tensor, in errors.
 pub(super) fn of_tensor(path: &str, rule: &Compiled, precision: &Precision, tensor: &Tensor) -> Result<Vec<Storage>> {
     let param = match (half_of(tensor.param.dtype), precision.param) {
@@ -134,7 +97,7 @@ pub(super) fn of_tensor(path: &str, rule: &Compiled, precision: &Precision, tens
 /// The same of states alone.
 fn states(rule: &Compiled, precision: &Precision, len: u64) -> impl Iterator<Item = Storage> {
     rule.streams().iter().map(move |stream| {
-        let form = match asked(precision, stream).form(stream.denominator) {
+        let form = match precision.of_state(&stream.name).form(stream.denominator) {
             Form::EightBit if len < precision.quantize_from => Form::F32,
             form => form,
         };

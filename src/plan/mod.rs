@@ -40,11 +40,11 @@ pub use tuning::Tuning;
 use crate::error::Result;
 use crate::features::{FeatureOptions, Features};
 use crate::gradient::{GradientOptions, Gradients};
-use crate::precision::{Constant, Precision};
+use crate::precision::{Constant, Precision, Scaled, State};
 use std::sync::Arc;
 
 use crate::program::{Bounds, Program};
-use crate::rule::{Compiled, Description, Of, Start};
+use crate::rule::{Compiled, Description, Of, Start, Stream};
 use crate::schedule::Metric;
 use crate::settings::Settings;
 use crate::telemetry::{Layout, Telemetry};
@@ -67,6 +67,8 @@ pub(crate) enum Purpose {
 pub(crate) struct Registered {
     pub rule: Description,
     pub precision: Precision,
+    /// That precision is the group's own, not that of all.
+    pub own_precision: bool,
     pub tensors: Vec<Tensor>,
 }
 
@@ -178,7 +180,7 @@ impl Plan {
         let telemetry = features.telemetry.as_ref();
         let features = features.lower(&metrics, &mut settings)?;
         let names = check::check(groups, options.zero, purpose)?;
-        let scaled = forms::Scaled(options.loss_scale.is_some() || options.inv_scale);
+        let scaled = if options.loss_scale.is_some() || options.inv_scale { Scaled::Yes } else { Scaled::No };
         let mut plan = Plan {
             tensors: Vec::new(),
             groups: Vec::new(),
@@ -204,7 +206,10 @@ impl Plan {
             state_base: 0,
         };
         for ((index, group), metric) in groups.iter().enumerate().zip(places) {
-            forms::check_group(&format!("groups[{index}]"), group, scaled)?;
+            let tape = &group.rule.rule.tape;
+            let checked = group.precision.check(&tape.name, states(&tape.streams), scaled);
+            let place = if group.own_precision { format!("groups[{index}].") } else { String::new() };
+            checked.map_err(|e| e.within(&place))?;
             plan.lay_out_group(index, group, metric)?;
         }
         plan.lay_out_scalars(groups, lowered);
@@ -266,7 +271,7 @@ impl Plan {
 
     /// `metric`: the place of its metric rule.
     fn lay_out_group(&mut self, index: usize, registered: &Registered, metric: u32) -> Result<()> {
-        let Registered { rule, precision, tensors } = registered;
+        let Registered { rule, precision, tensors, .. } = registered;
         let group = self.groups.len() as u32;
         let known = self.variants.iter().position(|known| *known == rule.rule);
         let variant = known.unwrap_or_else(|| {
@@ -346,6 +351,11 @@ impl Plan {
         // Cohorts are laid out group by group, and no group is without one.
         self.cohorts.partition_point(|cohort| (cohort.group as usize) < group)
     }
+}
+
+/// What a precision needs to know of streams.
+fn states(streams: &[Stream]) -> impl Iterator<Item = State<'_>> + Clone {
+    streams.iter().map(|stream| State { name: &stream.name, exact: stream.exact })
 }
 
 /// The bounds of each group's rate, its first hyperparameter. `lowered`: the hyperparameters of all groups; `places`: which

@@ -1,9 +1,10 @@
 //! In what precision parameters, gradients and states are stored. A rule computes in f32 and knows nothing of this: loading widens,
 //! storing rounds. A precision knows nothing of rules.
 //!
-//! `form` is how one stream is stored, `round` and `codes` are the arithmetic (the same as in `kernels/`), `random` the bits that
+//! `check` says what may be asked for, `form` is how one stream is stored, `round` and `codes` are the arithmetic (the same as in `kernels/`), `random` the bits that
 //! stochastic rounding throws, `store` applies them to slices. Start at [`Precision`].
 
+mod check;
 mod codes;
 mod form;
 mod random;
@@ -15,6 +16,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub(crate) use check::{Scaled, State};
 pub(crate) use form::{CODES_BLOCK, Storage, Values};
 pub use form::{Form, Half};
 pub(crate) use random::{Dice, Throws};

@@ -3,7 +3,7 @@
 use instep::rule::Tape;
 use instep::{
     Accumulate, AdamW, Clip, Config, Device, Error, GroupConfig, LossScale, Momentum, NonFinite, Norm, Optimizer,
-    OptimizerBuilder, RuleConfig, Schedule, Sgd, Telemetry, Tensor,
+    OptimizerBuilder, ParamForm, Precision, RuleConfig, Schedule, Sgd, StateForm, Telemetry, Tensor,
 };
 
 fn read(options: &str, group: &str) -> Result<Config, Error> {
@@ -57,6 +57,24 @@ fn every_option_has_its_key() {
     says("telemetry = { ring = 9, groups = [0], mapped = true }", builder().telemetry(telemetry));
     says("progress_increment = 256", builder().progress_increment(256));
     says("check_order = true", builder().check_order());
+    says("seed = 7", builder().seed(7));
+    says("precision.param = \"remainder\"", builder().precision(Precision::new().param(ParamForm::Remainder)));
+    let forms = [
+        ("f32", StateForm::F32),
+        ("bf16", StateForm::Bf16),
+        ("bf16_nearest", StateForm::Bf16Nearest),
+        ("bf16_stochastic", StateForm::Bf16Stochastic),
+        ("f16", StateForm::F16),
+        ("f16_nearest", StateForm::F16Nearest),
+        ("f16_stochastic", StateForm::F16Stochastic),
+        ("8bit", StateForm::EightBit),
+    ];
+    for (word, form) in forms {
+        let precision = Precision::new().param(ParamForm::Stochastic).states(form).quantize_from(0);
+        let text = format!("precision = {{ param = \"stochastic\", states = \"{word}\", quantize_from = 0 }}");
+        says(&text, builder().precision(precision));
+        assert_eq!(form.to_string(), format!("{word:?}"));
+    }
 }
 
 #[test]
@@ -166,10 +184,21 @@ fn what_an_option_does_not_take_is_refused_at_its_place() {
         (r#""progress_increment": -1,"#, "progress_increment: invalid value: integer `-1`"),
         (r#""check_order": "yes","#, "check_order: invalid type: string \"yes\""),
         (r#""found_inf": 1,"#, "found_inf: unknown field `found_inf`"),
+        (r#""precision": {"param": "split"},"#, "precision.param: unknown variant `split`, expected one of `master`"),
+        (
+            r#""precision": {"states": "int8"},"#,
+            "precision.states: unknown variant `int8`, expected one of `f32`, `bf16`",
+        ),
+        (r#""precision": {"exp_avg": "bf16"},"#, "precision.exp_avg: unknown field `exp_avg`"),
+        (r#""seed": -1,"#, "seed: invalid value: integer `-1`, expected u64"),
     ];
     for (options, expected) in cases {
         refused(options, "", expected);
     }
+    let (of_all, of_one) = (r#""precision": {"state": {"v": "bf16"}},"#, r#""precision": {"state": {"v": "bf16"}}"#);
+    refused(of_all, r#""rule": "sgd""#, "precision.state.v is \"bf16\", but the rule sgd keeps no states");
+    let rule = "groups[1].precision.state.v is \"bf16\", but the rule adamw keeps exp_avg, exp_avg_sq";
+    refused("", &format!(r#""rule": "adamw", {of_one}"#), rule);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::{Class, Options};
 use crate::config::{GroupConfig, RuleConfig};
 use crate::error::Result;
 use crate::optim::{AdamW, Sgd};
+use crate::precision::{Precision, StateForm};
 
 pub(super) const CLASSES: &[Class] = &[
     Class { name: "sgd", lr: LR, read: sgd },
@@ -13,14 +14,21 @@ pub(super) const CLASSES: &[Class] = &[
 
 const LR: (&str, Option<f64>) = ("learning_rate", None);
 
-/// The moments may have another type in optax; one of null is the parameter's.
+/// A state may have another type in optax.
+fn stored(group: &mut GroupConfig, state: &str, form: Option<StateForm>) {
+    if let Some(form) = form {
+        group.precision = Some(Precision::new().state(state, form));
+    }
+}
+
 fn sgd(options: &mut Options) -> Result<GroupConfig> {
-    options.off("accumulator_dtype", "another type of the momentum")?;
+    let accumulator = options.state_form("accumulator_dtype")?;
     let nesterov = options.flag("nesterov", false)?;
     let mut group = GroupConfig::new(options.lr()?);
     let mut rule = RuleConfig::of::<Sgd>();
     if let Some(momentum) = options.momentum("momentum")? {
         group.set("momentum", momentum);
+        stored(&mut group, "momentum_buffer", accumulator);
         if nesterov {
             rule = rule.with("momentum", "nesterov");
         }
@@ -31,9 +39,10 @@ fn sgd(options: &mut Options) -> Result<GroupConfig> {
 /// The moments are corrected before the root is taken, as in ours; a decay is added to the update, before the rate.
 fn adam(options: &mut Options, weight_decay: Option<f64>) -> Result<GroupConfig> {
     options.off("nesterov", "NAdam")?;
-    options.off("mu_dtype", "another type of the first moment")?;
+    let mu = options.state_form("mu_dtype")?;
     options.zero("eps_root", "a term under the root")?;
     let mut group = GroupConfig::new(options.lr()?);
+    stored(&mut group, "exp_avg", mu);
     if let Some(weight_decay) = weight_decay {
         options.off("mask", "a mask of the weight decay")?;
         group.set("weight_decay", options.weight_decay(weight_decay)?);

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::super::{Arguments, Recipe};
 use crate::error::{Error, Result};
+use crate::precision::StateForm;
 use crate::schedule::Schedule;
 
 /// What computes the same in another way.
@@ -77,6 +78,21 @@ impl<'a> Options<'a> {
         }
         self.value(name);
         Ok(())
+    }
+
+    /// A type of a state, if one is said: the peer rounds it to nearest.
+    pub fn state_form(&mut self, name: &str) -> Result<Option<StateForm>> {
+        let rule = "must be float32, bfloat16 or float16, or null for the parameter's";
+        let error = |value: &Value| self.error(name, value, rule);
+        let form = match self.own.peek(name).or(self.class.peek(name)) {
+            None => None,
+            Some(Value::String(name)) if name == "float32" => Some(StateForm::F32),
+            Some(Value::String(name)) if name == "bfloat16" => Some(StateForm::Bf16Nearest),
+            Some(Value::String(name)) if name == "float16" => Some(StateForm::F16Nearest),
+            Some(value) => return Err(error(value)),
+        };
+        self.value(name);
+        Ok(form)
     }
 
     /// Refuses `name` unless it is 0 or null: `what` is not there yet.

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::OptimizerConfiguration;
 use crate::config::{Config, GroupConfig, RuleConfig};
 use crate::gradient::{Clip, LossScale, Norm};
+use crate::precision::{Precision, StateForm};
 use crate::schedule::Schedule;
 
 fn read(api: &str, params: Value, more: Value) -> Result<Config, String> {
@@ -98,6 +99,23 @@ fn a_plateau_is_shared_by_groups_and_scales_the_rate_of_optax() {
 }
 
 #[test]
+fn the_type_of_optaxs_first_moment_is_a_precision() {
+    let precision = |dtype: Value| -> Result<Option<Precision>, String> {
+        let config = read("optax.adamw", json!({"learning_rate": 0.5, "mu_dtype": dtype}), json!({}))?;
+        Ok(config.groups[0].precision.clone())
+    };
+    let of = |form| Some(Precision::new().state("exp_avg", form));
+    assert_eq!(precision(json!("bfloat16")), Ok(of(StateForm::Bf16Nearest)));
+    assert_eq!(precision(json!("float32")), Ok(of(StateForm::F32)));
+    assert_eq!(precision(Value::Null), Ok(None));
+    let refused = precision(json!("int8")).unwrap_err();
+    assert!(refused.ends_with("must be float32, bfloat16 or float16, or null for the parameter's"), "{refused}");
+    let trace = json!({"learning_rate": 0.5, "momentum": 0.9, "accumulator_dtype": "bfloat16"});
+    let config = read("optax.sgd", trace, json!({})).unwrap();
+    assert_eq!(config.groups[0].precision, Some(Precision::new().state("momentum_buffer", StateForm::Bf16Nearest)));
+}
+
+#[test]
 fn clipping_and_loss_scaling_are_read() {
     let read = |clip: Value, scaler: Value| {
         let config = read("torch.optim.SGD", json!({}), json!({"clip": clip, "scaler": scaler})).unwrap();
@@ -152,7 +170,6 @@ fn what_is_not_there_yet_is_refused_by_name() {
             json!({"learning_rate": 1, "eps_root": 0.1}),
             "params.eps_root is 0.1, but a term under the root",
         ),
-        ("optax.sgd", json!({"learning_rate": 1, "accumulator_dtype": "bfloat16"}), "params.accumulator_dtype is \"bf"),
     ];
     for (api, params, expected) in cases {
         refused(api, params, json!({}), expected);

@@ -7,6 +7,7 @@ use crate::kernels::Unit;
 use crate::optim::{Adam, AdamW, Momentum, Parity, Sgd};
 use crate::optimizer::{Observed, Optimizer, OptimizerBuilder};
 use crate::plan::{Plan, Purpose, Tensor};
+use crate::precision::{ParamForm, Precision, StateForm};
 use crate::rule::{
     Element, Hyperparameter, Of, Over, Range, Remembered, Rule, Scalar, Start, Step, Stream, Sum, Tape, TapeRule, Terms,
 };
@@ -90,6 +91,11 @@ fn builders() -> Vec<OptimizerBuilder> {
         sgd().metric(plateau()).stop_on_plateau().stop_at(99).stop_below(1e-7).progress_increment(256).check_order(),
         observing(sgd().metric(Greedy::new().reset_after(2))),
         sgd().telemetry(Telemetry::ring(9)),
+        sgd()
+            .precision(Precision::new().param(ParamForm::Stochastic).states(StateForm::Bf16).quantize_from(7))
+            .group_in(Precision::new().param(ParamForm::Remainder), Sgd::new(0.1), &[])
+            .group_in(Precision::new().state("exp_avg", StateForm::EightBit), AdamW::new(0.1), &[])
+            .seed(42),
         sgd().group(Sgd::new(0.2), &[]).telemetry(Telemetry::ring(9).groups([1]).mapped()),
     ]
 }
@@ -105,8 +111,8 @@ fn outcome(builder: OptimizerBuilder) -> String {
     let (telemetry, check_order) = (builder.features.telemetry.clone(), builder.check_order);
     let plan = builder.plan(Purpose::Text).unwrap();
     let text = Unit::new(&plan).generated().to_owned();
-    let Plan { settings, gradients, features, increment, metrics, constants, .. } = plan;
-    let of_plan = format!("{settings:?} {gradients:?} {features:?} {increment} {metrics:?} {constants:?}");
+    let Plan { settings, gradients, features, increment, metrics, constants, seed, .. } = plan;
+    let of_plan = format!("{settings:?} {gradients:?} {features:?} {increment} {metrics:?} {constants:?} {seed}");
     format!("{of_plan} {telemetry:?} {check_order}\n{text}")
 }
 

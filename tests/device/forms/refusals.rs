@@ -54,15 +54,15 @@ fn what_makes_no_sense_is_refused_by_name() {
     let states = |form| Precision::new().states(form);
     all.expect(
         |b| b.precision(states(StateForm::F16)).group(adamw(), std::slice::from_ref(&bf16)),
-        "groups[0].precision.exp_avg is \"f16\", but f16 holds nothing below 6e-8, which gradients that need no loss scale have: set loss_scale, or ask for \"bf16\"",
+        "precision.states is \"f16\", but f16 holds nothing below 6e-8, which gradients that need no loss scale have: set loss_scale, or ask for \"bf16\"",
     );
     all.expect(
         |b| b.group_in(Precision::new().state("exp_av", StateForm::Bf16), adamw(), std::slice::from_ref(&f32)),
-        "groups[0].precision.exp_av is \"bf16\", but the rule adamw keeps exp_avg, exp_avg_sq",
+        "groups[0].precision.state.exp_av is \"bf16\", but the rule adamw keeps exp_avg, exp_avg_sq",
     );
     all.expect(
         |b| b.group_in(Precision::new().state("exp_avg", StateForm::Bf16), Sgd::new(0.1), std::slice::from_ref(&f32)),
-        "groups[0].precision.exp_avg is \"bf16\", but the rule sgd keeps no states",
+        "groups[0].precision.state.exp_avg is \"bf16\", but the rule sgd keeps no states",
     );
     let given = all.memory[2].address();
     // SAFETY: as in `Refusals::tensor`.

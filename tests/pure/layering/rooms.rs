@@ -31,7 +31,7 @@ const ROOMS: [(&str, &[&str]); 18] = [
             "precision",
         ],
     ),
-    ("compat", &["error", "schedule", "optim", "gradient", "config"]),
+    ("compat", &["error", "schedule", "optim", "gradient", "precision", "config"]),
     ("plan", &["error", "settings", "gradient", "telemetry", "features", "precision", "schedule", "program", "rule"]),
     ("host", &["error", "settings", "gradient", "telemetry", "precision", "program", "rule", "plan"]),
     ("device", &["error"]),
