@@ -16,7 +16,8 @@ pub enum Start {
     FirstGradient,
 }
 
-/// An f32 that a rule keeps for every element of a parameter: a moment, a momentum buffer, a former gradient.
+/// What a rule keeps for every element of a parameter: a moment, a momentum buffer, a former gradient. The rule sees an f32; how it
+/// is stored is for a [`Precision`](crate::Precision) to say.
 #[derive(Debug, Clone, PartialEq)]
 #[must_use = "give it back from `Rule::streams`"]
 pub struct Stream {

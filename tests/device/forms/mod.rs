@@ -6,6 +6,7 @@ mod memory;
 mod refusals;
 mod replays;
 mod sides;
+mod starts;
 mod traffic;
 
 use instep::{

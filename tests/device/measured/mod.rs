@@ -3,7 +3,7 @@
 
 mod edges;
 mod faults;
-mod rules;
+pub mod rules;
 
 use approx::assert_abs_diff_eq;
 use cuda_on_cpu::Direction;

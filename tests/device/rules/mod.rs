@@ -4,7 +4,7 @@
 #[path = "../../../examples/own_rule/lion.rs"]
 mod lion;
 mod resumed;
-mod starts;
+pub mod starts;
 mod words;
 
 use instep::rule::{Rule, Tape, TapeRule};

@@ -10,12 +10,12 @@ use crate::values::Random;
 
 /// Pulls each parameter back to where it began, with the change of its gradient and the largest one so far.
 #[derive(Debug, Clone)]
-struct Anchored {
-    lr: Schedule,
-    momentum: bool,
+pub struct Anchored {
+    pub lr: Schedule,
+    pub momentum: bool,
 }
 
-scalars! { AnchoredScalars { rate, pull, keep, share } }
+scalars! { pub AnchoredScalars { rate, pull, keep, share } }
 
 impl Rule for Anchored {
     const NAME: &'static str = "anchored";
