@@ -141,27 +141,29 @@ impl Facts for Plain {
     }
 }
 
-/// How the streams of all tensors are stored, and the numbers that their random bits come from.
+/// How the streams of all tensors are stored. Then, where the forms say that there are some, what random bits come from.
 pub(super) fn describe_forms(plan: &Plan, facts: &mut impl Facts) -> Result<()> {
+    let tensors =
+        (0..plan.groups.len()).flat_map(|g| plan.tensors_of(g).enumerate().map(move |(i, tensor)| (g, i, tensor)));
+    let path = |(g, i, _): (usize, usize, usize), field: &str| format!("groups[{g}].tensors[{i}].{field}");
+    for of in tensors.clone() {
+        let row = &plan.tensors[of.2];
+        let rule = &plan.variants[row.variant as usize];
+        let names = ["param", "grad"].into_iter().chain(rule.streams().iter().map(|stream| &*stream.name));
+        for (name, storage) in names.zip(plan.storages(row)) {
+            facts.text(&storage.form.to_string(), || path(of, name), "how it is stored")?;
+        }
+        if matches!(plan.storages(row)[0].form, Form::Master(_)) {
+            let owner = if row.master_given { "the engine's" } else { "the optimizer's" };
+            facts.text(owner, || path(of, "master"), "whose it is")?;
+        }
+    }
     if plan.forms.iter().any(Forms::is_stochastic) {
         facts.number(plan.seed, || "seed".to_owned(), "what stochastic rounding begins with")?;
     }
-    for g in 0..plan.groups.len() {
-        for (i, tensor) in plan.tensors_of(g).enumerate() {
-            let (row, path) = (&plan.tensors[tensor], |field: &str| format!("groups[{g}].tensors[{i}].{field}"));
-            let forms = &plan.forms[row.form as usize];
-            let rule = &plan.variants[row.variant as usize];
-            let names = ["param", "grad"].into_iter().chain(rule.streams().iter().map(|stream| &*stream.name));
-            for (name, storage) in names.zip(&forms.storages) {
-                facts.text(&storage.form.to_string(), || path(name), "how it is stored")?;
-            }
-            if row.master_given {
-                facts.text("the engine's", || path("master"), "whose it is")?;
-            }
-            if forms.is_stochastic() {
-                facts.number(row.number.into(), || path("number"), "what its random bits come from")?;
-            }
-        }
+    for of in tensors.filter(|of| plan.forms[plan.tensors[of.2].form as usize].is_stochastic()) {
+        let number = u64::from(plan.tensors[of.2].number);
+        facts.number(number, || path(of, "number"), "what its random bits come from")?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Once;
 
+use instep::ParamForm;
 use machine_code::nvrtc::{self, Nvrtc};
 use machine_code::units::{self, Unit};
 use machine_code::{ARCHITECTURES, Compiled, forms, multiprocessor};
@@ -184,19 +185,22 @@ fn elements_move_by_wide_global_accesses_alone() {
 
 #[test]
 fn other_precisions_than_f32_compile_for_every_architecture() {
-    for unit in forms::sixteen_bits() {
-        compiles_with_stack(&unit, |architecture| if architecture <= 90 { 0 } else { 64 });
-    }
-    compiles_with_stack(&forms::f16(), |architecture| if architecture == 90 { 0 } else { 64 });
+    compiles_with_stack(
+        &forms::all_bf16(ParamForm::Stochastic),
+        |architecture| if architecture == 90 { 0 } else { 64 },
+    );
     // Tails and misaligned blocks of codes are computed twice: what that takes waits in local memory.
-    for unit in [forms::eight_bit(), forms::eight_bit_and_master(), units::every_form()] {
+    for unit in [forms::eight_bit(), units::every_form()] {
         compiles_with_stack(&unit, |_| 128);
     }
 }
 
 #[test]
 fn elements_of_sixteen_bits_move_by_accesses_of_their_widths_alone_without_local_memory() {
-    for unit in forms::sixteen_bits() {
+    let Some(nvrtc) = nvrtc() else { return };
+    for unit in forms::sixteen_bits().into_iter().chain([forms::f16()]) {
+        let compiled = Compiled::of(&unit, 90, &nvrtc).unwrap_or_else(|log| panic!("{log}"));
+        assert_eq!(shortfall(&unit, &compiled, 90, 0), None, "{}", unit.name);
         let Some(outcome) = narrow(&unit, 90) else { return };
         assert_eq!(outcome, Ok(()), "{}", unit.name);
     }

@@ -10,6 +10,7 @@ mod golden;
 mod host;
 mod layering;
 mod owned;
+mod precision;
 mod random_schedules;
 mod rules;
 mod state;
