@@ -1,5 +1,5 @@
 // The norm of all gradients, and whether one of them is not finite. Reads the gradients alone: 4 B per parameter, or 2 B of 16
-// bits, and 16 B a tile and 40 B a tensor beside; writes 16 B a tile.
+// bits, and 16 B a tile and 48 B a tensor beside; writes 16 B a tile.
 //
 // In the order of sums.cuh, all in f64: the square of an f32 is exact there. 2-norm: fma(x, x, sum); 1-norm: sum + |x|;
 // maximum: the larger, a NaN stays.

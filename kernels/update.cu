@@ -1,10 +1,10 @@
 // The kernels of an optimizer.
 //
 // `update` applies one step to every tensor of every group and computes the next step's scalars, in one launch. Traffic per
-// parameter is what the rule states in generated.cuh, +4 B if gradients are zeroed, plus 16 B per tile of 2,048 elements and 16 B
-// per tensor and 8 B per stream of it for the tables.
+// parameter is what the rule states in generated.cuh, +4 B if f32 gradients are zeroed (2 B of 16 bits), plus 16 B per tile of 2,048
+// elements and 24 B per tensor and 8 B per address of it for the tables.
 // It also writes 80 B and more to the telemetry ring, if there is one (telemetry.cuh).
-// `gradient_norm` comes before it where something must be known of all gradients first: 4 B per parameter.
+// `gradient_norm` comes before it where something must be known of all gradients first: 4 B per f32 gradient, 2 B of 16 bits.
 // `measure` comes between the two where a rule sums over elements: what it states per parameter.
 // `observe` feeds a metric to the state machines of the half that the current step reads, and evaluates it anew.
 // `prime` fills the half that the current step reads; it runs at build. `edit` does so after it wrote constants.

@@ -38,7 +38,7 @@ impl Form {
         match self {
             Form::F32 | Form::Master => Precision::new(),
             Form::Remainder => Precision::new().param(ParamForm::Remainder),
-            Form::Stochastic => Precision::new().param(ParamForm::Stochastic).states(StateForm::Bf16Stochastic),
+            Form::Stochastic => Precision::new().param(ParamForm::Stochastic).states(StateForm::Bf16),
             // Of all tensors, though most are small: to see that it does no harm.
             Form::EightBit => Precision::new().states(StateForm::EightBit).quantize_from(0),
             Form::Nearest => Precision::new().param(ParamForm::Nearest).states(StateForm::Bf16Nearest),

@@ -1,10 +1,12 @@
 //! What a configuration must be so that it can be built: the ranges of a build, without one. Errors name places of the file.
 
+use std::collections::BTreeSet;
+
 use bytemuck::Zeroable;
 
 use super::{Config, GroupConfig, RuleConfig};
 use crate::error::{Error, Result};
-use crate::precision::{Precision, Scaled, State};
+use crate::precision::{Scaled, State};
 use crate::program::Knobs;
 use crate::schedule::Metric;
 use crate::settings::Settings;
@@ -29,13 +31,41 @@ impl Config {
         let mut knobs = Knobs::default();
         for (i, group) in self.groups.iter().enumerate() {
             group.check(&mut knobs).map_err(|e| e.within(&format!("groups[{i}].")))?;
-            match &group.precision {
-                Some(own) => group.check_precision(own).map_err(|e| e.within(&format!("groups[{i}].")))?,
-                None => group.check_precision(&self.precision)?,
-            }
         }
+        self.check_precisions()?;
         Metric::shared_by(self.metric, self.groups.iter().map(|group| group.metric))?;
         self.check_options().map_err(|e| self.with_its_place(e))
+    }
+
+    /// Checks what is asked of the states of the rules that there are. Whether gradients come scaled is for a build to say:
+    /// the engine may keep the scale.
+    fn check_precisions(&self) -> Result<()> {
+        let (mut all, mut complete) = (BTreeSet::new(), true);
+        for (i, group) in self.groups.iter().enumerate() {
+            let place = |e: Error| e.within(&format!("groups[{i}]."));
+            let Some(rule) = &group.rule else {
+                complete = false;
+                continue;
+            };
+            let states = group.states_of(rule).map_err(place)?;
+            let own = group.precision.as_ref();
+            let names: Vec<&str> = states.iter().map(|(name, ..)| name.as_str()).collect();
+            own.map_or(Ok(()), |own| own.check_names(&format!("the rule {}", rule.name()), &names)).map_err(place)?;
+            all.extend(names.into_iter().map(str::to_owned));
+            let precision = own.map_or_else(|| self.precision.clone(), |own| own.over(&self.precision));
+            let states = states.iter().map(|(name, exact, denominator)| State {
+                name,
+                exact: *exact,
+                denominator: *denominator,
+            });
+            let checked = precision.check_states(rule.name(), states, Scaled::Yes);
+            checked.map_err(|e| if own.is_some() { place(e) } else { e })?;
+        }
+        if !complete {
+            return Ok(());
+        }
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        self.precision.check_names("no rule of this optimizer has it: one or another", &all)
     }
 
     fn check_options(&self) -> Result<()> {
@@ -85,15 +115,6 @@ impl GroupConfig {
             hyperparameter.lower(knobs)?;
         }
         self.metric.as_ref().map_or(Ok(()), Metric::check).map_err(|e| e.within("metric."))
-    }
-
-    /// Checks what is asked of the states of this group's rule, if it has one. Whether gradients come scaled is for a build to
-    /// say: the engine may keep the scale.
-    fn check_precision(&self, precision: &Precision) -> Result<()> {
-        let Some(rule) = &self.rule else { return Ok(()) };
-        let states = self.states_of(rule)?;
-        let states = states.iter().map(|(name, exact)| State { name, exact: *exact });
-        precision.check(rule.name(), states, Scaled::Yes)
     }
 
     /// A rule that has all hyperparameters of this group.

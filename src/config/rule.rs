@@ -95,25 +95,28 @@ impl Visit for Stated {
     }
 }
 
-/// Asks a rule for its states: the name of each, and whether it is exact.
+/// A state of a rule: its name, whether it is exact, and whether it divides.
+pub(super) type Named = (String, bool, bool);
+
+/// Asks a rule for its states.
 struct States;
 
 impl Visit for States {
-    type Out = Vec<(String, bool)>;
+    type Out = Vec<Named>;
 
-    fn visit<R: Rule>(self, rule: R) -> Result<Vec<(String, bool)>> {
+    fn visit<R: Rule>(self, rule: R) -> Result<Vec<Named>> {
         Ok(states(rule.streams().as_slice()))
     }
 }
 
-fn states(streams: &[Stream]) -> Vec<(String, bool)> {
+fn states(streams: &[Stream]) -> Vec<Named> {
     let present = streams.iter().filter(|stream| stream.present);
-    present.map(|stream| (stream.name.to_string(), stream.exact)).collect()
+    present.map(|stream| (stream.name.to_string(), stream.exact, stream.denominator)).collect()
 }
 
 impl GroupConfig {
-    /// The states of this group if its rule is `rule`: the name of each, and whether it is exact.
-    pub(super) fn states_of(&self, rule: &RuleConfig) -> Result<Vec<(String, bool)>> {
+    /// The states of this group if its rule is `rule`.
+    pub(super) fn states_of(&self, rule: &RuleConfig) -> Result<Vec<Named>> {
         self.visit_rule(rule, States, |tape| Ok(states(&tape.tape.streams)))
     }
 

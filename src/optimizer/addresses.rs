@@ -1,9 +1,9 @@
-//! Whether what is registered with an optimizer on CUDA is memory of its device, as far as the driver can say. The rules that
-//! need no driver are in `plan::check`.
+//! Whether what is registered with an optimizer on CUDA is memory of its device, as far as the driver can say, and whether what is
+//! handed in is no memory that the update writes. The rules about tensors that need no driver are in `plan::check`.
 
 use crate::device::{Addresses, Context, Place};
 use crate::error::{Error, Result};
-use crate::plan::{Buffer, Dtype, HandedIn, Tensor};
+use crate::plan::{Buffer, Dtype, HandedIn, Plan, Scalar, Tensor, TensorRow};
 
 /// Checks the tensors of all groups and what is handed in, with at most one driver call for each range of memory (where the
 /// driver knows none: for each address). What breaks another rule is left to that rule.
@@ -58,4 +58,35 @@ fn check_buffer(addresses: &mut Addresses<'_>, buffer: Buffer, path: impl Fn() -
 
 fn is_address(address: u64, dtype: Dtype) -> bool {
     address != 0 && address.is_multiple_of(dtype.bytes())
+}
+
+/// What the engine hands in lies at addresses that the update does not write.
+pub(super) fn check_handed_in(handed_in: HandedIn, plan: &Plan) -> Result<()> {
+    let HandedIn { found_inf, inv_scale, norm_square, metric, loss } = handed_in;
+    let of_f32 = [("found_inf", found_inf), ("inv_scale", inv_scale), ("norm_square", norm_square)];
+    for (argument, scalar) in of_f32 {
+        let Some(Scalar(address)) = scalar else { continue };
+        if address == 0 || !address.is_multiple_of(4) {
+            let rule = "must be the 4-byte aligned address of an f32";
+            return Err(Error::argument(argument, format!("{address:#x}"), rule));
+        }
+    }
+    let of_f32 = of_f32.map(|(argument, scalar)| (argument, scalar, Dtype::F32));
+    let metric = metric.map(|(scalar, dtype)| ("observe_every.metric", Some(scalar), dtype));
+    let loss = loss.map(|(scalar, dtype)| ("record_loss.loss", Some(scalar), dtype));
+    for (argument, scalar, dtype) in of_f32.into_iter().chain(metric).chain(loss) {
+        let Some(Scalar(address)) = scalar else { continue };
+        let touches = |begin: u64, bytes: u64| address < begin + bytes && begin < address + dtype.bytes();
+        let written = |row: &TensorRow| {
+            let bytes = |place: usize| plan.storages(row)[place].form.sizes(row.len);
+            touches(row.param(), bytes(0)[0])
+                || (row.master_given && touches(row.streams[0].second, bytes(0)[1]))
+                || (plan.gradients.zero && touches(row.grad(), bytes(1)[0]))
+        };
+        if let Some(index) = plan.tensors.iter().position(written) {
+            let rule = format!("the update writes there: it lies in tensor {:?}", plan.names[index]);
+            return Err(Error::argument(argument, format!("{address:#x}"), rule));
+        }
+    }
+    Ok(())
 }

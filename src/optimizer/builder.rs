@@ -1,5 +1,7 @@
 //! Collects groups and checks everything at [`OptimizerBuilder::build`].
 
+use std::collections::BTreeSet;
+
 use super::group::GroupRule;
 use super::{Engine, Observed, Optimizer, addresses, cuda};
 use crate::backend::{Backend, Device};
@@ -8,7 +10,7 @@ use crate::features::FeatureOptions;
 use crate::gradient::{Accumulate, Clip, GradientOptions, LossScale, NonFinite, Norm};
 use crate::host;
 use crate::kernels::Unit;
-use crate::plan::{Dtype, HandedIn, Plan, Purpose, Registered, Scalar, Tensor, TensorRow, Tuning};
+use crate::plan::{HandedIn, Plan, Purpose, Registered, Scalar, Tensor, Tuning};
 use crate::precision::Precision;
 use crate::rule::Description;
 use crate::schedule::Metric;
@@ -66,14 +68,15 @@ impl OptimizerBuilder {
         self
     }
 
-    /// Adds a parameter group that has a precision of its own.
+    /// Adds a parameter group that has a precision of its own: what it says stands before what
+    /// [`OptimizerBuilder::precision`] says for all.
     pub fn group_in(mut self, precision: Precision, rule: impl GroupRule, tensors: &[Tensor]) -> Self {
         self.groups.push(GroupOf { rule: rule.describe(), precision: Some(precision), tensors: tensors.to_vec() });
         self
     }
 
-    /// Sets in what precision the parameters and states of all groups are stored that have none of their own
-    /// ([`OptimizerBuilder::group_in`]).
+    /// Sets in what precision the parameters and states of all groups are stored, but for what a group says itself
+    /// ([`OptimizerBuilder::group_in`]). A state that is named here is one of some group's rule.
     pub fn precision(mut self, precision: Precision) -> Self {
         self.precision = precision;
         self
@@ -314,7 +317,7 @@ impl OptimizerBuilder {
             addresses::check(context, self.groups.iter().map(|group| &group.tensors[..]), handed_in)?;
         }
         let mut plan = self.plan(Purpose::Run)?;
-        check_handed_in(handed_in, &plan)?;
+        addresses::check_handed_in(handed_in, &plan)?;
         if let Some((Scalar(address), dtype)) = handed_in.metric {
             (plan.settings.metric, plan.settings.metric_type) = (address, dtype.number());
         }
@@ -329,8 +332,9 @@ impl OptimizerBuilder {
         }))
     }
 
-    /// The CUDA text that is generated for these groups, without a device: programs and update rules. It depends on the
-    /// structure of the schedules and on the rules, not on constants and tensors: a group may have none here.
+    /// The CUDA text that is generated for these groups, without a device: programs, update rules and how their streams are stored. It
+    /// depends on the structure of the schedules, on the rules and on the types of the tensors, not on constants and addresses. A
+    /// group may have no tensors here; its text is then that of large f32 ones.
     pub fn emit(self) -> Result<String> {
         Ok(Unit::new(&self.plan(Purpose::Text)?).generated().to_owned())
     }
@@ -346,46 +350,24 @@ impl OptimizerBuilder {
         let precision = self.precision;
         let groups = self.groups.into_iter().enumerate().map(|(index, GroupOf { rule, precision: own, tensors })| {
             let rule = rule.map_err(|e| e.within(&format!("groups[{index}].")))?;
-            let own_precision = own.is_some();
-            Ok(Registered { rule, precision: own.unwrap_or_else(|| precision.clone()), own_precision, tensors })
+            let names: Vec<&str> = rule.rule.streams().iter().map(|stream| &*stream.name).collect();
+            if let Some(own) = &own {
+                let checked = own.check_names(&format!("the rule {}", rule.rule.tape.name), &names);
+                checked.map_err(|e| e.within(&format!("groups[{index}].")))?;
+            }
+            let of_group = own.as_ref().map_or_else(|| precision.clone(), |own| own.over(&precision));
+            Ok(Registered { rule, precision: of_group, own_precision: own.is_some(), tensors })
         });
         let groups = groups.collect::<Result<Vec<_>>>()?;
+        let streams = groups.iter().flat_map(|group| group.rule.rule.streams());
+        let names: BTreeSet<&str> = streams.map(|stream| &*stream.name).collect();
+        precision
+            .check_names("no rule of this optimizer has it: one or another", &names.into_iter().collect::<Vec<_>>())?;
         let mut plan = Plan::new(&groups, self.increment, &options, &self.features, purpose)?;
         (plan.tuning, plan.seed) = (self.tuning.check()?, self.seed);
         plan.check_tuning()?;
         Ok(plan)
     }
-}
-
-/// What the engine hands in lies at addresses that the update does not write.
-fn check_handed_in(handed_in: HandedIn, plan: &Plan) -> Result<()> {
-    let HandedIn { found_inf, inv_scale, norm_square, metric, loss } = handed_in;
-    let of_f32 = [("found_inf", found_inf), ("inv_scale", inv_scale), ("norm_square", norm_square)];
-    for (argument, scalar) in of_f32 {
-        let Some(Scalar(address)) = scalar else { continue };
-        if address == 0 || !address.is_multiple_of(4) {
-            let rule = "must be the 4-byte aligned address of an f32";
-            return Err(Error::argument(argument, format!("{address:#x}"), rule));
-        }
-    }
-    let of_f32 = of_f32.map(|(argument, scalar)| (argument, scalar, Dtype::F32));
-    let metric = metric.map(|(scalar, dtype)| ("observe_every.metric", Some(scalar), dtype));
-    let loss = loss.map(|(scalar, dtype)| ("record_loss.loss", Some(scalar), dtype));
-    for (argument, scalar, dtype) in of_f32.into_iter().chain(metric).chain(loss) {
-        let Some(Scalar(address)) = scalar else { continue };
-        let touches = |begin: u64, bytes: u64| address < begin + bytes && begin < address + dtype.bytes();
-        let written = |row: &TensorRow| {
-            let bytes = |place: usize| plan.storages(row)[place].form.sizes(row.len);
-            touches(row.param(), bytes(0)[0])
-                || (row.master_given && touches(row.streams[0].second, bytes(0)[1]))
-                || (plan.gradients.zero && touches(row.grad(), bytes(1)[0]))
-        };
-        if let Some(index) = plan.tensors.iter().position(written) {
-            let rule = format!("the update writes there: it lies in tensor {:?}", plan.names[index]);
-            return Err(Error::argument(argument, format!("{address:#x}"), rule));
-        }
-    }
-    Ok(())
 }
 
 /// Whether a variable of the environment is there and says neither nothing nor 0.

@@ -135,7 +135,7 @@ impl Engine {
         // What the engine hands in is not looked at: its work on that is not ordered before this.
         prime.launch(setup.stream(), 1, THREADS, &Step { found_inf: 0, inv_scale: 0, norm_square: 0, ..step })?;
         let remake = plan.remakes().then(|| module.function::<Step>("remake")).transpose()?;
-        if let Some(remake) = &remake {
+        if let Some(remake) = remake.as_ref().filter(|_| plan.remakes_own()) {
             setup.wait_for_context(context)?;
             remake.launch(setup.stream(), grid, THREADS, &step)?;
         }

@@ -110,6 +110,9 @@ impl Optimizer {
     /// Without this call the next update goes on from the masters as they were: the weights that were loaded are overwritten, and
     /// nothing tells. States are not touched.
     ///
+    /// Not after a resume: [`Optimizer::load_state`] brings masters and remainders back, to more bits than the parameters have, and
+    /// this call would round them away. Nor for masters of the engine's that it has loaded itself.
+    ///
     /// Fails with [`Error::Argument`] as [`Optimizer::step`] does.
     pub fn parameters_changed(&mut self, stream: &Stream) -> Result<()> {
         match &mut self.0 {

@@ -9,8 +9,8 @@ impl Optimizer {
     /// for bit. Waits for `stream`, then reads the device once.
     ///
     /// In it are the clocks and counters, the loss scale and its growth, calls that only accumulated, the values of knobs and
-    /// what [`now`](crate::Edit::now) resolved, what metric rules and update rules remember, and every tensor's optimizer state. Not in it are
-    /// parameters and gradients, which are the engine's own: it keeps the parameters itself, and in the middle of an
+    /// what [`now`](crate::Edit::now) resolved, what metric rules and update rules remember, every tensor's optimizer state as it is
+    /// stored, masters and remainders of the optimizer's. Not in it are parameters, masters of the engine's and gradients, which are the engine's own: it keeps the parameters itself, and in the middle of an
     /// accumulation the gradients too. The block holds no address and is the same on every device and on the host (but for the
     /// bits of NaNs), as long as nothing steps on another stream.
     ///
@@ -54,8 +54,13 @@ impl Optimizer {
     /// Goes on from `bytes`, which [`Optimizer::state`] gave: of this optimizer or of another one, on any device, that was
     /// built alike. Waits for `stream`. Addresses stay, so captured steps need no new capture; their replays go on from there.
     ///
+    /// With masters or remainders in it, the engine puts its parameters back bit for bit, and calls
+    /// [`Optimizer::parameters_changed`] not after this (before it does no harm): that would make them anew from the parameters.
+    ///
     /// Built alike means the same groups in their order, with the same rules, schedules, metric rules, names and lengths of
-    /// tensors, and the same options of gradients. Free are addresses, default values of knobs and the increment of the
+    /// tensors in their order, the same options of gradients, and parameters and states stored alike: in the same forms, with masters of
+    /// the same owner, and where something is rounded stochastically the same seed and numbers of tensors. Free are addresses, types of
+    /// gradients, default values of knobs and the increment of the
     /// progress clock and the calls that make an update (those of the block are in force from now on), what the step observes by
     /// itself, telemetry, and when to stop: where another end is looked for than before, a raised flag is lowered, unless that
     /// end has come; a rate that is below a floor at this moment does not fall below it. The ring of telemetry is emptied, so

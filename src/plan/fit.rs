@@ -149,8 +149,9 @@ pub(super) fn describe_forms(plan: &Plan, facts: &mut impl Facts) -> Result<()> 
     for of in tensors.clone() {
         let row = &plan.tensors[of.2];
         let rule = &plan.variants[row.variant as usize];
-        let names = ["param", "grad"].into_iter().chain(rule.streams().iter().map(|stream| &*stream.name));
-        for (name, storage) in names.zip(plan.storages(row)) {
+        // A gradient is no state: it may come in another type.
+        let states = rule.streams().iter().map(|stream| &*stream.name).zip(&plan.storages(row)[2..]);
+        for (name, storage) in std::iter::once(("param", &plan.storages(row)[0])).chain(states) {
             facts.text(&storage.form.to_string(), || path(of, name), "how it is stored")?;
         }
         if matches!(plan.storages(row)[0].form, Form::Master(_)) {

@@ -57,6 +57,9 @@ impl Forms {
     }
 }
 
+/// The fewest elements of a tensor whose states become 8-bit codes, unless asked otherwise.
+const QUANTIZE_FROM: u64 = 4_096;
+
 /// The type of a buffer of sixteen bits.
 fn half_of(dtype: Dtype) -> Option<Half> {
     match dtype {
@@ -68,9 +71,9 @@ fn half_of(dtype: Dtype) -> Option<Half> {
 
 /// How the streams of `tensor` are stored. `path`: of the tensor, in errors.
 pub(super) fn of_tensor(path: &str, rule: &Compiled, precision: &Precision, tensor: &Tensor) -> Result<Vec<Storage>> {
-    let param = match (half_of(tensor.param.dtype), precision.param) {
-        (None, ParamForm::Remainder) | (Some(Half::F16), ParamForm::Remainder) => {
-            let rule = "a remainder lies beside a bf16 parameter: with it that is an f32";
+    let param = match (half_of(tensor.param.dtype), precision.param.unwrap_or_default()) {
+        (None | Some(Half::F16), ParamForm::Remainder) => {
+            let rule = "the precision of its group asks for a remainder, which lies beside a bf16 parameter; give tensors of other types a group of their own, with group_in";
             return Err(Error::argument(format!("{path}.param.dtype"), format!("{:?}", tensor.param.dtype), rule));
         }
         (None, _) => Form::F32,
@@ -97,8 +100,8 @@ pub(super) fn of_tensor(path: &str, rule: &Compiled, precision: &Precision, tens
 /// The same of states alone.
 fn states(rule: &Compiled, precision: &Precision, len: u64) -> impl Iterator<Item = Storage> {
     rule.streams().iter().map(move |stream| {
-        let form = match precision.of_state(&stream.name).form(stream.denominator) {
-            Form::EightBit if len < precision.quantize_from => Form::F32,
+        let form = match precision.of_state(&stream.name).form() {
+            Form::EightBit if len < precision.quantize_from.unwrap_or(QUANTIZE_FROM) => Form::F32,
             form => form,
         };
         let values = match form {
@@ -124,6 +127,11 @@ impl Plan {
     /// Whether parameters have something beside them that follows from them.
     pub fn remakes(&self) -> bool {
         self.forms.iter().any(Forms::remakes)
+    }
+
+    /// Whether some of that is ours, and so is made at build.
+    pub fn remakes_own(&self) -> bool {
+        self.tensors.iter().any(|row| !row.master_given && self.forms[row.form as usize].remakes())
     }
 
     /// The types of gradients, a bit for each.

@@ -66,8 +66,9 @@ pub(crate) enum Purpose {
 #[derive(Debug)]
 pub(crate) struct Registered {
     pub rule: Description,
+    /// That of all with the group's own over it.
     pub precision: Precision,
-    /// That precision is the group's own, not that of all.
+    /// The group has one of its own.
     pub own_precision: bool,
     pub tensors: Vec<Tensor>,
 }
@@ -207,7 +208,7 @@ impl Plan {
         };
         for ((index, group), metric) in groups.iter().enumerate().zip(places) {
             let tape = &group.rule.rule.tape;
-            let checked = group.precision.check(&tape.name, states(&tape.streams), scaled);
+            let checked = group.precision.check_states(&tape.name, states(&tape.streams), scaled);
             let place = if group.own_precision { format!("groups[{index}].") } else { String::new() };
             checked.map_err(|e| e.within(&place))?;
             plan.lay_out_group(index, group, metric)?;
@@ -355,7 +356,7 @@ impl Plan {
 
 /// What a precision needs to know of streams.
 fn states(streams: &[Stream]) -> impl Iterator<Item = State<'_>> + Clone {
-    streams.iter().map(|stream| State { name: &stream.name, exact: stream.exact })
+    streams.iter().map(|stream| State { name: &stream.name, exact: stream.exact, denominator: stream.denominator })
 }
 
 /// The bounds of each group's rate, its first hyperparameter. `lowered`: the hyperparameters of all groups; `places`: which

@@ -13,6 +13,7 @@
 //! | section | content, in this order |
 //! |---|---|
 //! | `fits` | what must be as in the optimizer that loads it: `fit` says what, fact by fact |
+//! | `form` | how the parameter and the states of each tensor are stored, and what random bits come from; no such section where all is f32 |
 //! | `knob` | the bits of each knob's value (u64); how many constants the device resolved for itself (u64), and for each its place in `cons` (u64) and the place of the knob whose `now` it was (u64) |
 //! | `sett` | one row of settings, as they are in force, without its addresses |
 //! | `cons` | rows of u64: the table of constants, as it is in force |
@@ -107,7 +108,8 @@ pub(crate) fn encode(plan: &Plan, tables: &Tables, memory: &[u8]) -> Result<Vec<
     expect_little_endian()?;
     // Names and digests take the most beside the state: 100 bytes a tensor, and a thousand a group.
     let rest = size_of_val(&*tables.constants) + size_of_val(&*tables.windows) + size_of_val(&*tables.metric_states);
-    let mut block = Writer::new(memory.len() + rest + 100 * plan.tensors.len() + 1_000 * (plan.groups.len() + 1));
+    let a_tensor = if plan.is_plain() { 100 } else { 100 + 64 * (2 + plan.widths().addresses) };
+    let mut block = Writer::new(memory.len() + rest + a_tensor * plan.tensors.len() + 1_000 * (plan.groups.len() + 1));
     block.section(FITS, |facts| fit::describe(plan, facts))?;
     if !plan.is_plain() {
         block.section(FORMS, |facts| fit::describe_forms(plan, facts))?;

@@ -98,8 +98,8 @@ impl Tensor {
     /// A parameter and its gradient, each f32, bf16 or f16. Lengths and types are checked when the optimizer is built. How a parameter
     /// of 16 bits is kept, the [`Precision`](crate::Precision) of its group says: beside an f32 master, by default.
     ///
-    /// Building reads parameters of 16 bits that get a master, after all work that was enqueued on the device's context before. What
-    /// is written later is told by [`Optimizer::parameters_changed`](crate::Optimizer::parameters_changed).
+    /// Building reads parameters of 16 bits that get a master, after all work that was enqueued on the device's context before. New
+    /// weights that are written later are told by [`Optimizer::parameters_changed`](crate::Optimizer::parameters_changed).
     ///
     /// # Safety
     ///
@@ -159,9 +159,9 @@ impl Tensor {
         self
     }
 
-    /// Sets the number that the tensor's random bits come from, where something of it is rounded stochastically: below 2^32, and
-    /// unlike that of any other. Without it that is its place among the tensors of all groups, so a run that is to go on with
-    /// tensors in another order gives numbers of its own.
+    /// Sets the number that the tensor's random bits come from, where something of it is rounded stochastically, unlike that of any
+    /// other. Without it that is its place among the tensors of all groups: with numbers of its own a run has the same bits whatever
+    /// else is registered, and in whatever order.
     #[must_use]
     pub fn number(mut self, number: u32) -> Tensor {
         self.number = Some(number);

@@ -1,4 +1,4 @@
-//! What a precision may ask of the states of a rule.
+//! What a precision may ask of the states of rules.
 
 use super::{Form, Half, Precision, StateForm};
 use crate::error::{Error, Result};
@@ -9,6 +9,8 @@ pub(crate) struct State<'a> {
     pub name: &'a str,
     /// Never quantized.
     pub exact: bool,
+    /// It divides.
+    pub denominator: bool,
 }
 
 /// Whether gradients come scaled, by a loss scale of ours or of the engine's.
@@ -21,42 +23,49 @@ pub(crate) enum Scaled {
 impl Precision {
     /// How a state is to be stored.
     pub(crate) fn of_state(&self, name: &str) -> StateForm {
-        self.named.get(name).copied().unwrap_or(self.states)
+        self.named.get(name).copied().or(self.states).unwrap_or_default()
+    }
+
+    /// Checks that each state that is named is one of these. `whose`: the rules that keep them, in errors.
+    pub(crate) fn check_names(&self, whose: &str, states: &[&str]) -> Result<()> {
+        let Some((name, form)) = self.named.iter().find(|(name, _)| !states.contains(&name.as_str())) else {
+            return Ok(());
+        };
+        let rule = match states.is_empty() {
+            true => format!("{whose} keeps no states"),
+            false => format!("{whose} keeps {}", states.join(", ")),
+        };
+        Err(Error::argument(format!("precision.state.{name}"), form, rule))
     }
 
     /// Checks what is asked of the states of the rule `rule`. Errors begin with `precision.`.
-    pub(crate) fn check<'a>(
+    pub(crate) fn check_states<'a>(
         &self,
         rule: &str,
-        states: impl Iterator<Item = State<'a>> + Clone,
+        states: impl Iterator<Item = State<'a>>,
         scaled: Scaled,
     ) -> Result<()> {
-        if let Some((name, form)) = self.named.iter().find(|(name, _)| states.clone().all(|state| state.name != **name))
-        {
-            let names: Vec<&str> = states.map(|state| state.name).collect();
-            let rule = match names.is_empty() {
-                true => format!("the rule {rule} keeps no states"),
-                false => format!("the rule {rule} keeps {}", names.join(", ")),
-            };
-            return Err(Error::argument(format!("precision.state.{name}"), form, rule));
-        }
-        for State { name, exact } in states {
+        for State { name, exact, denominator } in states {
             let asked = self.of_state(name);
             // As it was written: of this state, or of all.
             let argument = match self.named.contains_key(name) {
                 true => format!("precision.state.{name}"),
                 false => "precision.states".to_owned(),
             };
-            if asked == StateForm::EightBit && exact {
-                let rule = format!(
+            let half = matches!(asked.form(), Form::Half(Half::F16, _));
+            let why = match asked {
+                StateForm::EightBit if exact => format!(
                     "{name} of the rule {rule} is exact: values that differ much would spoil each other in a block; ask for \"f32\" or \"bf16\" for it"
-                );
-                return Err(Error::argument(argument, asked, rule));
-            }
-            if matches!(asked.form(false), Form::Half(Half::F16, _)) && scaled == Scaled::No {
-                let rule = "f16 holds nothing below 6e-8, which gradients that need no loss scale have: set loss_scale, or ask for \"bf16\"";
-                return Err(Error::argument(argument, asked, rule));
-            }
+                ),
+                _ if half && denominator => format!(
+                    "{name} of the rule {rule} divides, and f16 holds no squares of gradients, nothing below 6e-8; ask for \"bf16\" or \"8bit\" for it"
+                ),
+                _ if half && scaled == Scaled::No => {
+                    "f16 holds nothing below 6e-8, which gradients that need no loss scale have: set loss_scale, or ask for \"bf16\"".to_owned()
+                }
+                _ => continue,
+            };
+            return Err(Error::argument(argument, asked, why));
         }
         Ok(())
     }

@@ -30,7 +30,10 @@ pub enum Form {
     /// A bf16 parameter beside the sixteen bits that are left of the f32 value. The parameter is that value rounded to nearest, ties
     /// away from zero.
     Remainder,
-    /// 8-bit codes beside an f32 scale for each block of 256 elements.
+    /// 8-bit codes beside an f32 scale for each block of 256 elements, counted from element 0. With S the scale and TOP the largest
+    /// code, 127 beside a sign in bit 7, or 255 where the rule says that the state is never negative: `origin` is the float
+    /// whose bits are those of S less `TOP << 20`, and a code is worth the float whose bits are those of `origin` plus `code << 20`, less
+    /// `origin`. A scale of NaN makes all of its block NaN.
     EightBit,
 }
 

@@ -32,7 +32,7 @@ pub enum Rounding {
     Stochastic,
 }
 
-/// How a parameter of sixteen bits is kept. An f32 parameter is kept as it is.
+/// How a parameter of sixteen bits is kept. An f32 parameter is kept as it is, and refused beside [`ParamForm::Remainder`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
@@ -51,7 +51,8 @@ pub enum ParamForm {
     Stochastic,
 }
 
-/// How a state is stored.
+/// How a state is stored. Sixteen bits are rounded stochastically unless the name says otherwise: to nearest, a state that moves by less
+/// than a part in 256 a step stands still, as second moments do where beta2 is 0.998 or more, and momentum falls short of its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
@@ -59,50 +60,40 @@ pub enum StateForm {
     /// IEEE binary32.
     #[default]
     F32,
-    /// bfloat16: rounded to nearest, but second moments (states that divide) stochastically, since those stall where beta2 is 0.998 or
-    /// more.
-    Bf16,
-    /// bfloat16, rounded to nearest.
-    Bf16Nearest,
     /// bfloat16, rounded stochastically.
-    Bf16Stochastic,
-    /// IEEE binary16, rounded as with [`StateForm::Bf16`]. It needs a loss scale, of this crate's or of the engine's.
+    Bf16,
+    /// bfloat16, rounded to nearest, as other libraries do.
+    Bf16Nearest,
+    /// IEEE binary16, rounded stochastically. For what is as large as gradients are, which then need a loss scale, of this crate's or
+    /// of the engine's; not for second moments, whose squares it does not hold.
     F16,
     /// IEEE binary16, rounded to nearest.
     F16Nearest,
-    /// IEEE binary16, rounded stochastically.
-    F16Stochastic,
     /// 8-bit codes in blocks of 256 elements with an f32 scale each, rounded stochastically: 1.016 bytes an element. The error
     /// of an element is less than an eighth of it and of 2e-5 of the largest in its block together (3e-10 for states that are never
-    /// negative); on average it is 0. A block with an infinity or a NaN becomes NaN.
+    /// negative), but for blocks below 1e-28; on average it is 0. A block with an infinity or a NaN becomes NaN.
     #[cfg_attr(feature = "serde", serde(rename = "8bit"))]
     EightBit,
 }
 
 impl StateForm {
     /// The words of configurations.
-    pub(crate) const WORDS: [(&'static str, StateForm); 8] = [
+    pub(crate) const WORDS: [(&'static str, StateForm); 6] = [
         ("f32", StateForm::F32),
         ("bf16", StateForm::Bf16),
         ("bf16_nearest", StateForm::Bf16Nearest),
-        ("bf16_stochastic", StateForm::Bf16Stochastic),
         ("f16", StateForm::F16),
         ("f16_nearest", StateForm::F16Nearest),
-        ("f16_stochastic", StateForm::F16Stochastic),
         ("8bit", StateForm::EightBit),
     ];
 
-    /// Of a state that divides or does not.
-    pub(crate) fn form(self, divides: bool) -> Form {
-        let usual = if divides { Rounding::Stochastic } else { Rounding::Nearest };
+    pub(crate) fn form(self) -> Form {
         match self {
             StateForm::F32 => Form::F32,
-            StateForm::Bf16 => Form::Half(Half::Bf16, usual),
+            StateForm::Bf16 => Form::Half(Half::Bf16, Rounding::Stochastic),
             StateForm::Bf16Nearest => Form::Half(Half::Bf16, Rounding::Nearest),
-            StateForm::Bf16Stochastic => Form::Half(Half::Bf16, Rounding::Stochastic),
-            StateForm::F16 => Form::Half(Half::F16, usual),
+            StateForm::F16 => Form::Half(Half::F16, Rounding::Stochastic),
             StateForm::F16Nearest => Form::Half(Half::F16, Rounding::Nearest),
-            StateForm::F16Stochastic => Form::Half(Half::F16, Rounding::Stochastic),
             StateForm::EightBit => Form::EightBit,
         }
     }
@@ -139,55 +130,39 @@ impl fmt::Display for StateForm {
 ///
 /// In a [`Config`](crate::Config) it is `precision = { param = "stochastic", states = "8bit", state = { exp_avg_sq = "bf16" } }`, of all
 /// groups or of one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a group's own says stands before what is said for all; what neither says is the default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
 pub struct Precision {
-    pub(crate) param: ParamForm,
-    pub(crate) states: StateForm,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub(crate) param: Option<ParamForm>,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub(crate) states: Option<StateForm>,
     /// Of single states.
     #[cfg_attr(feature = "serde", serde(rename = "state", skip_serializing_if = "BTreeMap::is_empty"))]
     pub(crate) named: BTreeMap<String, StateForm>,
     /// The fewest elements of a tensor whose states become codes.
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_usual"))]
-    pub(crate) quantize_from: u64,
-}
-
-#[cfg(feature = "serde")]
-fn is_usual(elements: &u64) -> bool {
-    *elements == Precision::QUANTIZE_FROM
-}
-
-impl Default for Precision {
-    fn default() -> Precision {
-        Precision::new()
-    }
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub(crate) quantize_from: Option<u64>,
 }
 
 impl Precision {
-    /// The fewest elements of a tensor whose states become 8-bit codes, unless asked otherwise.
-    pub(crate) const QUANTIZE_FROM: u64 = 4_096;
-
     /// States in f32, and a master beside each parameter of sixteen bits.
     pub fn new() -> Precision {
-        Precision {
-            param: ParamForm::default(),
-            states: StateForm::default(),
-            named: BTreeMap::new(),
-            quantize_from: Precision::QUANTIZE_FROM,
-        }
+        Precision::default()
     }
 
     /// Sets how parameters of sixteen bits are kept.
     #[must_use]
     pub fn param(mut self, form: ParamForm) -> Precision {
-        self.param = form;
+        self.param = Some(form);
         self
     }
 
     /// Sets how states are stored.
     #[must_use]
     pub fn states(mut self, form: StateForm) -> Precision {
-        self.states = form;
+        self.states = Some(form);
         self
     }
 
@@ -202,7 +177,20 @@ impl Precision {
     /// by default: small tensors (norms, biases) are sensitive, and save nothing.
     #[must_use]
     pub fn quantize_from(mut self, elements: u64) -> Precision {
-        self.quantize_from = elements;
+        self.quantize_from = Some(elements);
         self
+    }
+
+    /// This, and what it does not say as `all` says it.
+    pub(crate) fn over(&self, all: &Precision) -> Precision {
+        // A form for all states of the group stands before one for a single state of all groups.
+        let inherited = all.named.iter().filter(|_| self.states.is_none());
+        let own = self.named.iter();
+        Precision {
+            param: self.param.or(all.param),
+            states: self.states.or(all.states),
+            named: inherited.chain(own).map(|(name, form)| (name.clone(), *form)).collect(),
+            quantize_from: self.quantize_from.or(all.quantize_from),
+        }
     }
 }

@@ -17,7 +17,11 @@ impl Storage {
     /// `value`, as near as it holds it.
     pub fn constant(self, value: f32) -> Constant {
         match self.form {
-            Form::Half(half, _) => Constant::Half(round::nearest_of(half, value)),
+            Form::Half(half, _) => {
+                let bits = round::nearest_of(half, value);
+                let vanished = self.values == Values::Denominator && bits == 0 && value != 0.0;
+                Constant::Half(if vanished { 1 } else { bits })
+            }
             Form::EightBit => {
                 let (code, scale) = codes::of_constant(self.values, value);
                 Constant::EightBit(code, scale)

@@ -237,8 +237,7 @@ fn a_second_moment_falls_in_every_form_but_bf16_rounded_to_nearest() {
         assert!((v / expected - 1.0).abs() < 0.1, "{form}: {v:e} instead of {expected:e}");
     }
     assert!(fallen(Form::Half(Half::Bf16, Rounding::Nearest)) > 0.9, "it stalls, which is why it is not the default");
-    assert_eq!(StateForm::Bf16.form(true), Form::Half(Half::Bf16, Rounding::Stochastic));
-    assert_eq!(StateForm::Bf16.form(false), Form::Half(Half::Bf16, Rounding::Nearest));
+    assert_eq!(StateForm::Bf16.form(), Form::Half(Half::Bf16, Rounding::Stochastic));
 }
 
 #[test]
@@ -250,5 +249,18 @@ fn a_start_is_stored_as_near_as_its_form_holds_it() {
     let mut x = [0.0];
     Stored::EightBit(Values::NotNegative, &[code], &[scale]).load(&mut x);
     assert!((x[0] - 0.1).abs() <= 0.1 / 16.0, "{}", x[0]);
+    let tiny = Storage { form: Form::Half(Half::F16, Rounding::Nearest), values: Values::Denominator };
+    assert_eq!([tiny.constant(1e-10), tiny.constant(0.0)], [Constant::Half(1), Constant::Half(0)]);
     assert_eq!(Storage { form: Form::EightBit, values: Values::Any }.constant(0.0), Constant::EightBit(0, 0.0));
+}
+
+#[test]
+fn what_a_group_says_stands_before_what_is_said_for_all() {
+    use super::{ParamForm, Precision};
+    let all = Precision::new().param(ParamForm::Stochastic).states(StateForm::Bf16).state("exp_avg_sq", StateForm::F32);
+    let named = Precision::new().state("exp_avg", StateForm::EightBit).quantize_from(7).over(&all);
+    assert_eq!(named, all.clone().state("exp_avg", StateForm::EightBit).quantize_from(7));
+    let states = Precision::new().states(StateForm::EightBit).over(&all);
+    assert_eq!(states, Precision::new().param(ParamForm::Stochastic).states(StateForm::EightBit));
+    assert_eq!(Precision::new().over(&all), all);
 }

@@ -90,8 +90,8 @@ fn a_step_of_adamw_moves_28_bytes_per_parameter_and_little_beside_that_does_not_
     for (count, len, tiles, _) in CASES {
         let bytes = work.step(count, len, one_pack);
         let (elements, what) = ((count * len) as i64, format!("{count} tensors of {len} elements: {bytes:?}"));
-        // A tile is 16 B, and its block reads the clock, the number of the call, the count of tiles and a record; a tensor is 48 B.
-        let block_0 = bytes.load - 16 * elements - tiles * (16 + 20 + 48) - rows(count, tiles) * 48;
+        // A tile is 16 B, and its block reads the clock, the number of the call, the count of tiles and a record; a tensor is 64 B.
+        let block_0 = bytes.load - 16 * elements - tiles * (16 + 20 + 48) - rows(count, tiles) * 64;
         assert!((0..=512).contains(&block_0), "{what}, of which block 0 reads {block_0}");
         let written = bytes.store - 12 * elements;
         assert!((0..=144).contains(&written), "{what}, of which block 0 writes {written}");
@@ -108,10 +108,10 @@ fn a_norm_moves_4_bytes_per_parameter_and_little_beside() {
         // The sums of a tensor's blocks, if there are several, are added to one that is added with others in turn.
         let inner = if count > 1 && tiles > count as i64 { count as i64 } else { 0 };
         let sums = rows(count, tiles) + inner;
-        // A tile is 16 B, and its block reads the count of tiles; a tensor is 32 B. A node is read by each block that brings
+        // A tile is 16 B, and its block reads the count of tiles; a tensor is 48 B. A node is read by each block that brings
         // a sum to it, and then the sum; one sum alone needs none. The update reads the factor.
         let levels = if sums > 1 { (tiles + inner) * 32 + sums * 16 } else { 0 };
-        let tables = tiles * (16 + 4) + rows(count, tiles) * 32 + levels + update_tiles * 4;
+        let tables = tiles * (16 + 4) + rows(count, tiles) * 48 + levels + update_tiles * 4;
         let rest = bytes.load - 4 * elements - tables;
         // And what decides about a step, which the last block of an update reads unless it is block 0.
         assert!((0..=512).contains(&rest), "{what}, of which the last block reads {rest}");

@@ -107,8 +107,8 @@ fn tensors_show_how_they_are_stored_and_small_ones_keep_f32_states() {
                 .collect()
         })
         .collect();
-    assert_eq!(shown[0], ["exp_avg bf16 false", "exp_avg_sq 8-bit true"]);
-    assert_eq!(shown[1], ["exp_avg bf16 false", "exp_avg_sq f32 false"]);
+    assert_eq!(shown[0], ["exp_avg bf16, rounded stochastically false", "exp_avg_sq 8-bit true"]);
+    assert_eq!(shown[1], ["exp_avg bf16, rounded stochastically false", "exp_avg_sq f32 false"]);
     let bytes: Vec<f64> = opt.tensors().map(|view| view.bytes_per_param).collect();
     assert_eq!(bytes, [2.0 + 4.0 + 6.0 + 4.0 + 2.0 + 2.0 / 64.0, 2.0 + 4.0 + 6.0 + 4.0 + 8.0]);
     assert_eq!(opt.tensors().map(|view| view.number).collect::<Vec<_>>(), [0, 9]);
@@ -121,7 +121,7 @@ fn tensors_show_how_they_are_stored_and_small_ones_keep_f32_states() {
     let expected = [
         "0 param bf16 with an f32 master 2",
         "0 grad bf16 2",
-        "0 exp_avg bf16 2",
+        "0 exp_avg bf16, rounded stochastically 2",
         "0 exp_avg_sq 8-bit 1",
         "0 exp_avg_sq f32 1",
     ];
@@ -180,7 +180,7 @@ fn a_number_keeps_the_random_bits_of_a_tensor_that_is_registered_elsewhere() {
         let (mut all, mut other) = (Halves::new(500), Halves::new(3));
         let (own, other) = (all.tensor().number(77).name("own"), other.tensor().number(78).name("other"));
         let tensors = if first { [own, other] } else { [other, own] };
-        let precision = Precision::new().param(ParamForm::Stochastic).states(StateForm::Bf16Stochastic);
+        let precision = Precision::new().param(ParamForm::Stochastic).states(StateForm::Bf16);
         let mut opt = builder().precision(precision).seed(5).group(AdamW::new(1e-3), &tensors).build().unwrap();
         steps(&mut opt, 20);
         all.param

@@ -63,10 +63,8 @@ fn every_option_has_its_key() {
         ("f32", StateForm::F32),
         ("bf16", StateForm::Bf16),
         ("bf16_nearest", StateForm::Bf16Nearest),
-        ("bf16_stochastic", StateForm::Bf16Stochastic),
         ("f16", StateForm::F16),
         ("f16_nearest", StateForm::F16Nearest),
-        ("f16_stochastic", StateForm::F16Stochastic),
         ("8bit", StateForm::EightBit),
     ];
     for (word, form) in forms {
@@ -196,7 +194,12 @@ fn what_an_option_does_not_take_is_refused_at_its_place() {
         refused(options, "", expected);
     }
     let (of_all, of_one) = (r#""precision": {"state": {"v": "bf16"}},"#, r#""precision": {"state": {"v": "bf16"}}"#);
-    refused(of_all, r#""rule": "sgd""#, "precision.state.v is \"bf16\", but the rule sgd keeps no states");
+    let every =
+        |group: &str| Config::from_json(&format!(r#"{{"version": 1, {of_all} "groups": [{{"lr": 0.1, {group}}}]}}"#));
+    let error = every(r#""rule": "adamw""#).unwrap_err().to_string();
+    let expected =
+        "precision.state.v is \"bf16\", but no rule of this optimizer has it: one or another keeps exp_avg, exp_avg_sq";
+    assert_eq!(error, expected);
     let rule = "groups[1].precision.state.v is \"bf16\", but the rule adamw keeps exp_avg, exp_avg_sq";
     refused("", &format!(r#""rule": "adamw", {of_one}"#), rule);
 }

@@ -40,7 +40,7 @@ pub const ALL: [Form; FORMS.len()] = [
     form(3, 12.0, Type::F32, ParamForm::Master, StateForm::Bf16),
     form(4, 12.0, Type::Bf16, ParamForm::Master, StateForm::Bf16),
     form(5, 8.0, Type::Bf16, ParamForm::Nearest, StateForm::Bf16Nearest),
-    form(6, 8.0, Type::Bf16, ParamForm::Stochastic, StateForm::Bf16Stochastic),
+    form(6, 8.0, Type::Bf16, ParamForm::Stochastic, StateForm::Bf16),
     form(7, 6.03125, Type::Bf16, ParamForm::Stochastic, StateForm::EightBit),
     form(8, 10.03125, Type::Bf16, ParamForm::Master, StateForm::EightBit),
 ];
@@ -57,7 +57,7 @@ impl Form {
 
     /// Replays of one-step graphs; all bf16 eagerly too, as PyTorch is asked.
     pub fn modes(&self) -> &'static [Mode] {
-        let all_bf16 = matches!(self.states, StateForm::Bf16Nearest | StateForm::Bf16Stochastic);
+        let all_bf16 = matches!(self.states, StateForm::Bf16Nearest | StateForm::Bf16);
         if all_bf16 { &[Mode::Replay, Mode::Eager] } else { &[Mode::Replay] }
     }
 }

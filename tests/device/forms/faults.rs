@@ -87,7 +87,7 @@ fn scenario() {
         given,
         Kind::new(F32, F16, of(ParamForm::Master, StateForm::EightBit)),
         Kind::new(Bf16, F32, of(ParamForm::Remainder, StateForm::EightBit)),
-        Kind::new(Bf16, Bf16, of(ParamForm::Stochastic, StateForm::Bf16Stochastic)),
+        Kind::new(Bf16, Bf16, of(ParamForm::Stochastic, StateForm::Bf16)),
         Kind::new(F16, F32, of(ParamForm::Stochastic, StateForm::F32)),
     ];
     let shapes = |i: usize| [5, 256, 300, 2_100, 70].map(|len| (len, (i / 2, 0))).to_vec();

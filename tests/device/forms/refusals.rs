@@ -1,8 +1,8 @@
 //! What makes no sense is refused by name before anything is enqueued.
 
 use instep::{
-    AdamW, Buffer, Clip, Error, LossScale, Optimizer, OptimizerBuilder, ParamForm, Precision, Sgd, StateForm, Tensor,
-    Tuning,
+    AdamW, Buffer, Clip, Error, LossScale, Momentum, Optimizer, OptimizerBuilder, ParamForm, Precision, Sgd, StateForm,
+    Tensor, Tuning,
 };
 
 use crate::rig::{Array, Rig};
@@ -45,16 +45,31 @@ fn what_makes_no_sense_is_refused_by_name() {
 
     all.expect(
         |b| b.group_in(remainder(), adamw(), std::slice::from_ref(&f32)),
-        "groups[0].tensors[0].param.dtype is F32, but a remainder lies beside a bf16 parameter: with it that is an f32",
+        "groups[0].tensors[0].param.dtype is F32, but the precision of its group asks for a remainder, which lies beside a bf16 parameter; give tensors of other types a group of their own, with group_in",
     );
     all.expect(
         |b| b.group_in(remainder(), adamw(), std::slice::from_ref(&f16)),
-        "groups[0].tensors[0].param.dtype is F16, but a remainder lies beside a bf16 parameter: with it that is an f32",
+        "groups[0].tensors[0].param.dtype is F16, but the precision of its group asks for a remainder, which lies beside a bf16 parameter; give tensors of other types a group of their own, with group_in",
     );
     let states = |form| Precision::new().states(form);
+    let momentum = || Sgd::new(0.1).momentum(Momentum::Heavy, 0.9);
     all.expect(
-        |b| b.precision(states(StateForm::F16)).group(adamw(), std::slice::from_ref(&bf16)),
+        |b| b.precision(states(StateForm::F16)).group(momentum(), std::slice::from_ref(&bf16)),
         "precision.states is \"f16\", but f16 holds nothing below 6e-8, which gradients that need no loss scale have: set loss_scale, or ask for \"bf16\"",
+    );
+    all.expect(
+        |b| {
+            let b = b.loss_scale(LossScale::dynamic());
+            b.group_in(Precision::new().state("exp_avg_sq", StateForm::F16Nearest), adamw(), std::slice::from_ref(&bf16))
+        },
+        "groups[0].precision.state.exp_avg_sq is \"f16_nearest\", but exp_avg_sq of the rule adamw divides, and f16 holds no squares of gradients, nothing below 6e-8; ask for \"bf16\" or \"8bit\" for it",
+    );
+    all.expect(
+        |b| {
+            let b = b.precision(Precision::new().state("exp_avgs", StateForm::Bf16));
+            b.group(adamw(), std::slice::from_ref(&bf16))
+        },
+        "precision.state.exp_avgs is \"bf16\", but no rule of this optimizer has it: one or another keeps exp_avg, exp_avg_sq",
     );
     all.expect(
         |b| b.group_in(Precision::new().state("exp_av", StateForm::Bf16), adamw(), std::slice::from_ref(&f32)),
@@ -121,6 +136,6 @@ fn what_makes_no_sense_is_refused_by_name() {
     );
     // With a loss scale, or one of the engine's, f16 states are taken.
     let builder = Optimizer::builder(&rig.device).loss_scale(LossScale::dynamic()).clip(Clip::torch_norm(1.0));
-    builder.group_in(states(StateForm::F16), adamw(), &[f16]).build().unwrap();
+    builder.group_in(states(StateForm::F16), momentum(), &[f16]).build().unwrap();
     rig.finish();
 }

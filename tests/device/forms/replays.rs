@@ -3,16 +3,14 @@
 use instep::{NonFinite, OptimizerBuilder, Stream};
 
 use super::sides::{Group, Sides};
-use super::{RULES, kinds, scaled};
+use super::{kinds, rule, scaled};
 use crate::rig::Rig;
 use crate::values::Random;
 
 /// Small tensors of every form: packs, a tail, whole blocks.
 fn groups() -> Vec<Group> {
     let kinds = kinds().into_iter().enumerate();
-    kinds
-        .map(|(i, kind)| (RULES[i % RULES.len()], kind, vec![(5, (i % 4, 0)), (256, (0, 0)), (70, (0, i % 4))]))
-        .collect()
+    kinds.map(|(i, kind)| (rule(i, &kind), kind, vec![(5, (i % 4, 0)), (256, (0, 0)), (70, (0, i % 4))])).collect()
 }
 
 fn options(builder: OptimizerBuilder, _: u64) -> OptimizerBuilder {

@@ -18,11 +18,17 @@ pub struct Kind {
     pub precision: Precision,
     /// The engine gives the masters.
     pub masters: bool,
+    /// States are f16.
+    pub f16_states: bool,
 }
 
 impl Kind {
     pub fn new(param: Dtype, grad: Dtype, precision: Precision) -> Kind {
-        Kind { param, grad, precision: precision.quantize_from(0), masters: false }
+        Kind { param, grad, precision: precision.quantize_from(0), masters: false, f16_states: false }
+    }
+
+    pub fn of_f16_states(param: Dtype, grad: Dtype, precision: Precision) -> Kind {
+        Kind { f16_states: true, ..Kind::new(param, grad, precision) }
     }
 }
 

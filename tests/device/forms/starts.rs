@@ -21,20 +21,20 @@ const RULES: [Add; 3] = [
 const ANCHORED: Add = |b, p, t| b.group_in(p, Anchored { lr: warm(1e-2), momentum: true }, t);
 
 fn anchored() -> Vec<Group> {
-    use StateForm::{Bf16Nearest, Bf16Stochastic, EightBit, F16Nearest};
+    use StateForm::{Bf16Nearest, EightBit, F16Nearest};
     let of = |param, [former, momentum, peak, anchor]: [StateForm; 4]| {
         let precision = Precision::new().param(param).state("former", former).state("momentum", momentum);
         precision.state("peak", peak).state("anchor", anchor)
     };
     let (bf16, f16) = (Dtype::Bf16, Dtype::F16);
     let all = [
-        Kind::new(Dtype::F32, bf16, of(ParamForm::Master, [Bf16Stochastic, EightBit, EightBit, Bf16Nearest])),
+        Kind::new(Dtype::F32, bf16, of(ParamForm::Master, [StateForm::Bf16, EightBit, EightBit, Bf16Nearest])),
         Kind::new(
             bf16,
             Dtype::F32,
-            of(ParamForm::Remainder, [StateForm::F32, Bf16Stochastic, EightBit, StateForm::F32]),
+            of(ParamForm::Remainder, [StateForm::F32, StateForm::Bf16, EightBit, StateForm::F32]),
         ),
-        Kind::new(f16, f16, of(ParamForm::Stochastic, [F16Nearest, EightBit, Bf16Stochastic, F16Nearest])),
+        Kind::new(f16, f16, of(ParamForm::Stochastic, [F16Nearest, EightBit, StateForm::Bf16, F16Nearest])),
     ];
     all.into_iter().map(|kind| (ANCHORED, kind, vec![(300, (1, 0)), (2_100, (0, 0)), (5, (0, 3))])).collect()
 }

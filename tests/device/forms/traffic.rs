@@ -23,7 +23,7 @@ fn a_step_moves_the_bytes_per_parameter_that_its_forms_state() {
         (Kind::new(F32, F32, Precision::new().states(StateForm::Bf16Nearest)), 20.0),
         (Kind::new(Bf16, Bf16, Precision::new().states(StateForm::Bf16)), 20.0),
         (Kind::new(Bf16, Bf16, of(ParamForm::Nearest, StateForm::Bf16Nearest)), 14.0),
-        (Kind::new(Bf16, Bf16, of(ParamForm::Stochastic, StateForm::Bf16Stochastic)), 14.0),
+        (Kind::new(Bf16, Bf16, of(ParamForm::Stochastic, StateForm::Bf16)), 14.0),
         (Kind::new(Bf16, Bf16, of(ParamForm::Stochastic, StateForm::EightBit)), 10.0625),
         (Kind::new(Bf16, Bf16, Precision::new().states(StateForm::EightBit)), 16.0625),
     ] {

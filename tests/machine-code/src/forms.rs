@@ -42,7 +42,7 @@ pub fn bf16_states_and_master() -> Unit {
 pub fn all_bf16(param: ParamForm) -> Unit {
     match param {
         ParamForm::Stochastic => of("AdamW, all bf16, stochastic", Buffer::bf16, || {
-            Precision::new().param(ParamForm::Stochastic).states(StateForm::Bf16Stochastic)
+            Precision::new().param(ParamForm::Stochastic).states(StateForm::Bf16)
         }),
         _ => of("AdamW, all bf16, nearest", Buffer::bf16, || {
             Precision::new().param(ParamForm::Nearest).states(StateForm::Bf16Nearest)
@@ -50,10 +50,11 @@ pub fn all_bf16(param: ParamForm) -> Unit {
     }
 }
 
-/// All in f16, rounded stochastically: the dearest conversions.
+/// All in f16 but for second moments, rounded stochastically: the dearest conversions.
 pub fn f16() -> Unit {
     unit("AdamW, all f16, stochastic", || {
-        let precision = Precision::new().param(ParamForm::Stochastic).states(StateForm::F16Stochastic);
+        let precision = Precision::new().param(ParamForm::Stochastic).states(StateForm::F16);
+        let precision = precision.state("exp_avg_sq", StateForm::Bf16);
         adamw(precision, Buffer::f16).loss_scale(instep::LossScale::fixed(1024.0))
     })
 }
