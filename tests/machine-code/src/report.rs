@@ -42,10 +42,15 @@ fn row(unit: &Unit, compiled: &Compiled, kernel: &str, architecture: u32, tools:
     let [per_element, loads, stores, bytes] = match (&unit.bytes_per_param[..], kernel) {
         ([bytes], "update") => {
             let paths = compiled.main_paths(kernel, &unit.main_accesses(), &tools.programs)?;
-            let main = paths.iter().max_by_key(|path| path.accesses.len()).ok_or("no path over vectors")?;
-            let direction = |direction| widths(main.accesses.iter().filter(|access| access.direction == direction));
-            let per_element = instructions_per_element(main, *bytes);
-            [format!("{per_element:.2}"), direction(Direction::Load), direction(Direction::Store), bytes.to_string()]
+            match paths.iter().max_by_key(|path| path.instructions) {
+                Some(main) => {
+                    let of = |direction| widths(main.accesses.iter().filter(|access| access.direction == direction));
+                    let per_element = format!("{:.2}", instructions_per_element(main, *bytes));
+                    [per_element, of(Direction::Load), of(Direction::Store), bytes.to_string()]
+                }
+                // Other accesses stand between: registers that wait in local memory, say.
+                None => [String::new(), String::new(), String::new(), bytes.to_string()],
+            }
         }
         // Several rules have several main paths, and `prime` has none.
         _ => Default::default(),

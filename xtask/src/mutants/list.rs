@@ -1,6 +1,7 @@
 //! What is changed: a piece of text that stands in its file once, and what it becomes. No line numbers, so a mutant follows
 //! the code; one whose text is gone is an error that names it.
 
+mod forms;
 mod host;
 mod kernels;
 mod rules;
@@ -33,8 +34,9 @@ const LARGE: &[&str] = &["large::"];
 const SCENARIO: &[&str] = &["the_scenario_without_a_fault"];
 const CLOSED: &[&str] = &["closed_loop::"];
 const MEASURED: &[&str] = &["measured::"];
+const FORMS: &[&str] = &["forms::every_rule", "forms::starts"];
 
 /// All of them.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
-    [kernels::MUTANTS, rules::MUTANTS, host::MUTANTS].into_iter().flatten()
+    [kernels::MUTANTS, rules::MUTANTS, forms::MUTANTS, host::MUTANTS].into_iter().flatten()
 }
