@@ -105,7 +105,7 @@ fn all_offsets_of_each_form_alone_give_the_hosts_bits() {
     let Some(rig) = Rig::new() else { return };
     for kind in kinds() {
         let all = (0..8).flat_map(|skew| [(257, (skew, 0)), (2_048, (0, skew)), (300, (skew, 7 - skew))]);
-        let group = (RULES[0], kind.clone(), all.collect());
+        let group = (rule(0, &kind), kind.clone(), all.collect());
         let mut sides = Sides::new(&rig, Random::units, &[group], |builder, _| scaled(builder));
         for step in 0..2 {
             sides.step();
