@@ -5,7 +5,8 @@
 #include "elements.cuh"
 
 struct Dice {
-  u64 seed, t;
+  u64 seed;
+  u32 t;  // the lower half
 };
 
 struct Throw {
@@ -29,11 +30,11 @@ __device__ __forceinline__ Throw philox(u64 key, u32 c0, u32 c1, u32 c2, u32 c3)
 }
 
 // For the four elements from `at` on of the streams at places 2 * pair and 2 * pair + 1: the first has the upper half of each
-// word before the lower one, the second the other way round. `at` is below 2^46 and t below 2^44.
+// word before the lower one, the second the other way round. `at` is below 2^58.
 __device__ __forceinline__ Throw thrown(const Dice& dice, u32 tensor, u32 pair, u64 at) {
   const u64 vector = at / VECTOR;
-  const u32 rest = pair | (u32)(vector >> 32) << 8 | (u32)(dice.t >> 32) << 20;
-  return philox(dice.seed, (u32)vector, (u32)dice.t, tensor, rest);
+  const u32 rest = pair | (u32)(vector >> 32) << 8;
+  return philox(dice.seed, (u32)vector, dice.t, tensor, rest);
 }
 
 template <u32 PLACE>

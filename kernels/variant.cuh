@@ -89,7 +89,7 @@ template <class R, class S, u32 N, class O>
 __device__ __forceinline__ void update_with(const Step& step, u64 t, const Tile& tile, const GradientScalars& gradient) {
   static_assert(R::STREAMS == S::COUNT, "a type for each stream of the rule");
   const auto record = load_row(record_at<const Record<R::SCALARS>>(step, t, tile.cohort));
-  Update<R, O> functor(step, record, gradient, {step.seed, t});
+  Update<R, O> functor(step, record, gradient, {step.seed, (u32)t});
   walk<S, N>(step, tile.tensor, tile.place, functor);
 }
 

@@ -4,6 +4,7 @@
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Dice {
     pub seed: u64,
+    /// Of which the lower half counts.
     pub t: u64,
 }
 
@@ -34,7 +35,7 @@ impl Throws {
         let Throws { dice: Dice { seed, t }, tensor, place } = *self;
         bits.clear();
         for vector in begin / 4..(begin + len as u64).div_ceil(4) {
-            let rest = (place / 2) | (((vector >> 32) as u32) << 8) | (((t >> 32) as u32) << 20);
+            let rest = (place / 2) | (((vector >> 32) as u32) << 8);
             let thrown = philox(seed, [vector as u32, t as u32, tensor, rest]);
             bits.extend(thrown.map(|word| if place % 2 == 0 { word } else { word.rotate_left(16) }));
         }
