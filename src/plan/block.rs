@@ -7,7 +7,8 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 
 const MAGIC: [u8; 8] = *b"instep\0\0";
-/// Of the block as a whole: another order, other sections or other rows are another version.
+/// Of the block as a whole: another order or other rows are another version. A section that only some optimizers have is not: without
+/// it a block is what it was before there was one.
 pub(super) const VERSION: u32 = 2;
 const HEAD: usize = MAGIC.len() + size_of::<u32>();
 const CHECKSUM: usize = 32;
