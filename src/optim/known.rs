@@ -27,9 +27,14 @@ impl Said<'_> {
 
     /// An option that is there or not; not by default.
     pub fn flag(&self, option: &str) -> Result<bool> {
+        Ok(self.optional_flag(option)?.unwrap_or(false))
+    }
+
+    /// The same; None where it is not said.
+    pub fn optional_flag(&self, option: &str) -> Result<Option<bool>> {
         match self.options.get(option) {
-            None => Ok(false),
-            Some(RuleOption::Flag(value)) => Ok(*value),
+            None => Ok(None),
+            Some(RuleOption::Flag(value)) => Ok(Some(*value)),
             Some(RuleOption::Word(word)) => Err(self.refused(option, format!("{word:?}"), "must be true or false")),
         }
     }

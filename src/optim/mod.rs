@@ -2,17 +2,22 @@
 //! rules are written in, no tensors and no device. A new rule is a file, a `pub use` and a name in the list of `known!`.
 
 mod adam;
+mod caution;
+mod declare;
 #[cfg_attr(not(feature = "serde"), allow(dead_code, reason = "files name rules"))]
 mod known;
+mod lion;
 mod options;
 mod sgd;
 
 #[cfg(feature = "serde")]
 use crate::rule::RuleOption;
 pub use adam::{Adam, AdamRule, AdamW, Coupled, DecayForm, Decoupled};
+pub use caution::Caution;
 #[cfg(feature = "serde")]
 pub(crate) use known::Visit;
+pub use lion::Lion;
 pub use options::Parity;
 pub use sgd::{Momentum, Sgd};
 
-known::known!(AdamW, Adam, Sgd);
+known::known!(AdamW, Adam, Sgd, Lion);

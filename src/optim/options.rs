@@ -1,6 +1,6 @@
 //! Options that several rules have.
 
-use crate::rule::RuleOption;
+use crate::rule::{Element, RuleOption};
 use crate::schedule::{Form, Number, Schedule};
 
 /// What stands for a schedule where its value does not matter.
@@ -19,6 +19,21 @@ impl Decay {
     /// `form`, or none where `weight_decay` is written as 0: its term is then left out.
     pub(super) fn of(weight_decay: &Schedule, form: Decay) -> Decay {
         if is_zero(weight_decay) { Decay::None } else { form }
+    }
+
+    /// The parameter `p` after the update `u`, with the decay if it is decoupled; rounded once, so that no decay is lost beside an update.
+    #[inline(always)]
+    pub(super) fn step<E: Element>(self, lr_weight_decay: E, step_size: E, u: E, p: E) -> E {
+        match self {
+            Decay::Decoupled => p - lr_weight_decay.fma(p, step_size * u),
+            Decay::None | Decay::Coupled => (-step_size).fma(u, p),
+        }
+    }
+
+    /// The gradient `g` with the decay if it is coupled.
+    #[inline(always)]
+    pub(super) fn gradient<E: Element>(self, weight_decay: E, p: E, g: E) -> E {
+        if self == Decay::Coupled { weight_decay.fma(p, g).named("decayed_g") } else { g }
     }
 
     pub(super) fn name(self) -> &'static str {
@@ -41,6 +56,12 @@ impl Direction {
     /// The option where it is not the default.
     pub fn named(self) -> Option<(&'static str, RuleOption)> {
         (self == Direction::Maximize).then_some(("maximize", RuleOption::Flag(true)))
+    }
+
+    /// The gradient that goes down.
+    #[inline(always)]
+    pub fn of<E: Element>(self, g: E) -> E {
+        if self == Direction::Maximize { -g } else { g }
     }
 
     pub fn name(self) -> &'static str {
@@ -90,4 +111,11 @@ impl Parity {
 /// Whether `schedule` is written as the constant 0.
 pub(super) fn is_zero(schedule: &Schedule) -> bool {
     matches!(schedule.0, Form::Constant(Number::Literal(0.0)))
+}
+
+/// 1, -1, or what is neither: 0 and NaN.
+#[inline(always)]
+pub(super) fn sign<E: Element>(x: E) -> E {
+    let zero = E::literal(0.0);
+    E::select(zero.less(x), E::literal(1.0), E::select(x.less(zero), E::literal(-1.0), x)).named("sign")
 }
