@@ -201,7 +201,9 @@ impl Engine {
         let overlapped = control.overlapped != 0;
         let header = Header { t, skipped, applied: !skip, raised, overlapped, loss_scale, clip_factor, norm, loss };
         let states = bytemuck::cast_slice(half(&self.metric_states, t));
-        layout.write(&self.ring, &header, half(&self.records, t), states);
+        // A skipped update left nothing.
+        let left = half(&self.remembered.groups, if skip { t.wrapping_sub(1) } else { t });
+        layout.write(&self.ring, &header, half(&self.records, t), states, left);
     }
 
     /// Of the calls in the ring of telemetry.
@@ -225,6 +227,10 @@ impl Engine {
     /// Both halves, one after the other.
     pub fn records(&self) -> &[f32] {
         &self.records
+    }
+
+    pub fn remembered(&self) -> &Remembered {
+        &self.remembered
     }
 
     /// Both halves, one after the other.

@@ -14,7 +14,7 @@ use crate::device::{self, Context, Function, Memory, Module, Pinned, Setup, Sour
 use crate::error::{Error, Result};
 use crate::kernels::{UNIT, Unit};
 use crate::plan::layout::{Condition, Control, EditRow, MetricStateRow, Observation, RuleTablesRow, Step, THREADS};
-use crate::plan::{HandedIn, Lies, Plan, Request, Scalar, state};
+use crate::plan::{HandedIn, Lies, Plan, Remembered, Request, Scalar, state};
 use crate::precision::{CODES_BLOCK, Constant};
 use crate::settings::Settings;
 use crate::telemetry::{Layout, Runs};
@@ -264,7 +264,14 @@ impl Engine {
         device::read(&self.context, stream, self.step.control, &mut seen)?;
         let control: Control = bytemuck::pod_read_unaligned(&seen[..size_of::<Control>()]);
         let records: Vec<f32> = rows(&seen[self.seen.records..self.seen.metric_states]);
-        Ok(Status::new(&self.plan, &control, &records, &rows(&seen[self.seen.metric_states..])))
+        let [cohorts, groups, tensors] = self.seen.remembered;
+        let metric_states = rows(&seen[self.seen.metric_states..cohorts]);
+        let remembered = Remembered {
+            cohorts: rows(&seen[cohorts..groups]),
+            groups: rows(&seen[groups..tensors]),
+            tensors: rows(&seen[tensors..]),
+        };
+        Ok(Status::new(&self.plan, &control, &records, &metric_states, &remembered))
     }
 
     /// Waits for `stream`, then reads the state back, all of it with one wait.
@@ -290,7 +297,7 @@ impl Engine {
         device::read_all(&self.context, stream, &mut copies)?;
         let control: Control = bytemuck::pod_read_unaligned(&seen[..size_of::<Control>()]);
         expect_at_rest(&seen[self.seen.tickets..self.seen.records])?;
-        let metric_states: Vec<MetricStateRow> = rows(&seen[self.seen.metric_states..]);
+        let metric_states: Vec<MetricStateRow> = rows(&seen[self.seen.metric_states..self.seen.remembered[0]]);
         let metric_states = state::half(&metric_states, control.t).to_vec();
         let windows = state::half(&windows, control.t).to_vec();
         let remembered = remembered.durable(control.t);

@@ -25,7 +25,7 @@ pub(super) struct Tables {
     pub measure_grid: Option<u32>,
     /// Where the addresses of [`RuleTablesRow`] are, if there is one: offsets, as those of `step`.
     pub rules: RuleTablesRow,
-    /// Bytes from the control block on that a report needs: tickets, records and the metric rules' states follow it.
+    /// Bytes from the control block on that a report needs: tickets, records, the metric rules' states and what rules remember follow it.
     pub seen: Seen,
 }
 
@@ -36,6 +36,8 @@ pub(super) struct Seen {
     pub tickets: usize,
     pub records: usize,
     pub metric_states: usize,
+    /// What rules remember of cohorts, groups and tensors.
+    pub remembered: [usize; 3],
     pub end: usize,
 }
 
@@ -65,10 +67,13 @@ impl Tables {
         let ticket = bytes.put(&vec![0u32; 2 + nodes + measure_nodes], size_of::<u64>());
         let records = bytes.put(&vec![f32::NAN; 2 * plan.cohorts.len() * widths.record], LINE);
         let metric_states = bytes.put(&metrics::start(&plan.metrics).repeat(2), size_of::<u64>());
+        let Remembered { cohorts: of_cohorts, groups, tensors: of_tensors } = plan.remembered();
+        let remembered = [of_cohorts, groups, of_tensors].map(|table| bytes.put(&table, size_of::<f64>()));
         let seen = Seen {
             tickets: ticket as usize,
             records: records as usize,
             metric_states: metric_states as usize,
+            remembered: remembered.map(|table| table as usize),
             end: bytes.0.len(),
         };
         let settings = bytes.put(&[plan.settings], LINE);
@@ -101,7 +106,8 @@ impl Tables {
             step.nodes = bytes.put(&norm.tree.nodes, LINE);
             step.sums = bytes.put(&vec![PartialRow::zeroed(); norm.tree.slots as usize], LINE);
         }
-        let (measure_grid, rules) = bytes.put_rules(plan, measure.as_ref(), ticket + 4 * (2 + nodes as u64));
+        let (measure_grid, rules) =
+            bytes.put_rules(plan, measure.as_ref(), ticket + 4 * (2 + nodes as u64), remembered);
         if plan.measures() || plan.remembers() {
             step.rules = bytes.put(&[rules], LINE);
         }
@@ -174,18 +180,19 @@ impl Bytes {
         self.0.resize(self.0.len() + bytes, 0);
     }
 
-    /// What rules that measure or remember need, and how many blocks measure. `arrivals`: where tickets of its nodes are.
+    /// What rules that measure or remember need, and how many blocks measure. `arrivals`: where tickets of its nodes are; then
+    /// where what is remembered is.
     fn put_rules(
         &mut self,
         plan: &Plan,
         measure: Option<&MeasureTables>,
         arrivals: u64,
+        [cohort_memory, group_memory, tensor_memory]: [u64; 3],
     ) -> (Option<u32>, RuleTablesRow) {
-        let Remembered { cohorts, groups, tensors } = plan.remembered();
         let mut rules = RuleTablesRow {
-            cohort_memory: self.put(&cohorts, LINE),
-            group_memory: self.put(&groups, LINE),
-            tensor_memory: self.put(&tensors, LINE),
+            cohort_memory,
+            group_memory,
+            tensor_memory,
             own: self.put(&vec![f32::NAN; plan.tensors.len() * plan.widths().own], LINE),
             measure_arrivals: arrivals,
             group_count: plan.groups.len() as u32,
