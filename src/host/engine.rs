@@ -93,10 +93,32 @@ impl Engine {
 
     /// Makes masters and remainders of the parameters anew.
     pub fn parameters_changed(&mut self) {
+        if self.refused_while_shown() {
+            return;
+        }
         memory::remake(&self.plan, &self.pieces, true);
     }
 
+    /// Shows parameters for evaluation, or puts those for training back.
+    pub fn show(&mut self, show: bool) {
+        let records = half(&self.records, self.control.t);
+        if (self.control.shown != 0) != show {
+            memory::show(&self.plan, &self.pieces, records, show);
+        }
+        self.control.shown = u32::from(show);
+    }
+
+    /// Whether an update must not be made now: `refused_while_shown` of `kernels/show.cuh`.
+    fn refused_while_shown(&mut self) -> bool {
+        let shown = self.control.shown != 0;
+        self.control.called_while_shown |= u32::from(shown);
+        shown
+    }
+
     fn call(&mut self, flush: Flush) -> Result<()> {
+        if self.refused_while_shown() {
+            return Ok(());
+        }
         let (plan, t) = (&self.plan, self.control.t);
         // On all threads before anything is written: a step is refused as a whole.
         refuse_flushed_subnormals()?;

@@ -9,6 +9,7 @@ mod cuda;
 mod edit;
 mod group;
 mod observe;
+mod show;
 mod state;
 mod tables;
 mod telemetry;

@@ -1,9 +1,10 @@
 //! The tables of a plan, as a CUDA device gets them: one block of bytes, uploaded once.
 
-use bytemuck::{NoUninit, Zeroable};
+use bytemuck::{NoUninit, Pod, Zeroable};
 
+use crate::error::{Error, Result};
 use crate::plan::layout::{
-    Control, Counts, MASTER_GIVEN, NormTileRow, PartialRow, RuleTablesRow, Step, TelemetryRow, TileRow,
+    Control, Counts, MASTER_GIVEN, MetricStateRow, NormTileRow, PartialRow, RuleTablesRow, Step, TelemetryRow, TileRow,
 };
 use crate::plan::{MeasureTables, Plan, Remembered, metrics};
 use crate::telemetry::Layout;
@@ -25,7 +26,7 @@ pub(super) struct Tables {
     pub measure_grid: Option<u32>,
     /// Where the addresses of [`RuleTablesRow`] are, if there is one: offsets, as those of `step`.
     pub rules: RuleTablesRow,
-    /// Bytes from the control block on that a report needs: tickets, records, the metric rules' states and what rules remember follow it.
+    /// What a report needs.
     pub seen: Seen,
 }
 
@@ -33,12 +34,55 @@ pub(super) struct Tables {
 /// between.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seen {
-    pub tickets: usize,
-    pub records: usize,
-    pub metric_states: usize,
+    tickets: usize,
+    records: usize,
+    metric_states: usize,
     /// What rules remember of cohorts, groups and tensors.
-    pub remembered: [usize; 3],
+    remembered: [usize; 3],
     pub end: usize,
+}
+
+/// From a copy of all that.
+impl Seen {
+    pub fn control(&self, seen: &[u8]) -> Control {
+        bytemuck::pod_read_unaligned(&seen[..size_of::<Control>()])
+    }
+
+    /// Both halves.
+    pub fn records(&self, seen: &[u8]) -> Vec<f32> {
+        rows(&seen[self.records..self.metric_states])
+    }
+
+    /// Both halves.
+    pub fn metric_states(&self, seen: &[u8]) -> Vec<MetricStateRow> {
+        rows(&seen[self.metric_states..self.remembered[0]])
+    }
+
+    pub fn remembered(&self, seen: &[u8]) -> Remembered {
+        let [cohorts, groups, tensors] = self.remembered;
+        Remembered {
+            cohorts: rows(&seen[cohorts..groups]),
+            groups: rows(&seen[groups..tensors]),
+            tensors: rows(&seen[tensors..]),
+        }
+    }
+
+    /// Between two launches all tickets are 0.
+    pub fn expect_at_rest(&self, seen: &[u8]) -> Result<()> {
+        let tickets: Vec<u32> = rows(&seen[self.tickets..self.records]);
+        match tickets.into_iter().find(|ticket| *ticket != 0) {
+            None => Ok(()),
+            Some(ticket) => {
+                let rule = "must be 0: a step runs on another stream";
+                Err(Error::argument("state.ticket", ticket, rule))
+            }
+        }
+    }
+}
+
+/// What `bytes` hold, whatever their alignment.
+fn rows<T: Pod>(bytes: &[u8]) -> Vec<T> {
+    bytes.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned).collect()
 }
 
 impl Tables {

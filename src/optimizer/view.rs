@@ -32,6 +32,10 @@ pub struct DeviceView {
     pub stop: u64,
     /// `overlapped`: u32, whether launches of this optimizer were seen to overlap.
     pub overlapped: u64,
+    /// `shown`: u32, whether parameters for evaluation are shown: [`Optimizer::eval`](crate::Optimizer::eval).
+    pub shown: u64,
+    /// `called_while_shown`: u32, whether an update was to be made meanwhile.
+    pub called_while_shown: u64,
     /// `calls`: u64, the number of all calls that have ended: applied, skipped, or accumulating alone.
     pub calls: u64,
     /// `micro_step`: u32, the number of calls since the last update, with gradient accumulation.
@@ -66,6 +70,8 @@ impl DeviceView {
             raised: at(offset_of!(Control, raised)),
             stop: at(offset_of!(Control, stop)),
             overlapped: at(offset_of!(Control, overlapped)),
+            shown: at(offset_of!(Control, shown)),
+            called_while_shown: at(offset_of!(Control, called_while_shown)),
             calls: at(offset_of!(Control, calls)),
             micro_step: at(offset_of!(Control, micro_step)),
             scalars: scalars.collect(),
@@ -115,6 +121,11 @@ pub struct Status {
     pub overlapped: bool,
     /// Whether a loop came to its bound, [`LoopBody::at_most`](crate::LoopBody::at_most), before its end.
     pub exhausted: bool,
+    /// Whether parameters for evaluation are shown: [`Optimizer::eval`](crate::Optimizer::eval).
+    pub shown: bool,
+    /// Whether a step, a flush or [`Optimizer::parameters_changed`](crate::Optimizer::parameters_changed) was called meanwhile, which
+    /// then did nothing.
+    pub called_while_shown: bool,
     /// The number of all calls that have ended: applied, skipped, or accumulating alone.
     pub calls: u64,
     /// The number of calls since the last update, with gradient accumulation.
@@ -179,6 +190,8 @@ impl Status {
             stop: control.stop != 0,
             overlapped: control.overlapped != 0,
             exhausted: control.exhausted != 0,
+            shown: control.shown != 0,
+            called_while_shown: control.called_while_shown != 0,
             calls: control.calls,
             micro_step: control.micro_step,
             skipped_in_a_row: control.skipped_in_a_row,
