@@ -2,22 +2,27 @@
 //! rules are written in, no tensors and no device. A new rule is a file, a `pub use` and a name in the list of `known!`.
 
 mod adam;
+mod after;
 mod caution;
 mod declare;
 #[cfg_attr(not(feature = "serde"), allow(dead_code, reason = "files name rules"))]
 mod known;
 mod lion;
 mod options;
+mod rectify;
+mod schedule_free;
 mod sgd;
 
 #[cfg(feature = "serde")]
 use crate::rule::RuleOption;
 pub use adam::{Adam, AdamRule, AdamW, Coupled, DecayForm, Decoupled};
+pub use after::{Clamp, Ema, Lookahead};
 pub use caution::Caution;
 #[cfg(feature = "serde")]
 pub(crate) use known::Visit;
 pub use lion::Lion;
 pub use options::Parity;
+pub use schedule_free::{ScheduleFreeAdamW, ScheduleFreeRAdam, ScheduleFreeSgd};
 pub use sgd::{Momentum, Sgd};
 
-known::known!(AdamW, Adam, Sgd, Lion);
+known::known!([AdamW, Adam, Sgd, Lion, ScheduleFreeAdamW, ScheduleFreeSgd, ScheduleFreeRAdam], [Ema, Lookahead, Clamp]);
