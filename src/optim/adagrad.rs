@@ -2,7 +2,7 @@
 
 use super::declare::{declare, declared};
 use super::options::{Decay, is_zero};
-use crate::rule::{Arithmetic, Count, Element, Rule, Scalar, Step, Stream};
+use crate::rule::{Count, Element, Rule, Scalar, Step, Stream};
 
 declare! {
     /// Adagrad: the gradient over the root of the sum of all squared gradients.

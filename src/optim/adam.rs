@@ -1,17 +1,18 @@
-//! Adam and AdamW: what they are; `element` has their arithmetic.
+//! Adam and AdamW: what they are; `additions` has what they may do beside, `element` their arithmetic.
 
+mod additions;
 mod element;
 
 use std::marker::PhantomData;
 
+use additions::Additions;
+pub use additions::Nesterov;
+
 use super::caution::Caution;
-use super::declare::{Choice, choice};
 use super::known::{Known, Said};
 use super::options::{Decay, Direction, ONE, Parity, ZERO};
 use crate::error::{Error, Result};
-use crate::rule::{
-    Count, Element, Hyperparameter, Loop, Named, Over, Range, Rule, RuleOption, Scalar, Step, Stream, Sum, Terms,
-};
+use crate::rule::{Count, Element, Hyperparameter, Loop, Named, Over, Range, Rule, Scalar, Step, Stream, Sum, Terms};
 use crate::schedule::{Metric, Schedule};
 
 /// Adam. Weight decay is an L2 term, added to the gradient; its default is 0.
@@ -33,22 +34,6 @@ pub type Adam = AdamRule<Coupled>;
 /// All else is as in [`Adam`]. Source: Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 2. Peers: `torch.optim.AdamW`,
 /// `timm.optim.AdamWLegacy`, `optax.adamw`; with [`Nesterov`] `timm.optim.NAdamW`, `optax.nadamw`.
 pub type AdamW = AdamRule<Decoupled>;
-
-/// How the gradient of an [`AdamRule`] enters its update once more, which makes it NAdam without a schedule of the momentum. Source:
-/// Dozat 2016, Incorporating Nesterov Momentum into Adam, ICLR workshop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum Nesterov {
-    /// It does not.
-    #[default]
-    Off,
-    /// The update takes `beta1 · m + (1 - beta1) · g`, with the bias correction of the first moment: as in timm.
-    Together,
-    /// The same, each corrected by itself, the moment as at the next update: as in optax.
-    Apart,
-}
-
-choice!(Nesterov { "off" => Off, "together" => Together, "apart" => Apart });
 
 /// How an [`AdamRule`] takes its weight decay: [`Coupled`] or [`Decoupled`].
 pub trait DecayForm: form::Form {}
@@ -98,49 +83,6 @@ pub struct AdamRule<D> {
     additions: Additions,
     metric: Option<Metric>,
     form: PhantomData<D>,
-}
-
-/// What an [`AdamRule`] may do beside what Adam does.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Additions {
-    amsgrad: bool,
-    nesterov: Nesterov,
-    caution: Caution,
-    clip_update: bool,
-    uncorrected: bool,
-}
-
-impl Additions {
-    const NONE: Additions = Additions {
-        amsgrad: false,
-        nesterov: Nesterov::Off,
-        caution: Caution::Off,
-        clip_update: false,
-        uncorrected: false,
-    };
-
-    /// The options that are not the defaults.
-    fn named(self) -> Vec<(&'static str, RuleOption)> {
-        let given = |option, given: bool, value: RuleOption| given.then_some((option, value));
-        let all = [
-            given("amsgrad", self.amsgrad, true.into()),
-            given("nesterov", self.nesterov != Nesterov::Off, self.nesterov.written()),
-            given("caution", self.caution.is_on(), self.caution.written()),
-            given("clip_update", self.clip_update, true.into()),
-            given("bias_correction", self.uncorrected, false.into()),
-        ];
-        all.into_iter().flatten().collect()
-    }
-
-    fn said(said: &Said<'_>) -> Result<Additions> {
-        Ok(Additions {
-            amsgrad: said.flag("amsgrad")?,
-            nesterov: Nesterov::said(said, "nesterov")?.unwrap_or_default(),
-            caution: Caution::said(said, "caution")?.unwrap_or_default(),
-            clip_update: said.flag("clip_update")?,
-            uncorrected: said.optional_flag("bias_correction")? == Some(false),
-        })
-    }
 }
 
 impl<D: DecayForm> AdamRule<D> {
@@ -399,7 +341,8 @@ impl<D: DecayForm> Rule for AdamRule<D> {
 }
 
 impl<D: DecayForm> Known for AdamRule<D> {
-    const OPTIONS: &'static [&'static str] = &["maximize", "parity", "amsgrad", "nesterov", "caution", "clip_update", "bias_correction"];
+    const OPTIONS: &'static [&'static str] =
+        &["maximize", "parity", "amsgrad", "nesterov", "caution", "clip_update", "bias_correction"];
 
     fn with_options(said: &Said<'_>) -> Result<Self> {
         let additions = Additions::said(said)?;

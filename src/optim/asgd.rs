@@ -1,7 +1,7 @@
 //! ASGD.
 
 use super::declare::{declare, declared};
-use crate::rule::{Arithmetic, Count, Element, Of, Remembered, Rule, Scalar, Step, Stream};
+use crate::rule::{Count, Element, Of, Remembered, Rule, Scalar, Step, Stream};
 
 declare! {
     /// ASGD: SGD with a decaying step size, beside which the average of the parameters is kept in the state `ax`.

@@ -2,7 +2,7 @@
 
 use super::declare::{declare, declared};
 use super::options::Decay;
-use crate::rule::{Arithmetic, Count, Element, Of, Remembered, Rule, Scalar, Step, Stream};
+use crate::rule::{Count, Element, Of, Remembered, Rule, Scalar, Step, Stream};
 
 declare! {
     /// NAdam: Adam with Nesterov momentum, whose weight grows by a schedule of its own.

@@ -2,7 +2,7 @@
 
 use super::declare::{declare, declared};
 use super::options::Decay;
-use crate::rule::{Arithmetic, Count, Element, Rule, Scalar, Step, Stream};
+use crate::rule::{Count, Element, Rule, Scalar, Step, Stream};
 
 declare! {
     /// RAdam: Adam whose step is rectified for the variance of the second moment, and which does without that moment in the first

@@ -5,7 +5,9 @@ use super::declare::Choice;
 use super::known::{Known, Said};
 use super::options::{Decay, Direction, ONE, Parity, ZERO, is_zero};
 use crate::error::{Error, Result};
-use crate::rule::{Count, Element, Hyperparameter, Loop, Named, Range, Rule, RuleOption, Scalar, Step, Stream, Sum, Terms};
+use crate::rule::{
+    Count, Element, Hyperparameter, Loop, Named, Range, Rule, RuleOption, Scalar, Step, Stream, Sum, Terms,
+};
 use crate::schedule::{Metric, Schedule};
 
 /// How momentum enters the update.
@@ -211,7 +213,11 @@ impl Rule for Sgd {
             ));
         }
         if self.form == Momentum::None && self.caution.is_on() {
-            return Err(Error::argument("caution", "set with Momentum::None", "there is nothing that goes its own way"));
+            return Err(Error::argument(
+                "caution",
+                "set with Momentum::None",
+                "there is nothing that goes its own way",
+            ));
         }
         Ok(())
     }

@@ -16,14 +16,7 @@ impl<D: DecayForm> AdamRule<D> {
     }
 
     #[inline(always)]
-    pub(super) fn measured<E: Element>(
-        &self,
-        s: &AdamScalars<E>,
-        p: E,
-        g: E,
-        streams: [E; 3],
-        terms: &mut Terms<E>,
-    ) {
+    pub(super) fn measured<E: Element>(&self, s: &AdamScalars<E>, p: E, g: E, streams: [E; 3], terms: &mut Terms<E>) {
         let (caution, clip_update) = (self.additions.caution, self.additions.clip_update);
         if !caution.is_on() && !clip_update {
             return;
