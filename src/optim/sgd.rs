@@ -124,10 +124,26 @@ impl Sgd {
         Decay::of_form(&self.weight_decay, self.decoupled)
     }
 
+    /// Whether what the buffer loses is taken off it: 1 - momentum loses less in f32 than a momentum near 1.
+    #[inline(always)]
+    fn loses(&self) -> bool {
+        self.decay() == Decay::Decoupled && self.parity == Parity::Stated
+    }
+
+    /// The parameter after the update `u`.
+    #[inline(always)]
+    fn step<E: Element>(&self, s: &SgdScalars<E>, u: E, p: E) -> E {
+        match (self.decay(), self.parity) {
+            (Decay::Decoupled, Parity::TorchForLoop) => (-s.lr).fma(u, p * s.weight_decay),
+            (decay, _) => decay.step(s.weight_decay, s.lr, u, p),
+        }
+    }
+
     /// The momentum buffer after an update, and the update.
     #[inline(always)]
     fn update<E: Element>(&self, s: &SgdScalars<E>, g: E, buf: E) -> (E, E) {
         let buf = match self.parity {
+            _ if self.loses() => s.take.fma(g, (-s.keep).fma(buf, buf)),
             Parity::Stated | Parity::TorchForLoop => s.take.fma(g, s.keep * buf),
             Parity::TorchFused => s.keep.fma(buf, s.take * g),
         };
@@ -169,7 +185,8 @@ impl Sgd {
 }
 
 crate::rule::scalars! {
-    /// What elements go by. A decoupled `weight_decay` has the rate in it, and with caution `lr` its scale. `keep` and `take` are 0 and 1 at a tensor's first update, then momentum and 1 - dampening.
+    /// What elements go by. `keep` and `take` are 0 and 1 at a tensor's first update, then momentum and 1 - dampening; where the
+    /// buffer loses, `keep` is what it is less than 1. A decoupled `weight_decay` has the rate in it, and with caution `lr` its scale.
     pub SgdScalars { lr, weight_decay, momentum, keep, take }
 }
 
@@ -212,6 +229,10 @@ impl Rule for Sgd {
                 "that form has no momentum and no dampening",
             ));
         }
+        if self.decoupled && self.parity == Parity::TorchFused {
+            let rule = "torch has no such kernel";
+            return Err(Error::argument("decoupled_weight_decay", "set with Parity::TorchFused", rule));
+        }
         if self.form == Momentum::None && self.caution.is_on() {
             return Err(Error::argument(
                 "caution",
@@ -238,8 +259,9 @@ impl Rule for Sgd {
 
     fn identity(&self) -> Option<String> {
         let (form, decay, direction) = (self.form.name(), self.decay().name(), self.direction.name());
-        // As the rule states it is as the for-loop does it.
-        let parity = if self.parity == Parity::TorchFused { self.parity.suffix() } else { "" };
+        // As the rule states it is as the for-loop does it, but for a decoupled decay.
+        let apart = self.parity == Parity::TorchFused || self.decay() == Decay::Decoupled;
+        let parity = if apart { self.parity.suffix() } else { "" };
         let caution = if self.caution.is_on() { format!(", Caution::{:?}", self.caution) } else { String::new() };
         Some(format!("Sgd<Momentum::{form}, Decay::{decay}, Direction::{direction}{parity}{caution}>"))
     }
@@ -247,18 +269,24 @@ impl Rule for Sgd {
     fn resolve<W: Scalar>(&self, given: [W; 4], step: &mut Step<'_, W>) -> SgdScalars<W::Element> {
         let [lr, weight_decay, momentum, dampening] = given;
         let (first, one) = (step.updates().is(0), W::literal(1.0));
+        let decay = match (self.decay(), self.parity) {
+            (Decay::Decoupled, Parity::TorchForLoop) => one - lr * weight_decay,
+            (Decay::Decoupled, _) => lr * weight_decay,
+            (Decay::None | Decay::Coupled, _) => weight_decay,
+        };
+        let keep = |kept: W| if self.loses() { one - kept } else { kept };
         SgdScalars {
             lr: if self.caution.is_on() { lr * self.caution.scale(step) } else { lr }.round(),
-            weight_decay: if self.decoupled { lr * weight_decay } else { weight_decay }.round(),
+            weight_decay: decay.round(),
             momentum: momentum.round(),
-            keep: W::select(first, W::literal(0.0), momentum).round(),
+            keep: keep(W::select(first, W::literal(0.0), momentum)).round(),
             take: W::select(first, one, one - dampening).round(),
         }
     }
 
     #[inline(always)]
     fn with_constants<L: Loop<Sgd>>(&self, work: L) {
-        if self.decoupled || self.caution.is_on() {
+        if self.decay() == Decay::Decoupled || self.caution.is_on() {
             return work.run(self);
         }
         match (self.direction, self.decay()) {
@@ -281,10 +309,10 @@ impl Rule for Sgd {
     fn apply<E: Element>(&self, s: &SgdScalars<E>, p: E, g: E, [buf]: [E; 1]) -> (E, [E; 1]) {
         let g = self.decay().gradient(s.weight_decay, p, self.direction.of(g));
         if self.form == Momentum::None {
-            return (self.decay().step(s.weight_decay, s.lr, g, p), [buf]);
+            return (self.step(s, g, p), [buf]);
         }
         let (buf, u) = self.update(s, g, buf);
-        (self.decay().step(s.weight_decay, s.lr, self.caution.mask(u, g), p), [buf])
+        (self.step(s, self.caution.mask(u, g), p), [buf])
     }
 }
 

@@ -5,6 +5,7 @@ use super::{Class, Options};
 use crate::config::{GroupConfig, RuleConfig};
 use crate::error::Result;
 use crate::optim::RmsProp;
+use crate::schedule::Schedule;
 
 pub(super) const CLASSES: &[Class] = &[
     Class { name: "SGD", lr: LR, read: |options| torch::sgd(options, LrAndDecay::Plain) },
@@ -60,7 +61,8 @@ fn sgdw(options: &mut Options) -> Result<GroupConfig> {
     if let Some(rule) = group.rule.take() {
         let careful = cautious(options, rule.clone())?;
         let rule = if has_momentum { careful } else { rule };
-        group.rule = Some(rule.with("decoupled_weight_decay", true));
+        let decays = group.get("weight_decay").is_some_and(|decay| *decay != Schedule::constant(0.0));
+        group.rule = Some(if decays { rule.with("decoupled_weight_decay", true) } else { rule });
     }
     Ok(group)
 }
