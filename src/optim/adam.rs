@@ -22,7 +22,7 @@ use crate::schedule::{Metric, Schedule};
 /// Source: Kingma and Ba 2015, arXiv:1412.6980, algorithm 1. Peer: `torch.optim.Adam`.
 ///
 /// With `amsgrad` there is a third state, and 36 bytes move; source: Reddi et al. 2018, arXiv:1904.09237, algorithm 2. With caution
-/// or a clipped update a sum over each tensor is taken before, which reads up to 16 bytes more.
+/// or a clipped update a sum over each tensor is taken before, which reads 8 bytes more, 12 for both.
 pub type Adam = AdamRule<Coupled>;
 
 /// AdamW: Adam with decoupled weight decay, `p ← p - (lr · weight_decay · p + update)`; its default is 0.01.

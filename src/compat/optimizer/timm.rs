@@ -73,7 +73,9 @@ fn rmsprop_tf(options: &mut Options) -> Result<GroupConfig> {
     let momentum = options.momentum("momentum")?;
     let group = LrAndDecay::Correctable.group(options, 0.0)?;
     let mut group = group.with("alpha", options.number("alpha", 0.9)?).with("eps", options.number("eps", 1e-10)?);
-    let rule = with_flags::<RmsProp>(options, &["centered"])?.with("start_at_one", true).with("eps_in_root", true);
+    let rule = with_flags(options, RuleConfig::of::<RmsProp>(), &["centered"])?
+        .with("start_at_one", true)
+        .with("eps_in_root", true);
     let mut rule =
         if options.flag("decoupled_decay", false)? { rule.with("decoupled_weight_decay", true) } else { rule };
     let careful = cautious(options, rule.clone())?;

@@ -4,7 +4,6 @@ use super::{Class, Options};
 use crate::config::{GroupConfig, RuleConfig};
 use crate::error::Result;
 use crate::optim::{Adadelta, Adagrad, Adam, AdamW, Adamax, Asgd, NAdam, RAdam, RmsProp, Rprop, Sgd};
-use crate::rule::Rule;
 
 pub(super) const CLASSES: &[Class] = &[
     Class { name: "SGD", lr: LR, read: |options| sgd(options, LrAndDecay::Plain) },
@@ -41,11 +40,9 @@ impl LrAndDecay {
     }
 }
 
-/// The rule `R` with those of `flags` that are set.
-pub(super) fn with_flags<R: Rule>(options: &mut Options, flags: &[&str]) -> Result<RuleConfig> {
-    flags.iter().try_fold(RuleConfig::of::<R>(), |rule, flag| {
-        Ok(if options.flag(flag, false)? { rule.with(*flag, true) } else { rule })
-    })
+/// `rule` with those of `flags` that are set.
+pub(super) fn with_flags(options: &mut Options, rule: RuleConfig, flags: &[&str]) -> Result<RuleConfig> {
+    flags.iter().try_fold(rule, |rule, flag| Ok(if options.flag(flag, false)? { rule.with(*flag, true) } else { rule }))
 }
 
 /// torch leaves dampening out where there is no momentum.
@@ -62,7 +59,7 @@ pub(super) fn sgd(options: &mut Options, read: LrAndDecay) -> Result<GroupConfig
             group.set("dampening", dampening);
         }
     }
-    let mut rule = with_flags::<Sgd>(options, &["maximize"])?;
+    let mut rule = with_flags(options, RuleConfig::of::<Sgd>(), &["maximize"])?;
     if nesterov {
         rule = rule.with("momentum", "nesterov");
     }
@@ -81,23 +78,27 @@ pub(super) fn adam(options: &mut Options, weight_decay: f64, decoupled: bool, re
     let group = with_moments(options, read, weight_decay)?;
     let flags = &["amsgrad", "maximize"];
     let decoupled = options.flag("decoupled_weight_decay", decoupled)?;
-    let rule = if decoupled { with_flags::<AdamW>(options, flags)? } else { with_flags::<Adam>(options, flags)? };
-    Ok(group.rule(rule))
+    let rule = if decoupled { RuleConfig::of::<AdamW>() } else { RuleConfig::of::<Adam>() };
+    Ok(group.rule(with_flags(options, rule, flags)?))
 }
 
 pub(super) fn nadam(options: &mut Options) -> Result<GroupConfig> {
     let momentum_decay = options.number("momentum_decay", 4e-3)?;
     let group = with_moments(options, LrAndDecay::Plain, 0.0)?.with("momentum_decay", momentum_decay);
-    Ok(group.rule(with_flags::<NAdam>(options, &["decoupled_weight_decay", "maximize"])?))
+    Ok(group.rule(with_flags(options, RuleConfig::of::<NAdam>(), &["decoupled_weight_decay", "maximize"])?))
 }
 
 pub(super) fn radam(options: &mut Options) -> Result<GroupConfig> {
     let group = with_moments(options, LrAndDecay::Plain, 0.0)?;
-    Ok(group.rule(with_flags::<RAdam>(options, &["decoupled_weight_decay", "maximize"])?))
+    Ok(group.rule(with_flags(options, RuleConfig::of::<RAdam>(), &["decoupled_weight_decay", "maximize"])?))
 }
 
 pub(super) fn adamax(options: &mut Options) -> Result<GroupConfig> {
-    Ok(with_moments(options, LrAndDecay::Plain, 0.0)?.rule(with_flags::<Adamax>(options, &["maximize"])?))
+    Ok(with_moments(options, LrAndDecay::Plain, 0.0)?.rule(with_flags(
+        options,
+        RuleConfig::of::<Adamax>(),
+        &["maximize"],
+    )?))
 }
 
 /// A group with these numbers beside rate and decay, each under its name with its default.
@@ -108,7 +109,7 @@ fn with_numbers(options: &mut Options, numbers: &[(&'static str, f64)]) -> Resul
 
 pub(super) fn adagrad(options: &mut Options) -> Result<GroupConfig> {
     let numbers = [("lr_decay", 0.0), ("initial_accumulator_value", 0.0), ("eps", 1e-10)];
-    Ok(with_numbers(options, &numbers)?.rule(with_flags::<Adagrad>(options, &["maximize"])?))
+    Ok(with_numbers(options, &numbers)?.rule(with_flags(options, RuleConfig::of::<Adagrad>(), &["maximize"])?))
 }
 
 pub(super) fn rmsprop(options: &mut Options) -> Result<GroupConfig> {
@@ -116,16 +117,20 @@ pub(super) fn rmsprop(options: &mut Options) -> Result<GroupConfig> {
     if let Some(momentum) = options.momentum("momentum")? {
         group.set("momentum", momentum);
     }
-    Ok(group.rule(with_flags::<RmsProp>(options, &["centered", "maximize"])?))
+    Ok(group.rule(with_flags(options, RuleConfig::of::<RmsProp>(), &["centered", "maximize"])?))
 }
 
 pub(super) fn adadelta(options: &mut Options) -> Result<GroupConfig> {
-    Ok(with_numbers(options, &[("rho", 0.9), ("eps", 1e-6)])?.rule(with_flags::<Adadelta>(options, &["maximize"])?))
+    Ok(with_numbers(options, &[("rho", 0.9), ("eps", 1e-6)])?.rule(with_flags(
+        options,
+        RuleConfig::of::<Adadelta>(),
+        &["maximize"],
+    )?))
 }
 
 fn asgd(options: &mut Options) -> Result<GroupConfig> {
     let group = with_numbers(options, &[("lambd", 1e-4), ("alpha", 0.75), ("t0", 1e6)])?;
-    Ok(group.rule(with_flags::<Asgd>(options, &["maximize"])?))
+    Ok(group.rule(with_flags(options, RuleConfig::of::<Asgd>(), &["maximize"])?))
 }
 
 fn rprop(options: &mut Options) -> Result<GroupConfig> {
@@ -133,5 +138,5 @@ fn rprop(options: &mut Options) -> Result<GroupConfig> {
     let [min_step, max_step] = options.pair("step_sizes", [1e-6, 50.0])?;
     let group = GroupConfig::new(options.lr()?).with("eta_minus", eta_minus).with("eta_plus", eta_plus);
     let group = group.with("min_step", min_step).with("max_step", max_step);
-    Ok(group.rule(with_flags::<Rprop>(options, &["maximize"])?))
+    Ok(group.rule(with_flags(options, RuleConfig::of::<Rprop>(), &["maximize"])?))
 }
