@@ -2,6 +2,7 @@
 
 use super::declare::{declare, declared};
 use super::options::Decay;
+use super::rectify::Rectified;
 use crate::rule::{Count, Element, Rule, Scalar, Step, Stream};
 
 declare! {
@@ -43,18 +44,13 @@ impl Rule for RAdam {
 
     fn resolve<W: Scalar>(&self, given: [W; 5], step: &mut Step<'_, W>) -> RAdamScalars<W::Element> {
         let [lr, weight_decay, beta1, beta2, eps] = given;
-        let [zero, one, two, four] = [0.0, 1.0, 2.0, 4.0].map(W::literal);
-        let updates = step.updates().next();
-        let (corrected1, corrected2) = (beta1.bias_correction(updates), beta2.bias_correction(updates));
-        // The length of the moving average as if it were a simple one, at the end and now.
-        let last = (two / (one - beta2) - one).named("last");
-        let length = (last - two * updates.scalar() * (one - corrected2) / corrected2).named("length");
+        let (zero, one) = (W::literal(0.0), W::literal(1.0));
+        let Rectified { bias_correction2, length, factor } = Rectified::of(beta2, step.updates());
         let rectified = W::literal(5.0).less(length);
-        let variance = (length - four) * (length - two) * last / ((last - four) * (last - two) * length);
-        let step_size = lr / corrected1;
+        let step_size = lr / beta1.bias_correction(step.updates().next());
         let decay = if self.decoupled_weight_decay { lr * weight_decay } else { weight_decay };
         RAdamScalars {
-            step_size: W::select(rectified, step_size * (corrected2 * variance).sqrt(), step_size).round(),
+            step_size: W::select(rectified, step_size * bias_correction2.sqrt() * factor, step_size).round(),
             decay: decay.round(),
             one_minus_beta1: (one - beta1).round(),
             beta2: beta2.round(),
