@@ -30,14 +30,18 @@ impl Caution {
     }
 
     /// What the elements that move are multiplied by.
-    pub(super) fn resolve<W: Scalar>(self, step: &Step<'_, W>) -> W::Element {
+    pub(super) fn scale<W: Scalar>(self, step: &Step<'_, W>) -> W {
         let one = W::literal(1.0);
         match self {
             Caution::Off => one,
             Caution::Mean => one / (step.sum(0) / step.len(0)).max(W::literal(1e-3)),
             Caution::Count => step.len(0) / (step.sum(0) + one),
         }
-        .round()
+    }
+
+    /// The same, for elements.
+    pub(super) fn resolve<W: Scalar>(self, step: &Step<'_, W>) -> W::Element {
+        self.scale(step).round()
     }
 
     /// Whether the update `u` moves the element.

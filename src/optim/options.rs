@@ -21,6 +21,12 @@ impl Decay {
         if is_zero(weight_decay) { Decay::None } else { form }
     }
 
+    /// The form that a rule's option names.
+    #[inline(always)]
+    pub(super) fn either(weight_decay: &Schedule, coupled: bool) -> Decay {
+        Decay::of(weight_decay, if coupled { Decay::Coupled } else { Decay::Decoupled })
+    }
+
     /// The parameter `p` after the update `u`, with the decay if it is decoupled; rounded once, so that no decay is lost beside an update.
     #[inline(always)]
     pub(super) fn step<E: Element>(self, lr_weight_decay: E, step_size: E, u: E, p: E) -> E {

@@ -12,10 +12,10 @@ pub(super) const CLASSES: &[Class] = &[
     Class { name: "adamw", lr: LR, read: |options| adam(options, Some(1e-4)) },
 ];
 
-const LR: (&str, Option<f64>) = ("learning_rate", None);
+pub(super) const LR: (&str, Option<f64>) = ("learning_rate", None);
 
 /// A state may have another type in optax.
-fn stored(group: &mut GroupConfig, state: &str, form: Option<StateForm>) {
+pub(super) fn stored(group: &mut GroupConfig, state: &str, form: Option<StateForm>) {
     if let Some(form) = form {
         group.precision = Some(Precision::new().state(state, form));
     }
