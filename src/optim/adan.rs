@@ -102,7 +102,8 @@ impl Rule for Adan {
             diff_weight: W::select(first, zero, weight).round(),
             beta3: beta3.round(),
             one_minus_beta3: (one - beta3).round(),
-            inv_bias_correction3: if is_zero(&self.eps_root) { inv_correction3.sqrt() } else { inv_correction3 }.round(),
+            inv_bias_correction3: if is_zero(&self.eps_root) { inv_correction3.sqrt() } else { inv_correction3 }
+                .round(),
             eps: eps.round(),
             eps_root: eps_root.round(),
             diff_share: (weight * correction1 / correction2).round(),

@@ -43,5 +43,19 @@ pub use stableadamw::StableAdamW;
 pub use yogi::Yogi;
 
 known::known!(
-    AdamW, Adam, Sgd, Lion, Adan, AdaBelief, Yogi, LaProp, Mars, AdEMAMix, Adopt, StableAdamW, Lamb, Lars, NovoGrad,
+    AdamW,
+    Adam,
+    Sgd,
+    Lion,
+    Adan,
+    AdaBelief,
+    Yogi,
+    LaProp,
+    Mars,
+    AdEMAMix,
+    Adopt,
+    StableAdamW,
+    Lamb,
+    Lars,
+    NovoGrad,
 );

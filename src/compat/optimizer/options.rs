@@ -104,9 +104,9 @@ impl<'a> Options<'a> {
 
     /// `rule` with those of these options that are true and that it has by the same names.
     pub fn passed(&mut self, rule: RuleConfig, names: &[&str]) -> Result<RuleConfig> {
-        names.iter().try_fold(rule, |rule, name| {
-            Ok(if self.flag(name, false)? { rule.with(*name, true) } else { rule })
-        })
+        names
+            .iter()
+            .try_fold(rule, |rule, name| Ok(if self.flag(name, false)? { rule.with(*name, true) } else { rule }))
     }
 
     /// `rule` with `option`, if the peer's flag `name` says so.

@@ -88,7 +88,11 @@ fn yogi(options: &mut Options) -> Result<GroupConfig> {
     let Read { group, decoupled } = read(options, 0.0, true)?;
     let start = options.number("initial_accumulator", 1e-6)?;
     if start != 1e-6 {
-        return Err(options.error("initial_accumulator", start, "moments that start at other than 1e-6 are not there yet"));
+        return Err(options.error(
+            "initial_accumulator",
+            start,
+            "moments that start at other than 1e-6 are not there yet",
+        ));
     }
     let group = with_betas(group, options, [0.9, 0.999])?.with("eps", options.number("eps", 1e-3)?);
     Ok(group.rule(directed(options, RuleConfig::of::<Yogi>(), decoupled)?))

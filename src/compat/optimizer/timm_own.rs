@@ -95,7 +95,8 @@ fn mars(options: &mut Options) -> Result<GroupConfig> {
     }
     if caution {
         if form == "adamw" {
-            let rule = "caution of the adamw type takes two passes over the gradients: one for the norm, one for what moves";
+            let rule =
+                "caution of the adamw type takes two passes over the gradients: one for the norm, one for what moves";
             return Err(options.error("caution", true, rule));
         }
         rule = rule.with("caution", true);
