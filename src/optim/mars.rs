@@ -22,7 +22,7 @@ declare! {
     /// MARS: moments of gradients that are corrected by their change since the update before, and scaled to a norm of at most 1
     /// for each tensor.
     ///
-    /// 36 bytes move per f32 parameter with [`MarsForm::AdamW`], 28 with [`MarsForm::Lion`], and 12 more to measure the norms. The
+    /// 36 bytes move per f32 parameter with [`MarsForm::AdamW`], 28 with [`MarsForm::Lion`], and 8 more to measure the norms. The
     /// first update has no correction. It is meant for matrices; vectors take [`AdamW`](crate::AdamW) in a group of their own.
     /// Source: Yuan et al. 2024, arXiv:2411.10438, algorithm 2. Peer: `timm.optim.Mars`.
     Mars = "mars", 6 {

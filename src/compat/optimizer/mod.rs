@@ -74,12 +74,15 @@ const LIBRARIES: [(&str, &[&[Class]]); 8] = [
 /// | timm | `SGDW` | [`Sgd`](crate::Sgd), without weight decay and caution |
 /// | optax | `sgd` | [`Sgd`](crate::Sgd) |
 /// | optax | `adam`, `adamw` | [`AdamW`](crate::AdamW) |
-/// | timm | `Lion`, `Adan`, `AdaBelief`, `LaProp`, `Adopt`, `Lars`, `NvNovoGrad` | [`Lion`](crate::Lion), [`Adan`](crate::Adan), [`AdaBelief`](crate::AdaBelief), [`LaProp`](crate::LaProp), [`Adopt`](crate::Adopt), [`Lars`](crate::Lars), [`NovoGrad`](crate::NovoGrad) |
+/// | timm | `Lion`, `Adan`, `AdaBelief` | [`Lion`](crate::Lion), [`Adan`](crate::Adan), [`AdaBelief`](crate::AdaBelief) |
+/// | timm | `LaProp`, `Adopt` | [`LaProp`](crate::LaProp), [`Adopt`](crate::Adopt) |
+/// | timm | `Lars`, `NvNovoGrad` | [`Lars`](crate::Lars), [`NovoGrad`](crate::NovoGrad) |
 /// | timm | `Lamb` | [`Lamb`](crate::Lamb), with its `max_grad_norm` as the clipping of the configuration |
 /// | timm | `Mars` | [`Mars`](crate::Mars), or [`AdamW`](crate::AdamW) for vectors without `optimize_1d` |
 /// | optax | `lion`, `adan`, `adabelief`, `yogi`, `lamb`, `lars`, `novograd` | the rules of these names |
 /// | optax | `contrib.ademamix`, `contrib.adopt` | [`AdEMAMix`](crate::AdEMAMix), [`Adopt`](crate::Adopt) |
-/// | pytorch_optimizer | `Lion`, `StableAdamW`, `AdEMAMix`, `ADOPT`, `Yogi`, `NovoGrad` | the rules of these names |
+/// | pytorch_optimizer | `Lion`, `StableAdamW`, `AdEMAMix` | the rules of these names |
+/// | pytorch_optimizer | `ADOPT`, `Yogi`, `NovoGrad` | [`Adopt`](crate::Adopt), [`Yogi`](crate::Yogi), [`NovoGrad`](crate::NovoGrad) |
 /// | torch-optimi | `AdamW`, `StableAdamW` | [`AdamW`](crate::AdamW), [`StableAdamW`](crate::StableAdamW) |
 /// | lion-pytorch | `Lion` | [`Lion`](crate::Lion) |
 /// | adabelief-pytorch | `AdaBelief` | [`AdaBelief`](crate::AdaBelief) |

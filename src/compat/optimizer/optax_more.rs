@@ -88,7 +88,7 @@ fn adopt(options: &mut Options) -> Result<GroupConfig> {
     stored(&mut group, "exp_avg", mu);
     let mut rule = RuleConfig::of::<Adopt>();
     if options.flag("use_clipping", true)? {
-        rule = options.power("clip_value_fn", rule, "former")?;
+        rule = options.power("clip_value_fn", rule, None)?;
     } else {
         options.take("clip_value_fn");
         rule = rule.with("clip", "off");

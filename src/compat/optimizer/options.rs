@@ -109,14 +109,14 @@ impl<'a> Options<'a> {
             .try_fold(rule, |rule, name| Ok(if self.flag(name, false)? { rule.with(*name, true) } else { rule }))
     }
 
-    /// `rule` with `option`, if the peer's flag `name` says so.
+    /// `rule` with the caution `option`, if the peer's flag `name` says so.
     pub fn caution(&mut self, rule: RuleConfig, name: &str, option: &str) -> Result<RuleConfig> {
         Ok(if self.flag(name, false)? { rule.with("caution", option) } else { rule })
     }
 
-    /// `rule` of ADOPT with the clipping that the function `name` gives: a power of 0.25 of what `counted` says, the default of the
-    /// peers, or none where it is null.
-    pub fn power(&mut self, name: &str, rule: RuleConfig, counted: &str) -> Result<RuleConfig> {
+    /// `rule`, ADOPT, with the clipping that the function `name` gives: the peers' default, a power of 0.25 of what `counted` says
+    /// if it is not ours, or none where it is null.
+    pub fn power(&mut self, name: &str, rule: RuleConfig, counted: Option<&str>) -> Result<RuleConfig> {
         const POWERS: [&str; 5] =
             ["math.pow(step, 0.25)", "step**0.25", "x**0.25", "count**0.25", "count**0.25, count from 0"];
         if self.names_null(name) {
@@ -128,7 +128,10 @@ impl<'a> Options<'a> {
                 let rule = "a function other than the default, a power of 0.25, is not there yet";
                 Err(self.error(name, other, rule))
             }
-            _ => Ok(rule.with("clip", counted)),
+            _ => Ok(match counted {
+                Some(counted) => rule.with("clip", counted),
+                None => rule,
+            }),
         }
     }
 

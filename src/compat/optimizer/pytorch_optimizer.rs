@@ -78,8 +78,8 @@ fn ademamix(options: &mut Options) -> Result<GroupConfig> {
 fn adopt(options: &mut Options) -> Result<GroupConfig> {
     let Read { group, decoupled } = read(options, 0.0, false)?;
     let group = with_betas(group, options, [0.9, 0.9999])?.with("eps", options.number("eps", 1e-6)?);
-    let rule = RuleConfig::of::<Adopt>().with("decay_at_first", true);
-    let rule = options.power("clip_lambda", rule, "present")?;
+    let rule = options.power("clip_lambda", RuleConfig::of::<Adopt>(), Some("present"))?;
+    let rule = if decoupled { rule.with("decay_at_first", true) } else { rule };
     let rule = options.caution(rule, "cautious", "count")?;
     Ok(group.rule(directed(options, rule, decoupled)?))
 }
@@ -88,11 +88,8 @@ fn yogi(options: &mut Options) -> Result<GroupConfig> {
     let Read { group, decoupled } = read(options, 0.0, true)?;
     let start = options.number("initial_accumulator", 1e-6)?;
     if start != 1e-6 {
-        return Err(options.error(
-            "initial_accumulator",
-            start,
-            "moments that start at other than 1e-6 are not there yet",
-        ));
+        let rule = "a start of the moments other than 1e-6 is not there yet";
+        return Err(options.error("initial_accumulator", start, rule));
     }
     let group = with_betas(group, options, [0.9, 0.999])?.with("eps", options.number("eps", 1e-3)?);
     Ok(group.rule(directed(options, RuleConfig::of::<Yogi>(), decoupled)?))
