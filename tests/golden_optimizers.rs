@@ -30,7 +30,7 @@ fn golden_optimizers_are_reproduced_or_refused() {
 
 #[test]
 fn golden_optimizers_are_followed_in_the_order_of_torchs_for_loop() {
-    check(cases(), &Host::default(), &TORCH_FOR_LOOP).print("golden optimizers in torch's order", 53);
+    check(cases(), &Host::default(), &TORCH_FOR_LOOP).print("golden optimizers in torch's order", 52);
 }
 
 #[test]

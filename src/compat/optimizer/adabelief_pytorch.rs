@@ -10,7 +10,7 @@ pub(super) const CLASSES: &[Class] =
 
 /// `decoupled`: what the class calls the option of decoupled weight decay.
 pub(super) fn adabelief(options: &mut Options, decoupled: &str) -> Result<GroupConfig> {
-    options.take("print_change_log");
+    options.value("print_change_log");
     options.off("fixed_decay", "a weight decay that does not follow the rate")?;
     let [beta1, beta2] = options.pair("betas", [0.9, 0.999])?;
     let eps = options.number("eps", 1e-16)?;

@@ -8,7 +8,7 @@ use crate::optim::Lion;
 pub(super) const CLASSES: &[Class] = &[Class { name: "Lion", lr: ("lr", Some(1e-4)), read: lion }];
 
 fn lion(options: &mut Options) -> Result<GroupConfig> {
-    options.take("use_triton");
+    options.value("use_triton");
     let made_with = options.made_with();
     let mut group = GroupConfig::new(options.lr()?);
     let mut weight_decay = options.weight_decay(0.0)?;

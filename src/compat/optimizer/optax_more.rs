@@ -33,7 +33,7 @@ fn with_decay(group: GroupConfig, options: &mut Options, default: f64) -> Result
 
 /// A number or a schedule.
 fn moving(options: &mut Options, name: &str, default: f64) -> Result<Schedule> {
-    match options.take(name) {
+    match options.value(name) {
         None => Ok(default.into()),
         Some(value) => match value.as_f64() {
             Some(number) => Ok(number.into()),
@@ -90,7 +90,7 @@ fn adopt(options: &mut Options) -> Result<GroupConfig> {
     if options.flag("use_clipping", true)? {
         rule = options.power("clip_value_fn", rule, None)?;
     } else {
-        options.take("clip_value_fn");
+        options.value("clip_value_fn");
         rule = rule.with("clip", "off");
     }
     Ok(group.rule(options.passed(rule, &["nesterov"])?))

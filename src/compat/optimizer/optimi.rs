@@ -14,7 +14,7 @@ const LR: (&str, Option<f64>) = ("lr", None);
 
 fn adamw(options: &mut Options, rule: RuleConfig) -> Result<GroupConfig> {
     for other_way in ["kahan_sum", "triton"] {
-        options.take(other_way);
+        options.value(other_way);
     }
     options.off("gradient_release", "a step in the backward pass")?;
     let made_with = options.made_with();

@@ -38,7 +38,8 @@ impl<'a> Options<'a> {
         self.class.finish()
     }
 
-    fn value(&mut self, name: &str) -> Option<Value> {
+    /// What is given as `name`, taken out.
+    pub fn value(&mut self, name: &str) -> Option<Value> {
         let of_class = self.class.value(name);
         self.own.value(name).or(of_class)
     }
@@ -133,11 +134,6 @@ impl<'a> Options<'a> {
                 None => rule,
             }),
         }
-    }
-
-    /// What is given as `name`, taken out.
-    pub fn take(&mut self, name: &str) -> Option<Value> {
-        self.value(name)
     }
 
     /// The learning rate that the optimizer itself was made with, before it is read.

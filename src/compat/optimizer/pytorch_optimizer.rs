@@ -51,7 +51,7 @@ fn lion(options: &mut Options) -> Result<GroupConfig> {
 }
 
 fn stableadamw(options: &mut Options) -> Result<GroupConfig> {
-    options.take("kahan_sum");
+    options.value("kahan_sum");
     let Read { group, decoupled } = read(options, 1e-2, true)?;
     let group = with_betas(group, options, [0.9, 0.99])?.with("eps", options.number("eps", 1e-8)?);
     Ok(group.rule(directed(options, RuleConfig::of::<StableAdamW>(), decoupled)?))
