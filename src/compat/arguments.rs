@@ -33,6 +33,11 @@ impl Arguments {
         self.left.get(name).is_some_and(|value| !value.is_null())
     }
 
+    /// Whether `name` is given, as null too.
+    pub fn names(&self, name: &str) -> bool {
+        self.left.contains_key(name)
+    }
+
     /// `name` as it is, left where it is; None if it is missing or null.
     pub fn peek(&self, name: &str) -> Option<&Value> {
         self.left.get(name).filter(|value| !value.is_null())

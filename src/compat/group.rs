@@ -23,9 +23,10 @@ pub(super) struct Group {
 }
 
 /// Optimizers with a `momentum` option and, if it is left out, its value.
-const WITH_MOMENTUM: [(&str, f64); 4] = [("SGD", 0.0), ("RMSprop", 0.0), ("SGDW", 0.0), ("RMSpropTF", 0.0)];
+const WITH_MOMENTUM: [(&str, f64); 5] =
+    [("SGD", 0.0), ("RMSprop", 0.0), ("SGDW", 0.0), ("RMSpropTF", 0.0), ("Lars", 0.0)];
 /// Optimizers with `betas` and, if they are left out, the first of them.
-const WITH_BETAS: [(&str, f64); 8] = [
+const WITH_BETAS: [(&str, f64); 21] = [
     ("Adam", 0.9),
     ("AdamW", 0.9),
     ("NAdam", 0.9),
@@ -34,6 +35,19 @@ const WITH_BETAS: [(&str, f64); 8] = [
     ("SparseAdam", 0.9),
     ("AdamWLegacy", 0.9),
     ("NAdamW", 0.9),
+    ("Lion", 0.9),
+    ("Adan", 0.98),
+    ("AdaBelief", 0.9),
+    ("LaProp", 0.9),
+    ("Mars", 0.9),
+    ("Adopt", 0.9),
+    ("ADOPT", 0.9),
+    ("AdEMAMix", 0.9),
+    ("Lamb", 0.9),
+    ("StableAdamW", 0.9),
+    ("Yogi", 0.9),
+    ("NvNovoGrad", 0.95),
+    ("NovoGrad", 0.95),
 ];
 
 /// The groups of `optimizer`, an object `{class, args, groups}`; none if it is null.

@@ -58,21 +58,21 @@ macro_rules! declare {
         #[derive(Debug, Clone)]
         #[must_use = "give it to `OptimizerBuilder::group`"]
         pub struct $rule {
-            lr: $crate::Schedule,
-            $($hyperparameter: $crate::Schedule,)*
+            lr: crate::schedule::Schedule,
+            $($hyperparameter: crate::schedule::Schedule,)*
             $($($option: $choice,)*)?
             direction: crate::optim::options::Direction,
-            metric: Option<$crate::Metric>,
+            metric: Option<crate::schedule::Metric>,
         }
 
         impl $rule {
             const DECLARED: &'static str = $name;
 
             /// The rule with learning rate `lr`, not negative, and the defaults of all else.
-            pub fn new(lr: impl Into<$crate::Schedule>) -> $rule {
+            pub fn new(lr: impl Into<crate::schedule::Schedule>) -> $rule {
                 $rule {
                     lr: lr.into(),
-                    $($hyperparameter: $crate::Schedule::constant($default),)*
+                    $($hyperparameter: crate::schedule::Schedule::constant($default),)*
                     $($($option: $chosen,)*)?
                     direction: crate::optim::options::Direction::Minimize,
                     metric: None,
@@ -81,7 +81,7 @@ macro_rules! declare {
 
             $(
                 $(#[$of_hyperparameter])*
-                pub fn $hyperparameter(mut self, $hyperparameter: impl Into<$crate::Schedule>) -> $rule {
+                pub fn $hyperparameter(mut self, $hyperparameter: impl Into<crate::schedule::Schedule>) -> $rule {
                     self.$hyperparameter = $hyperparameter.into();
                     self
                 }
@@ -103,7 +103,7 @@ macro_rules! declare {
 
             /// Multiplies the learning rate of this group alone by a factor that follows observed metrics, a
             /// [`Plateau`](crate::Plateau) or a [`Greedy`](crate::Greedy): see [`Optimizer::observe`](crate::Optimizer::observe).
-            pub fn metric(mut self, metric: impl Into<$crate::Metric>) -> $rule {
+            pub fn metric(mut self, metric: impl Into<crate::schedule::Metric>) -> $rule {
                 self.metric = Some(metric.into());
                 self
             }
@@ -154,7 +154,7 @@ macro_rules! declare {
                 })
             }
 
-            fn schedules(&mut self) -> [&mut $crate::Schedule; $count] {
+            fn schedules(&mut self) -> [&mut crate::schedule::Schedule; $count] {
                 [&mut self.lr, $(&mut self.$hyperparameter),*]
             }
         }

@@ -9,7 +9,7 @@ declare! {
     /// Lion: the sign of an average of gradients, with decoupled weight decay.
     ///
     /// 20 bytes move per f32 parameter. The sign of 0 is 0. Source: Chen et al. 2023, arXiv:2302.06675, algorithm 2. Peers:
-    /// `lion_pytorch.Lion`, `timm.optim.Lion`, `optax.lion`.
+    /// `lion_pytorch.Lion`, `timm.optim.Lion`, `pytorch_optimizer.Lion`, `optax.lion`.
     Lion = "lion", 4 {
         /// Sets the weight decay, not negative.
         weight_decay: NotNegative = 0.0,

@@ -1,18 +1,27 @@
 //! The crate's update rules, one file each: options, hyperparameters, streams, arithmetic, said once. Knows the language that
 //! rules are written in, no tensors and no device. A new rule is a file, a `pub use` and a name in the list of `known!`.
 
+mod adabelief;
 mod adadelta;
 mod adagrad;
 mod adam;
 mod adamax;
+mod adan;
+mod ademamix;
+mod adopt;
 mod after;
 mod asgd;
 mod caution;
 mod declare;
 #[cfg_attr(not(feature = "serde"), allow(dead_code, reason = "files name rules"))]
 mod known;
+mod lamb;
+mod laprop;
+mod lars;
 mod lion;
+mod mars;
 mod nadam;
+mod novograd;
 mod options;
 mod radam;
 mod rectify;
@@ -20,27 +29,39 @@ mod rmsprop;
 mod rprop;
 mod schedule_free;
 mod sgd;
+mod stableadamw;
+mod yogi;
 
 #[cfg(feature = "serde")]
 use crate::rule::RuleOption;
+pub use adabelief::{AdaBelief, Rectify};
 pub use adadelta::Adadelta;
 pub use adagrad::Adagrad;
 pub use adam::{Adam, AdamRule, AdamW, Coupled, DecayForm, Decoupled, Nesterov};
 pub use adamax::Adamax;
+pub use adan::{Adan, AdanWeight};
+pub use ademamix::AdEMAMix;
+pub use adopt::{Adopt, AdoptClip};
 pub use after::{Clamp, Ema, Lookahead};
 pub use asgd::Asgd;
 pub use caution::Caution;
 #[cfg(feature = "serde")]
 pub(crate) use known::Visit;
+pub use lamb::Lamb;
+pub use laprop::LaProp;
+pub use lars::Lars;
 pub use lion::Lion;
+pub use mars::{Mars, MarsForm};
 pub use nadam::NAdam;
+pub use novograd::NovoGrad;
 pub use options::Parity;
-pub use schedule_free::{ScheduleFreeAdamW, ScheduleFreeRAdam, ScheduleFreeSgd};
-pub use sgd::{Momentum, Sgd};
-
 pub use radam::RAdam;
 pub use rmsprop::RmsProp;
 pub use rprop::Rprop;
+pub use schedule_free::{ScheduleFreeAdamW, ScheduleFreeRAdam, ScheduleFreeSgd};
+pub use sgd::{Momentum, Sgd};
+pub use stableadamw::StableAdamW;
+pub use yogi::Yogi;
 
 known::known!(
     [
@@ -58,7 +79,18 @@ known::known!(
         Rprop,
         ScheduleFreeAdamW,
         ScheduleFreeSgd,
-        ScheduleFreeRAdam
+        ScheduleFreeRAdam,
+        Adan,
+        AdaBelief,
+        Yogi,
+        LaProp,
+        Mars,
+        AdEMAMix,
+        Adopt,
+        StableAdamW,
+        Lamb,
+        Lars,
+        NovoGrad,
     ],
     [Ema, Lookahead, Clamp]
 );

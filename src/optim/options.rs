@@ -21,7 +21,7 @@ impl Decay {
         if is_zero(weight_decay) { Decay::None } else { form }
     }
 
-    /// The same for rules where it is coupled unless an option decouples it.
+    /// The same for rules of which an option says whether it is decoupled.
     #[inline(always)]
     pub(super) fn of_form(weight_decay: &Schedule, decoupled: bool) -> Decay {
         Decay::of(weight_decay, if decoupled { Decay::Decoupled } else { Decay::Coupled })

@@ -4,14 +4,21 @@
 //! `schedule` asks the translation of schedulers what moves, `gradients` reads clipping and loss scaling. A class that is
 //! not in a table, and an argument whose rule is missing, are refused as not there yet. Start at [`OptimizerConfiguration`].
 
+mod adabelief_pytorch;
+mod adan_pytorch;
 mod gradients;
+mod lion_pytorch;
 mod optax;
+mod optax_more;
+mod optimi;
 mod options;
+mod pytorch_optimizer;
 mod schedule;
 mod schedulefree;
 #[cfg(test)]
 mod tests;
 mod timm;
+mod timm_own;
 mod torch;
 
 use serde::Deserialize;
@@ -38,6 +45,13 @@ const LIBRARIES: &[(&str, &[Class])] = &[
     ("optax", optax::CLASSES),
     ("optax", schedulefree::OF_OPTAX),
     ("schedulefree", schedulefree::CLASSES),
+    ("timm", timm_own::CLASSES),
+    ("optax", optax_more::CLASSES),
+    ("pytorch_optimizer", pytorch_optimizer::CLASSES),
+    ("torch-optimi", optimi::CLASSES),
+    ("lion-pytorch", lion_pytorch::CLASSES),
+    ("adan-pytorch", adan_pytorch::CLASSES),
+    ("adabelief-pytorch", adabelief_pytorch::CLASSES),
 ];
 
 /// A peer's optimizer, in the peer's own words.
@@ -74,21 +88,37 @@ const LIBRARIES: &[(&str, &[Class])] = &[
 /// | optax | `adam`, `adamw` | [`AdamW`](crate::AdamW) |
 /// | optax | `nadam`, `nadamw` | the same with [`Nesterov::Apart`](crate::Nesterov::Apart) |
 /// | optax | `adamax`, `rmsprop`, `adadelta` | [`Adamax`](crate::Adamax), [`RmsProp`](crate::RmsProp), [`Adadelta`](crate::Adadelta) |
+/// | timm | `Lion`, `Adan`, `AdaBelief` | [`Lion`](crate::Lion), [`Adan`](crate::Adan), [`AdaBelief`](crate::AdaBelief) |
+/// | timm | `LaProp`, `Adopt` | [`LaProp`](crate::LaProp), [`Adopt`](crate::Adopt) |
+/// | timm | `Lars`, `NvNovoGrad` | [`Lars`](crate::Lars), [`NovoGrad`](crate::NovoGrad) |
+/// | timm | `Lamb` | [`Lamb`](crate::Lamb), with its `max_grad_norm` as the clipping of the configuration |
+/// | timm | `Mars` | [`Mars`](crate::Mars), or [`AdamW`](crate::AdamW) for vectors without `optimize_1d` |
+/// | optax | `lion`, `adan`, `adabelief`, `yogi`, `lamb`, `lars`, `novograd` | the rules of these names |
+/// | optax | `contrib.ademamix`, `contrib.adopt` | [`AdEMAMix`](crate::AdEMAMix), [`Adopt`](crate::Adopt) |
+/// | pytorch_optimizer | `Lion`, `StableAdamW`, `AdEMAMix` | the rules of these names |
+/// | pytorch_optimizer | `ADOPT`, `Yogi`, `NovoGrad` | [`Adopt`](crate::Adopt), [`Yogi`](crate::Yogi), [`NovoGrad`](crate::NovoGrad) |
+/// | torch-optimi | `AdamW`, `StableAdamW` | [`AdamW`](crate::AdamW), [`StableAdamW`](crate::StableAdamW) |
+/// | lion-pytorch | `Lion` | [`Lion`](crate::Lion) |
+/// | adabelief-pytorch | `AdaBelief` | [`AdaBelief`](crate::AdaBelief) |
+/// | adan-pytorch | `Adan` | refused: it loses the first gradient |
+///
+/// `kahan_sum` changes nothing here: what it keeps beside a parameter of 16 bits is a [`Precision`](crate::Precision) to ask for.
 ///
 /// What is compiled another way in the peer and computes the same (`foreach`, `fused`, `capturable`) is read and changes
 /// nothing; `differentiable` may not be true. Any other argument that is not known is refused.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OptimizerConfiguration {
-    /// `torch`, `timm`, `optax`, or another one of the table.
+    /// A library of the table.
     pub library: String,
     /// The class, e.g. `torch.optim.AdamW`. Its last name is what counts.
     pub api: String,
     /// The arguments by name, as a JSON object.
     #[serde(default)]
     pub params: Value,
-    /// The parameter groups: objects `{name, tensors, options}`, of which `options` go before `params`, and `tensors` is
-    /// for whoever hands them over. Null for one group.
+    /// The parameter groups: objects `{name, tensors, ndim, options}`, of which `options` go before `params`, and `tensors` is
+    /// for whoever hands them over. `ndim` is how many dimensions the parameters have, for classes that treat vectors (1) in
+    /// another way than matrices (2 and more). Null for one group.
     #[serde(default)]
     pub groups: Value,
     /// The scheduler: `{class, …}` of torch (`hf`: `transformers.get_scheduler`), `{function, …}` of optax, or
@@ -110,6 +140,7 @@ pub struct OptimizerConfiguration {
 /// A parameter group of a peer's.
 struct Group {
     name: Option<String>,
+    ndim: Option<i64>,
     options: Value,
 }
 
@@ -124,13 +155,15 @@ impl OptimizerConfiguration {
         let params = if self.params.is_null() { Value::Object(Default::default()) } else { self.params.clone() };
         let recipes = schedule::recipes(self, class, &params, &groups)?;
         let shared = if groups.len() > 1 { Recipe::shared_metric(&recipes) } else { None };
-        let mut read = Vec::new();
-        for (i, Group { name, options }) in groups.into_iter().enumerate() {
+        let (mut read, mut own_clip) = (Vec::new(), None);
+        for (i, Group { name, ndim, options }) in groups.into_iter().enumerate() {
             let own = Arguments::new(&format!("groups[{i}].options"), &options)?;
             // One recipe is for all groups.
             let recipe = recipes.get(i).or(recipes.first());
             let mut options = Options::new(own, Arguments::new("params", &params)?, class.lr, recipe);
+            options.ndim = ndim;
             let mut group = (class.read)(&mut options)?;
+            own_clip = own_clip.or(options.clip.take());
             options.finish()?;
             group.name = name;
             group.metric = recipe.and_then(|recipe| recipe.metric).filter(|_| shared.is_none());
@@ -139,6 +172,11 @@ impl OptimizerConfiguration {
         let mut config = Config::new(read);
         config.metric = shared;
         config.clip = gradients::clip(&self.clip)?;
+        if config.clip.is_some() && own_clip.is_some() {
+            let rule = "the class clips by itself: leave one of them out";
+            return Err(Error::argument("clip", &self.clip, rule));
+        }
+        config.clip = config.clip.or(own_clip);
         config.loss_scale = gradients::loss_scale(&self.scaler)?;
         config.check()?;
         Ok(config)
@@ -163,17 +201,18 @@ impl OptimizerConfiguration {
     fn groups(&self) -> Result<Vec<Group>> {
         let Value::Array(groups) = &self.groups else {
             return match self.groups {
-                Value::Null => Ok(vec![Group { name: None, options: Value::Object(Default::default()) }]),
+                Value::Null => Ok(vec![Group { name: None, ndim: None, options: Value::Object(Default::default()) }]),
                 ref other => Err(Error::argument("groups", other, "must be a list of parameter groups")),
             };
         };
         let group = |(i, group): (usize, &Value)| {
             let mut read = Arguments::new(&format!("groups[{i}]"), group)?;
             let name = read.optional_text("name")?;
+            let ndim = read.optional_int("ndim")?;
             let options = read.value("options").unwrap_or_else(|| Value::Object(Default::default()));
             read.value("tensors");
             read.finish()?;
-            Ok(Group { name, options })
+            Ok(Group { name, ndim, options })
         };
         groups.iter().enumerate().map(group).collect()
     }

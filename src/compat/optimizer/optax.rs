@@ -17,7 +17,7 @@ pub(super) const CLASSES: &[Class] = &[
     Class { name: "adadelta", lr: LR, read: adadelta },
 ];
 
-const LR: (&str, Option<f64>) = ("learning_rate", None);
+pub(super) const LR: (&str, Option<f64>) = ("learning_rate", None);
 
 /// A state may have another type in optax.
 pub(super) fn stored(group: &mut GroupConfig, state: &str, form: Option<StateForm>) {

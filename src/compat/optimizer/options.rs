@@ -3,7 +3,9 @@
 use serde_json::Value;
 
 use super::super::{Arguments, Recipe};
+use crate::config::RuleConfig;
 use crate::error::{Error, Result};
+use crate::gradient::Clip;
 use crate::precision::StateForm;
 use crate::schedule::Schedule;
 
@@ -15,11 +17,15 @@ pub(super) struct Options<'a> {
     class: Arguments,
     lr: (&'static str, Option<f64>),
     recipe: Option<&'a Recipe>,
+    /// How many dimensions the group's parameters have, if that is said: 1, or 2 and more.
+    pub ndim: Option<i64>,
+    /// The clipping that the class does itself.
+    pub clip: Option<Clip>,
 }
 
 impl<'a> Options<'a> {
     pub fn new(own: Arguments, class: Arguments, lr: (&'static str, Option<f64>), recipe: Option<&'a Recipe>) -> Self {
-        Options { own, class, lr, recipe }
+        Options { own, class, lr, recipe, ndim: None, clip: None }
     }
 
     /// Takes what computes the same in another way, and refuses what nobody asked for.
@@ -32,7 +38,8 @@ impl<'a> Options<'a> {
         self.class.finish()
     }
 
-    fn value(&mut self, name: &str) -> Option<Value> {
+    /// What is given as `name`, taken out.
+    pub fn value(&mut self, name: &str) -> Option<Value> {
         let of_class = self.class.value(name);
         self.own.value(name).or(of_class)
     }
@@ -52,6 +59,25 @@ impl<'a> Options<'a> {
         Ok(self.own.optional_f64(name)?.or(of_class))
     }
 
+    /// A number, or `default` where it is left out; None where it is null.
+    pub fn nullable(&mut self, name: &str, default: f64) -> Result<Option<f64>> {
+        let is_null = self.names_null(name);
+        let number = self.number(name, default)?;
+        Ok((!is_null).then_some(number))
+    }
+
+    /// Whether `name` is given, and null.
+    fn names_null(&self, name: &str) -> bool {
+        let says = if self.own.names(name) { &self.own } else { &self.class };
+        says.names(name) && !says.has(name)
+    }
+
+    /// A text.
+    pub fn text(&mut self, name: &str) -> Result<Option<String>> {
+        let of_class = self.class.optional_text(name)?;
+        Ok(self.own.optional_text(name)?.or(of_class))
+    }
+
     /// True or false, or `default`.
     pub fn flag(&mut self, name: &str, default: bool) -> Result<bool> {
         let of_class = self.class.bool_or(name, default)?;
@@ -60,12 +86,60 @@ impl<'a> Options<'a> {
 
     /// Two numbers, or `default`.
     pub fn pair(&mut self, name: &str, default: [f64; 2]) -> Result<[f64; 2]> {
-        let place = self.error(name, "a list", "must be two numbers");
+        self.numbers(name, default, "must be two numbers")
+    }
+
+    /// Three numbers, or `default`.
+    pub fn triple(&mut self, name: &str, default: [f64; 3]) -> Result<[f64; 3]> {
+        self.numbers(name, default, "must be three numbers")
+    }
+
+    fn numbers<const N: usize>(&mut self, name: &str, default: [f64; N], rule: &str) -> Result<[f64; N]> {
+        let place = self.error(name, "a list", rule);
         let of_class = self.class.optional_numbers(name)?;
         match self.own.optional_numbers(name)?.or(of_class) {
             None => Ok(default),
-            Some(values) => <[f64; 2]>::try_from(values).map_err(|_| place),
+            Some(values) => <[f64; N]>::try_from(values).map_err(|_| place),
         }
+    }
+
+    /// `rule` with those of these options that are true and that it has by the same names.
+    pub fn passed(&mut self, rule: RuleConfig, names: &[&str]) -> Result<RuleConfig> {
+        names
+            .iter()
+            .try_fold(rule, |rule, name| Ok(if self.flag(name, false)? { rule.with(*name, true) } else { rule }))
+    }
+
+    /// `rule` with the caution `option`, if the peer's flag `name` says so.
+    pub fn caution(&mut self, rule: RuleConfig, name: &str, option: &str) -> Result<RuleConfig> {
+        Ok(if self.flag(name, false)? { rule.with("caution", option) } else { rule })
+    }
+
+    /// `rule`, ADOPT, with the clipping that the function `name` gives: the peers' default, a power of 0.25 of what `counted` says
+    /// if it is not ours, or none where it is null.
+    pub fn power(&mut self, name: &str, rule: RuleConfig, counted: Option<&str>) -> Result<RuleConfig> {
+        const POWERS: [&str; 5] =
+            ["math.pow(step, 0.25)", "step**0.25", "x**0.25", "count**0.25", "count**0.25, count from 0"];
+        if self.names_null(name) {
+            self.value(name);
+            return Ok(rule.with("clip", "off"));
+        }
+        match self.text(name)? {
+            Some(other) if !POWERS.contains(&&*other) => {
+                let rule = "a function other than the default, a power of 0.25, is not there yet";
+                Err(self.error(name, other, rule))
+            }
+            _ => Ok(match counted {
+                Some(counted) => rule.with("clip", counted),
+                None => rule,
+            }),
+        }
+    }
+
+    /// The learning rate that the optimizer itself was made with, before it is read.
+    pub fn made_with(&self) -> Option<f64> {
+        let (name, default) = self.lr;
+        self.class.peek(name).and_then(Value::as_f64).or(default)
     }
 
     /// Refuses `name` unless it is false or null: `what` is not there yet.

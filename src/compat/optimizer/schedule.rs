@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::super::{Configuration, Recipe, last_name};
 use super::{Class, Group, OptimizerConfiguration};
 use crate::error::{Error, Result};
+use crate::schedule::Schedule;
 
 /// A recipe for each group, or one for all; none without a scheduler.
 pub(super) fn recipes(
@@ -57,6 +58,19 @@ pub(super) fn recipes(
         }
     }
     Ok(recipes)
+}
+
+/// The schedule of optax that `{function, …}` at `place` is.
+pub(super) fn of_optax(place: &str, call_of: &Value) -> Result<Schedule> {
+    let wrong = |rule: &str| Error::argument(place, call_of, rule);
+    let Some((library, api, params)) = call(call_of)? else { return Err(wrong("must be a number or a schedule")) };
+    if library != "optax" {
+        return Err(wrong("must be a schedule of optax"));
+    }
+    let (optimizer, horizon, resumed_at) = (Value::Null, None, None);
+    let configuration = Configuration { library, api, params, optimizer, horizon, resumed_at };
+    let mut recipes = configuration.recipes().map_err(|e| e.within(&format!("{place}.")))?;
+    Ok(recipes.remove(0).lr)
 }
 
 /// The library, name and arguments of a scheduler; None for null.

@@ -258,23 +258,90 @@ fn what_is_wrong_is_refused_at_its_place() {
 #[test]
 fn every_rule_is_reached_by_some_class() {
     let apis = [
-        ("torch.optim.SGD", "sgd"),
-        ("torch.optim.Adam", "adam"),
-        ("torch.optim.AdamW", "adamw"),
-        ("torch.optim.NAdam", "nadam"),
-        ("torch.optim.RAdam", "radam"),
-        ("torch.optim.Adamax", "adamax"),
-        ("torch.optim.Adagrad", "adagrad"),
-        ("torch.optim.RMSprop", "rmsprop"),
-        ("torch.optim.Adadelta", "adadelta"),
-        ("torch.optim.ASGD", "asgd"),
-        ("torch.optim.Rprop", "rprop"),
+        ("torch.optim.SGD", "sgd", json!({})),
+        ("torch.optim.Adam", "adam", json!({})),
+        ("torch.optim.AdamW", "adamw", json!({})),
+        ("timm.optim.Lion", "lion", json!({})),
+        ("timm.optim.Adan", "adan", json!({})),
+        ("timm.optim.AdaBelief", "adabelief", json!({})),
+        ("timm.optim.LaProp", "laprop", json!({})),
+        ("timm.optim.Mars", "mars", json!({"optimize_1d": true})),
+        ("timm.optim.Lamb", "lamb", json!({})),
+        ("timm.optim.Lars", "lars", json!({})),
+        ("timm.optim.NvNovoGrad", "novograd", json!({})),
+        ("pytorch_optimizer.Yogi", "yogi", json!({})),
+        ("pytorch_optimizer.StableAdamW", "stableadamw", json!({})),
+        ("optax.contrib.ademamix", "ademamix", json!({"learning_rate": 0.1})),
+        ("optax.contrib.adopt", "adopt", json!({"learning_rate": 0.1})),
+        ("torch.optim.NAdam", "nadam", json!({})),
+        ("torch.optim.RAdam", "radam", json!({})),
+        ("torch.optim.Adamax", "adamax", json!({})),
+        ("torch.optim.Adagrad", "adagrad", json!({})),
+        ("torch.optim.RMSprop", "rmsprop", json!({})),
+        ("torch.optim.Adadelta", "adadelta", json!({})),
+        ("torch.optim.ASGD", "asgd", json!({})),
+        ("torch.optim.Rprop", "rprop", json!({})),
+        ("schedulefree.AdamWScheduleFree", "schedule_free_adamw", json!({})),
+        ("schedulefree.SGDScheduleFree", "schedule_free_sgd", json!({})),
+        ("schedulefree.RAdamScheduleFree", "schedule_free_radam", json!({})),
     ];
-    let reached = apis.map(|(api, name)| {
-        let rule = read(api, json!({}), json!({})).unwrap().groups[0].rule.clone();
+    let reached = apis.map(|(api, name, params)| {
+        let rule = read(api, params, json!({})).unwrap().groups[0].rule.clone();
         assert_eq!(rule, RuleConfig::named(name));
         name
     });
     let missing: Vec<_> = RuleConfig::all().filter(|rule| !reached.contains(&rule.name())).collect();
     assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn what_a_class_does_with_its_rate_is_a_schedule_of_the_decay() {
+    let decay = |api: &str, params: Value| {
+        let schedule = json!({"class": "StepLR", "step_size": 1, "gamma": 0.5});
+        let config = read(api, params, json!({"schedule": schedule})).unwrap();
+        [0, 1].map(|step| config.groups[0].get("weight_decay").unwrap().at(step).unwrap())
+    };
+    let params = json!({"lr": 0.5, "weight_decay": 0.25, "corrected_weight_decay": true});
+    assert_eq!(decay("timm.optim.Lion", params.clone()), [0.25, 0.125]);
+    // A decay that is part of the update is not corrected.
+    assert_eq!(decay("timm.optim.Lamb", params), [0.25, 0.25]);
+    let params = json!({"lr": 0.5, "weight_decay": 0.25, "decoupled_weight_decay": true});
+    let config = json!({"library": "lion-pytorch", "api": "lion_pytorch.Lion", "params": params});
+    let optimizer: OptimizerConfiguration = serde_json::from_value(config).unwrap();
+    assert_eq!(optimizer.config().unwrap().groups[0].get("weight_decay").unwrap().at(0), Ok(0.5));
+}
+
+#[test]
+fn the_warm_ups_of_ademamix_are_schedules() {
+    let params = json!({"alpha": 8.0, "betas": [0.9, 0.999, 0.9999], "t_alpha_beta3": 4});
+    let config = read("pytorch_optimizer.AdEMAMix", params, json!({})).unwrap();
+    let at = |name: &str, step| config.groups[0].get(name).unwrap().at(step).unwrap();
+    assert_eq!([at("alpha", 0), at("alpha", 3), at("alpha", 9)], [2.0, 8.0, 8.0]);
+    assert_eq!([at("beta3", 3), at("beta3", 1_000_000)], [0.9999, 0.9999]);
+    assert!(at("beta3", 0) > 0.9 && at("beta3", 0) < at("beta3", 1) && at("beta3", 1) < at("beta3", 2));
+}
+
+#[test]
+fn lamb_clips_by_itself() {
+    let lamb = "timm.optim.Lamb";
+    let clip = |params: Value| read(lamb, params, json!({})).unwrap().clip;
+    assert_eq!(clip(json!({})), Some(Clip::optax_norm(1.0)));
+    assert_eq!(clip(json!({"max_grad_norm": 2.0})), Some(Clip::optax_norm(2.0)));
+    assert_eq!(clip(json!({"max_grad_norm": null})), None);
+    let twice = json!({"clip": {"function": "clip_grad_value_", "clip_value": 1}});
+    refused(lamb, json!({}), twice, "the class clips by itself: leave one of them out");
+}
+
+#[test]
+fn vectors_of_mars_take_adamw() {
+    let mars = "timm.optim.Mars";
+    let params = json!({"lr": 0.5, "lr_1d_factor": 0.25, "betas_1d": [0.5, 0.75]});
+    let config = read(mars, params, json!({"groups": [{"ndim": 2}, {"ndim": 1}]})).unwrap();
+    let named = |group: usize| config.groups[group].rule.as_ref().unwrap().name();
+    assert_eq!([named(0), named(1)], ["mars", "adamw"]);
+    let of_vectors = |name: &str| config.groups[1].get(name).unwrap().at(0).unwrap();
+    assert_eq!([of_vectors("lr"), of_vectors("beta1"), of_vectors("beta2")], [0.125, 0.5, 0.75]);
+    refused(mars, json!({}), json!({}), "say `ndim` of each group");
+    let caution = json!({"optimize_1d": true, "caution": true});
+    refused(mars, caution, json!({}), "params.caution is true, but caution of the adamw type takes two passes");
 }

@@ -54,6 +54,7 @@ impl Case {
         read: &mut Vec<Gradients>,
     ) -> Result<Case, Unbuilt> {
         let name = value["name"].as_str().unwrap_or("?").to_owned();
+        let value = by_dimensions(with_our_states(value));
         let groups = value["groups"].as_array().expect("a list of groups");
         let config = configuration(&value, groups, file["steps"].as_u64()).config();
         let config = match config.map(|config| (arithmetic.apply)(&value, config)) {
@@ -67,7 +68,6 @@ impl Case {
             Err(why) if !value["quirk"].is_null() => return Err(Unbuilt::Refused(why)),
             Err(why) => return Err(Unbuilt::Failed(format!("refused: {why}"))),
         };
-        let index = |index: &Value| index.as_u64().expect("an index") as usize;
         let of_group = |group: &Value| group["tensors"].as_array().expect("indices").iter().map(index).collect();
         let groups = groups.iter().map(of_group).collect();
         let gradients = gradients(file, value["grad_set"].as_str().expect("a set of gradients"), read);
@@ -84,6 +84,50 @@ impl Case {
     }
 }
 
+/// States that a peer calls by other names than ours: its class, its name and ours.
+const STATES: [(&str, &str, &str); 1] = [("pytorch_optimizer.NovoGrad", "moments", "exp_avg")];
+
+fn with_our_states(mut case: Value) -> Value {
+    for (class, theirs, ours) in STATES {
+        if case["source"]["api"] == class
+            && let Some(states) = case["state"].as_object_mut()
+            && let Some(state) = states.remove(theirs)
+        {
+            states.insert(ours.to_owned(), state);
+        }
+    }
+    case
+}
+
+/// The case with each group of tensors that have shapes as one of vectors and one of matrices.
+fn by_dimensions(mut case: Value) -> Value {
+    let Some(shapes) = case["shapes"].as_array() else { return case };
+    let is_vector = |tensor: &Value| shapes[index(tensor)].as_array().expect("a shape").len() < 2;
+    let mut groups = Vec::new();
+    for group in case["groups"].as_array().expect("a list of groups") {
+        for ndim in [1, 2] {
+            let tensors = group["tensors"].as_array().expect("indices").iter();
+            let tensors: Vec<&Value> = tensors.filter(|tensor| is_vector(tensor) == (ndim == 1)).collect();
+            if !tensors.is_empty() {
+                let mut part = group.clone();
+                (part["tensors"], part["ndim"]) = (json!(tensors), json!(ndim));
+                groups.push(part);
+            }
+        }
+    }
+    case["groups"] = groups.into();
+    case
+}
+
+fn index(index: &Value) -> usize {
+    index.as_u64().expect("an index") as usize
+}
+
+/// A group in the peer's words.
+fn of_peer(group: &Value) -> Value {
+    json!({"tensors": group["tensors"], "ndim": group["ndim"], "options": group["options"]})
+}
+
 /// The case in the peer's words. What the peer came to is left out.
 fn configuration(case: &Value, groups: &[Value], horizon: Option<u64>) -> OptimizerConfiguration {
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
@@ -98,7 +142,7 @@ fn configuration(case: &Value, groups: &[Value], horizon: Option<u64>) -> Optimi
         library: text(&case["source"]["library"]),
         api: text(&case["source"]["api"]),
         params: case["params"].clone(),
-        groups: groups.iter().map(|group| json!({"tensors": group["tensors"], "options": group["options"]})).collect(),
+        groups: groups.iter().map(of_peer).collect(),
         schedule: case["schedule"].clone(),
         clip: without(&case["clip"], ["total_norm", "clip_coef"]),
         scaler: without(&case["scaler"], ["scale", "skipped"]),

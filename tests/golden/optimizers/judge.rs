@@ -1,7 +1,7 @@
 //! How far a run may be from what a peer did. Distances are over the larger of 1 and the tensor's largest element.
 
 use approx::abs_diff_eq;
-use instep::{Config, Status};
+use instep::{Config, RuleConfig, Status};
 use serde_json::Value;
 
 use super::case::{Case, numbers, tensors};
@@ -30,15 +30,16 @@ pub const OWN: Arithmetic = Arithmetic {
     from_f64: Some(1.1),
 };
 
-/// torch's for-loop, followed operation by operation, for torch's own optimizers and timm's.
+/// torch's for-loop, for torch's own optimizers and timm's: followed operation by operation by rules that have its order, and met as
+/// closely by all others.
 pub const TORCH_FOR_LOOP: Arithmetic = Arithmetic {
     apply: |case, mut config| {
         for group in &mut config.groups {
-            // Other rules have one arithmetic.
-            let follows = |name: &str| ["adam", "adamw", "sgd"].contains(&name);
-            let rule = group.rule.take();
-            group.rule =
-                rule.map(|rule| if follows(rule.name()) { rule.with("parity", "torch_for_loop") } else { rule });
+            let parity = |rule: RuleConfig| match rule.name() {
+                "adam" | "adamw" | "sgd" => rule.with("parity", "torch_for_loop"),
+                _ => rule,
+            };
+            group.rule = group.rule.take().map(parity);
         }
         let library = case["source"]["library"].as_str();
         ["torch", "timm"].contains(&library?).then_some(config)

@@ -1,7 +1,10 @@
 //! A tape that is interpreted gives the bits of the rule that is compiled.
 
 use instep::rule::{Rule, Tape, TapeRule};
-use instep::{Adam, AdamW, Device, Momentum, Optimizer, Parity, Schedule, Sgd, Stream};
+use instep::{
+    AdEMAMix, AdaBelief, Adam, AdamW, Adan, AdanWeight, Adopt, AdoptClip, Caution, Device, LaProp, Lamb, Lars, Mars,
+    MarsForm, Momentum, NovoGrad, Optimizer, Parity, Rectify, Schedule, Sgd, StableAdamW, Stream, Yogi,
+};
 
 use super::lion;
 use crate::owned::Pair;
@@ -66,6 +69,14 @@ pub fn assert_same<R: Rule>(name: &str, rule: &R, given: &[(&str, Schedule)]) {
     assert!(compiled == interpreted, "{name}: streams");
 }
 
+/// Each rule, with a weight decay.
+macro_rules! same {
+    ($($rule:expr),* $(,)?) => {$(
+        let given = [("lr", warm()), ("weight_decay", 0.1.into())];
+        assert_same(stringify!($rule), &$rule.weight_decay(0.1), &given);
+    )*};
+}
+
 fn warm() -> Schedule {
     Schedule::linear(0.01, 0.1).over(2)
 }
@@ -89,6 +100,45 @@ fn sgd_is_the_same_bits_interpreted() {
         let rule = Sgd::new(warm()).momentum(Momentum::Nesterov, 0.9).weight_decay(0.1).parity(parity);
         assert_same(&format!("Sgd, Nesterov, {parity:?}"), &rule, &given);
     }
+}
+
+#[test]
+fn rules_of_moments_are_the_same_bits_interpreted() {
+    same!(
+        Adan::new(warm()),
+        Adan::new(warm()).no_prox(true).difference(AdanWeight::OneMinusBeta2).caution(Caution::Mean),
+        AdaBelief::new(warm()),
+        AdaBelief::new(warm()).rectify(Rectify::Off).amsgrad(true).coupled_weight_decay(true),
+        AdaBelief::new(warm()).rectify(Rectify::Wait).maximize(),
+        Yogi::new(warm()),
+        Yogi::new(warm()).coupled_weight_decay(true),
+        LaProp::new(warm()),
+        LaProp::new(warm()).caution(Caution::Count),
+        Mars::new(warm()),
+        Mars::new(warm()).form(MarsForm::Lion).caution(true),
+        AdEMAMix::new(warm()),
+        AdEMAMix::new(warm()).coupled_weight_decay(true),
+        Adopt::new(warm()),
+        Adopt::new(warm()).clip(AdoptClip::Off).coupled_weight_decay(true).nesterov(true),
+        Adopt::new(warm()).clip(AdoptClip::Present).decay_at_first(true).caution(Caution::Mean),
+    );
+}
+
+#[test]
+fn rules_with_norms_are_the_same_bits_interpreted() {
+    same!(
+        StableAdamW::new(warm()),
+        StableAdamW::new(warm()).coupled_weight_decay(true),
+        Lamb::new(warm()),
+        Lamb::new(warm()).trust_clip(true).caution(Caution::Mean),
+        Lamb::new(warm()).decoupled_decay(true).caution(Caution::Mean).no_averaging(true).no_correction(true),
+        Lars::new(warm()),
+        Lars::new(warm()).nesterov(true).trust_clip(true).always_adapt(true),
+        Lars::new(warm()).joint_norm(true).lr_in_momentum(true),
+        NovoGrad::new(warm()),
+        NovoGrad::new(warm()).whole_first(true).grad_averaging(true).amsgrad(true),
+        NovoGrad::new(warm()).decoupled_decay(true).maximize(),
+    );
 }
 
 #[test]
