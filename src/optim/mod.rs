@@ -3,21 +3,30 @@
 
 mod adam;
 mod caution;
+mod dadapt_adam;
+mod dadapt_sgd;
 mod declare;
+mod dog;
+mod estimate;
 #[cfg_attr(not(feature = "serde"), allow(dead_code, reason = "files name rules"))]
 mod known;
 mod lion;
 mod options;
+mod prodigy;
 mod sgd;
 
 #[cfg(feature = "serde")]
 use crate::rule::RuleOption;
 pub use adam::{Adam, AdamRule, AdamW, Coupled, DecayForm, Decoupled};
 pub use caution::Caution;
+pub use dadapt_adam::DAdaptAdam;
+pub use dadapt_sgd::DAdaptSgd;
+pub use dog::{DoG, DoWG, InitStep};
 #[cfg(feature = "serde")]
 pub(crate) use known::Visit;
 pub use lion::Lion;
 pub use options::Parity;
+pub use prodigy::Prodigy;
 pub use sgd::{Momentum, Sgd};
 
-known::known!(AdamW, Adam, Sgd, Lion);
+known::known!(AdamW, Adam, Sgd, Lion, Prodigy, DAdaptAdam, DAdaptSgd, DoG, DoWG);
