@@ -4,6 +4,7 @@
 //! `schedule` asks the translation of schedulers what moves, `gradients` reads clipping and loss scaling. A class that is
 //! not in a table, and an argument whose rule is missing, are refused as not there yet. Start at [`OptimizerConfiguration`].
 
+mod estimates;
 mod gradients;
 mod optax;
 mod options;
@@ -31,8 +32,14 @@ struct Class {
 }
 
 /// Every class that has a translation, by library.
-const LIBRARIES: [(&str, &[Class]); 3] =
-    [("torch", torch::CLASSES), ("timm", timm::CLASSES), ("optax", optax::CLASSES)];
+const LIBRARIES: [(&str, &[Class]); 6] = [
+    ("torch", torch::CLASSES),
+    ("timm", timm::CLASSES),
+    ("optax", optax::CLASSES),
+    ("prodigyopt", estimates::PRODIGYOPT),
+    ("dadaptation", estimates::DADAPTATION),
+    ("dog-optimizer", estimates::DOG),
+];
 
 /// A peer's optimizer, in the peer's own words.
 ///
@@ -59,13 +66,19 @@ const LIBRARIES: [(&str, &[Class]); 3] =
 /// | timm | `SGDW` | [`Sgd`](crate::Sgd), without weight decay and caution |
 /// | optax | `sgd` | [`Sgd`](crate::Sgd) |
 /// | optax | `adam`, `adamw` | [`AdamW`](crate::AdamW) |
+/// | prodigyopt | `Prodigy` | [`Prodigy`](crate::Prodigy), without `slice_p` |
+/// | optax | `contrib.prodigy` | [`Prodigy`](crate::Prodigy) |
+/// | dadaptation | `DAdaptAdam`, `DAdaptSGD` | [`DAdaptAdam`](crate::DAdaptAdam), [`DAdaptSgd`](crate::DAdaptSgd) |
+/// | optax | `contrib.dadapt_adamw` | [`DAdaptAdam`](crate::DAdaptAdam) |
+/// | dog-optimizer | `DoG`, `LDoG` | [`DoG`](crate::DoG) |
+/// | optax | `contrib.dog`, `contrib.dowg` | [`DoG`](crate::DoG), [`DoWG`](crate::DoWG) |
 ///
 /// What is compiled another way in the peer and computes the same (`foreach`, `fused`, `capturable`) is read and changes
 /// nothing; `differentiable` may not be true. Any other argument that is not known is refused.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OptimizerConfiguration {
-    /// `torch`, `timm` or `optax`.
+    /// `torch`, `timm`, `optax`, `prodigyopt`, `dadaptation` or `dog-optimizer`.
     pub library: String,
     /// The class, e.g. `torch.optim.AdamW`. Its last name is what counts.
     pub api: String,

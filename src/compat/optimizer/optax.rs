@@ -1,6 +1,6 @@
 //! optax's optimizers. What optax calls a schedule is the learning rate; groups of their own stand for its masks.
 
-use super::{Class, Options};
+use super::{Class, Options, estimates};
 use crate::config::{GroupConfig, RuleConfig};
 use crate::error::Result;
 use crate::optim::{AdamW, Sgd};
@@ -10,6 +10,10 @@ pub(super) const CLASSES: &[Class] = &[
     Class { name: "sgd", lr: LR, read: sgd },
     Class { name: "adam", lr: LR, read: |options| adam(options, None) },
     Class { name: "adamw", lr: LR, read: |options| adam(options, Some(1e-4)) },
+    Class { name: "prodigy", lr: estimates::OPTAX_LR, read: estimates::optax_prodigy },
+    Class { name: "dadapt_adamw", lr: estimates::OPTAX_LR, read: estimates::optax_dadapt_adamw },
+    Class { name: "dog", lr: estimates::OPTAX_LR, read: estimates::optax_dog },
+    Class { name: "dowg", lr: estimates::OPTAX_LR, read: estimates::optax_dowg },
 ];
 
 const LR: (&str, Option<f64>) = ("learning_rate", None);

@@ -25,14 +25,15 @@ impl<'a> Options<'a> {
     /// Takes what computes the same in another way, and refuses what nobody asked for.
     pub fn finish(mut self) -> Result<()> {
         for name in OTHER_WAYS {
-            self.value(name);
+            self.ignore(name);
         }
         self.off("differentiable", "a step that gradients flow through")?;
         self.own.finish()?;
         self.class.finish()
     }
 
-    fn value(&mut self, name: &str) -> Option<Value> {
+    /// An option as it is; None if it is missing or null.
+    pub fn value(&mut self, name: &str) -> Option<Value> {
         let of_class = self.class.value(name);
         self.own.value(name).or(of_class)
     }
@@ -50,6 +51,22 @@ impl<'a> Options<'a> {
     pub fn optional_number(&mut self, name: &str) -> Result<Option<f64>> {
         let of_class = self.class.optional_f64(name)?;
         Ok(self.own.optional_f64(name)?.or(of_class))
+    }
+
+    /// A number, or None where it is "inf" or not said.
+    pub fn finite(&mut self, name: &str) -> Result<Option<f64>> {
+        match self.own.peek(name).or(self.class.peek(name)) {
+            Some(Value::String(word)) if ["inf", "Infinity"].contains(&word.as_str()) => {
+                self.value(name);
+                Ok(None)
+            }
+            _ => self.optional_number(name),
+        }
+    }
+
+    /// Takes what changes nothing.
+    pub fn ignore(&mut self, name: &str) {
+        self.value(name);
     }
 
     /// True or false, or `default`.
