@@ -40,6 +40,7 @@ __device__ __forceinline__ void lower_flags(const Step& step) {
   store_row(&control->skipped_in_a_row, 0u);
   store_row(&control->overlapped, 0u);
   store_row(&control->exhausted, 0u);
+  store_row(&control->called_while_shown, 0u);
   store_relaxed(step.ticket, 0);
   tell_host(step);
 }

@@ -102,7 +102,9 @@ struct Measuring : Functor {
         cohort(c),
         sums(to) {}
 
-  __device__ __forceinline__ void element(float (&x)[R::STREAMS]) {
+  template <u32 ALL>
+  __device__ __forceinline__ void element(float (&all)[ALL]) {
+    float(&x)[R::STREAMS] = first_of<R::STREAMS>(all);
     x[GRAD_AT] = prepare<O>(x[GRAD_AT], gradient);
     R::start(x, scalars);
     R::measure(x, scalars, span.sum);

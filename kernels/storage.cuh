@@ -36,6 +36,9 @@ struct EightBit {};
 // remainder of nothing.
 template <class T>
 struct Remade {};
+// The engine's parameter alone is stored, to nearest: for evaluation, whatever lies beside it stays as it is.
+template <class T>
+struct Shown {};
 
 // Where a stream lies: its elements, and what belongs to them.
 struct Lies {
@@ -192,9 +195,7 @@ struct Storage<Remainder> : Has<true> {
       x[e + 1] = __uint_as_float((upper & 0xffff0000) + (u32)((int)lower >> 16));
     }
   }
-  template <bool WHOLE>
-  static __device__ __forceinline__ void store(const Lies& at, u64 place, u32 count, const Four& x, const FourRandom&, u32) {
-    Vector<u16> upper, lower;
+  static __device__ __forceinline__ void split(const Four& x, Vector<u16>& upper, Vector<u16>& lower) {
 #pragma unroll
     for (u32 e = 0; e < VECTOR; e += 2) {
       const u32 first = x[e] == x[e] ? __float_as_uint(x[e]) : NAN_16 << 16;
@@ -202,6 +203,11 @@ struct Storage<Remainder> : Has<true> {
       upper.word[e / 2] = (first + 0x8000) >> 16 | ((second + 0x8000) & 0xffff0000);
       lower.word[e / 2] = (first & 0xffff) | second << 16;
     }
+  }
+  template <bool WHOLE>
+  static __device__ __forceinline__ void store(const Lies& at, u64 place, u32 count, const Four& x, const FourRandom&, u32) {
+    Vector<u16> upper, lower;
+    split(x, upper, lower);
     store_elements<u16, WHOLE>(at.first, place, count, upper);
     store_elements<u16, WHOLE>(at.second, place, count, lower);
   }
@@ -212,6 +218,27 @@ struct Storage<Remade<Remainder>> : Storage<Remainder> {
   template <bool WHOLE>
   static __device__ __forceinline__ void store(const Lies& at, u64 place, u32 count, const Four&, const FourRandom&, u32) {
     store_elements<u16, WHOLE>(at.second, place, count, Vector<u16>{});
+  }
+};
+
+template <class T>
+struct Storage<Shown<T>> : Storage<T> {};
+template <class Half>
+struct Storage<Shown<Stochastic<Half>>> : Storage<Half> {};
+template <class Half>
+struct Storage<Shown<Master<Half>>> : Storage<Master<Half>> {
+  template <bool WHOLE>
+  static __device__ __forceinline__ void store(const Lies& at, u64 place, u32 count, const Four& x, const FourRandom& random, u32) {
+    Storage<Half>::template store<WHOLE>(at, place, count, x, random, 0);
+  }
+};
+template <>
+struct Storage<Shown<Remainder>> : Storage<Remainder> {
+  template <bool WHOLE>
+  static __device__ __forceinline__ void store(const Lies& at, u64 place, u32 count, const Four& x, const FourRandom&, u32) {
+    Vector<u16> upper, lower;
+    split(x, upper, lower);
+    store_elements<u16, WHOLE>(at.first, place, count, upper);
   }
 };
 

@@ -56,6 +56,21 @@ struct OfRemade<Streams<T, Rest...>> {
   using Type = Streams<Remade<T>, Rest...>;
 };
 
+// The same streams, of which the engine's parameter is stored alone.
+template <class S>
+struct OfShown;
+template <class T, class... Rest>
+struct OfShown<Streams<T, Rest...>> {
+  using Type = Streams<Shown<T>, Rest...>;
+};
+
+// The first elements of `x`, one of each stream that a rule knows.
+template <u32 COUNT, u32 ALL>
+__device__ __forceinline__ float (&first_of(float (&x)[ALL]))[COUNT] {
+  static_assert(COUNT <= ALL, "a type for each stream of the rule");
+  return reinterpret_cast<float(&)[COUNT]>(x);
+}
+
 // The streams that are there whatever the rule. Its parameter is not touched by whoever walks over these.
 template <class T>
 using Gradient = Streams<f32, T>;

@@ -182,7 +182,7 @@ struct Step {
   u32 cohort_bytes, tensor_bytes, record_bytes;
   u32 scalar_capacity, cohort_capacity, metric_capacity, window_capacity;
   u32 flush;  // this launch makes an update of the calls before it alone
-  u32 remake_all;  // of `remake`: masters that the engine gave too
+  u32 choice;  // of `remake`: masters that the engine gave too; of `show`: for evaluation, or else for training
   u64 seed;  // of random bits: here, since its sums are then kept in uniform registers
   const RuleTables* rules;  // used where a rule measures or remembers
 };

@@ -5,7 +5,7 @@
 // a store of 8 B is seen whole, so a record is whole if all its words have one number, in whatever order they were written,
 // cached, copied or read. No fence, and nothing waits. Source of the pattern: the LL protocol of NCCL.
 //
-// Writes 8 B per word, by one block beside the walk: 80 B a call and 8 B per value, of which it reads 8 B.
+// Writes 8 B per word, by one block beside the walk: 80 B a call and 8 B per value, of which it reads 8 B at most.
 #pragma once
 #include "gradients.cuh"
 #include "metric.cuh"
@@ -29,10 +29,16 @@ __device__ __forceinline__ u32 header_word(const Step& step, const Facts& f, u32
   return (u32)(double_to_bits(verdict.norm) >> (k == 7 ? 0 : 32));
 }
 
-// Where a value stands: in the half of the records, counted in f32, or in that of the metric rules' states, counted in 8 B.
-enum Source : u32 { metric_value = 0x80000000u, metric_count = 0xc0000000u, place_bits = 0x3fffffffu };
+// Where a value stands: in the half of the records, counted in f32, in that of the metric rules' states or in that of what groups
+// remember, counted in 8 B.
+enum Source : u32 { remembered = 0x40000000u, metric_value = 0x80000000u, metric_count = 0xc0000000u, place_bits = 0x3fffffffu };
 
-__device__ __forceinline__ float value_at(const Step& step, u64 t, u32 source) {
+__device__ __forceinline__ float value_at(const Step& step, u64 t, bool skipped, u32 source) {
+  if (GROUP_MEMORY != 0 && (source & ~Source::place_bits) == Source::remembered) {
+    // A skipped update left nothing.
+    const double* memory = memory_of(load_row(&step.rules->group_memory), skipped ? t - 1 : t, step.cohort_capacity, 0, GROUP_MEMORY);
+    return (float)load_row(memory + (source & Source::place_bits));
+  }
   if (!(source & Source::metric_value)) return load_row(record_at<const float>(step, t, 0) + source);
   const u64* states = (const u64*)(step.metric_states + (t & 1) * step.metric_capacity);
   const u64 bits = load_row(states + (source & Source::place_bits));
@@ -50,7 +56,7 @@ __device__ __forceinline__ void note_call(const Step& step, const Facts& f, u64 
   for (u32 k = threadIdx.x; k < words; k += THREADS) {
     const u32 bits = k < TELEMETRY_HEADER
                          ? header_word<O>(step, f, k, t)
-                         : __float_as_uint(value_at(step, t, load_row(sources + k - TELEMETRY_HEADER)));
+                         : __float_as_uint(value_at(step, t, skips<O>(step, f), load_row(sources + k - TELEMETRY_HEADER)));
     store_word(record + k, (call + 1) << 32 | bits);
   }
 }

@@ -9,6 +9,7 @@
 // `observe` feeds a metric to the state machines of the half that the current step reads, and evaluates it anew.
 // `prime` fills the half that the current step reads; it runs at build. `edit` does so after it wrote constants.
 // `remake` makes masters (6 B per parameter) and remainders (2 B) anew of the parameters; it runs at build, and when they change.
+// `show` shows parameters for evaluation and puts those for training back (show.cuh); meanwhile no update is made.
 //
 // A gradient that is not finite: with the policy to skip, or a found_inf that the engine hands in, no parameter and no
 // state is written, and the step is not advanced but counted as skipped. Otherwise it propagates.
@@ -53,6 +54,9 @@ __device__ __forceinline__ void update_or_skip(const Step& step, const Tile& til
 // Block 0 looks ahead; each other block takes a tile, in the order of the grid.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR) update(const Step step) {
   __shared__ Scratch scratch;
+  if constexpr (SHOWS) {
+    if (refused_while_shown(step)) return;
+  }
   const u64 t = load_relaxed(&step.control->t), call = load_relaxed(&step.control->calls);
   const u32 tiles = load_row(&step.counts->tiles);
   if (blockIdx.x == 0) {
@@ -88,6 +92,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR)
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR) gradient_norm(const Step step) {
   __shared__ NormScratch<Gradients::NORM> scratch;
   if constexpr (Gradients::NORM != Norm::none) {
+    if constexpr (SHOWS) {
+      if (refused_while_shown(step)) return;
+    }
     // Nothing that its last block writes: a block without work says to nobody that it has read.
     if (!accumulates<Gradients>(step, facts_of_calls<Gradients>(step))) sum_gradients<Gradients>(step, scratch);
   }
@@ -115,6 +122,9 @@ __device__ __forceinline__ void conclude(const Step& step, const RuleTables& rul
 // The whole measuring launch, by all its blocks.
 __device__ __forceinline__ void measure_all(const Step& step, MeasureScratch& scratch) {
   if constexpr (MEASURED != 0) {
+    if constexpr (SHOWS) {
+      if (refused_while_shown(step)) return;
+    }
     const Facts facts = facts_of_walk<Gradients>(step);
     if (accumulates<Gradients>(step, facts)) return;
     const RuleTables rules = load_row(step.rules);
@@ -156,8 +166,32 @@ __device__ __forceinline__ void evaluate_anew(const Step& step, Scratch& scratch
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR) remake(const Step step) {
   if constexpr (REMAKES) {
+    if constexpr (SHOWS) {
+      if (refused_while_shown(step)) return;
+    }
     if (blockIdx.x >= load_row(&step.counts->tiles)) return;
-    remake_tile(step, load_row(step.tiles + blockIdx.x), step.remake_all != 0);
+    remake_tile(step, load_row(step.tiles + blockIdx.x), step.choice != 0);
+  }
+}
+
+// As an update, with a ticket: the last block says what is shown, after all have looked.
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR) show(const Step step) {
+  if constexpr (SHOWS) {
+    __shared__ Scratch scratch;
+    const u64 call = load_relaxed(&step.control->calls);
+    const u32 tiles = load_row(&step.counts->tiles), shown = load_relaxed(&step.control->shown);
+    if (blockIdx.x > tiles) return;
+    if (threadIdx.x == 0) scratch.begin(step.control, call, tiles);
+    if (blockIdx.x != 0 && shown != step.choice) {
+      const Tile tile = load_row(step.tiles + (blockIdx.x - 1));
+      show_tile(step, load_relaxed(&step.control->t), tile, step.choice != 0);
+    }
+    __syncthreads();  // all threads of the block have looked
+    bool mixed;
+    if (threadIdx.x == 0 && arrives_last(step.ticket, scratch.call, scratch.blocks, mixed)) {
+      store_relaxed(&scratch.control->shown, step.choice);
+      if (mixed) store_row(&scratch.control->overlapped, 1u);
+    }
   }
 }
 

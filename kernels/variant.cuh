@@ -4,13 +4,14 @@
 //   R::STREAMS, R::INPUTS, R::SCALARS          streams; what `resolve` is given; values of a record
 //   R::TENSOR_SCALARS, R::SUMS, R::MEMORY      values of a tensor's own; sums; what it remembers
 //   R::LOADS, R::STORES, R::STORES_ONCE        sets of streams that `apply` reads and writes, and that the first update writes
-//   R::MEASURE_LOADS                           that `measure` reads
+//   R::MEASURE_LOADS, R::SHOW_LOADS            that `measure` and `show` read
 //   R::OF_COHORT, R::OF_GROUP, R::OF_TENSOR    sets of what it remembers, by whose it is
 //   R::LATE                                    the values of a record that follow from sums
 //   R::resolve(inputs, updates, known, r)      in f64, each scalar rounded once
 //   R::scalars(record), R::take(s, own)        what elements go by, and of that the tensor's own
 //   R::start(x, s), R::measure(x, s, sum), R::apply(x, s)
 //                                              one element of each stream in f32
+//   R::show(x, s)                              the parameter for evaluation, where there is another one
 // Elements are independent: no order is visible in the results.
 #pragma once
 #include "gradients.cuh"
@@ -54,7 +55,9 @@ struct Update : Functor {
       R::take(scalars, load_row(row_at<Own<R::TENSOR_SCALARS>>(own, OWN_BYTES, tensor.place)));
     }
   }
-  __device__ __forceinline__ void element(float (&x)[R::STREAMS]) const {
+  template <u32 ALL>
+  __device__ __forceinline__ void element(float (&all)[ALL]) const {
+    float(&x)[R::STREAMS] = first_of<R::STREAMS>(all);
     x[GRAD_AT] = prepare<O>(x[GRAD_AT], gradient);
     R::start(x, scalars);
     R::apply(x, scalars);
@@ -87,7 +90,6 @@ struct Zero : Functor {
 // Updates what `tile` holds. Its record and its tensor's row are loaded side by side.
 template <class R, class S, u32 N, class O>
 __device__ __forceinline__ void update_with(const Step& step, u64 t, const Tile& tile, const GradientScalars& gradient) {
-  static_assert(R::STREAMS == S::COUNT, "a type for each stream of the rule");
   const auto record = load_row(record_at<const Record<R::SCALARS>>(step, t, tile.cohort));
   Update<R, O> functor(step, record, gradient, {step.seed, (u32)t});
   walk<S, N>(step, tile.tensor, tile.place, functor);

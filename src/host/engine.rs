@@ -93,10 +93,32 @@ impl Engine {
 
     /// Makes masters and remainders of the parameters anew.
     pub fn parameters_changed(&mut self) {
+        if self.refused_while_shown() {
+            return;
+        }
         memory::remake(&self.plan, &self.pieces, true);
     }
 
+    /// Shows parameters for evaluation, or puts those for training back.
+    pub fn show(&mut self, show: bool) {
+        let records = half(&self.records, self.control.t);
+        if (self.control.shown != 0) != show {
+            memory::show(&self.plan, &self.pieces, records, show);
+        }
+        self.control.shown = u32::from(show);
+    }
+
+    /// Whether an update must not be made now: `refused_while_shown` of `kernels/show.cuh`.
+    fn refused_while_shown(&mut self) -> bool {
+        let shown = self.control.shown != 0;
+        self.control.called_while_shown |= u32::from(shown);
+        shown
+    }
+
     fn call(&mut self, flush: Flush) -> Result<()> {
+        if self.refused_while_shown() {
+            return Ok(());
+        }
         let (plan, t) = (&self.plan, self.control.t);
         // On all threads before anything is written: a step is refused as a whole.
         refuse_flushed_subnormals()?;
@@ -201,7 +223,9 @@ impl Engine {
         let overlapped = control.overlapped != 0;
         let header = Header { t, skipped, applied: !skip, raised, overlapped, loss_scale, clip_factor, norm, loss };
         let states = bytemuck::cast_slice(half(&self.metric_states, t));
-        layout.write(&self.ring, &header, half(&self.records, t), states);
+        // A skipped update left nothing.
+        let left = half(&self.remembered.groups, if skip { t.wrapping_sub(1) } else { t });
+        layout.write(&self.ring, &header, half(&self.records, t), states, left);
     }
 
     /// Of the calls in the ring of telemetry.
@@ -225,6 +249,10 @@ impl Engine {
     /// Both halves, one after the other.
     pub fn records(&self) -> &[f32] {
         &self.records
+    }
+
+    pub fn remembered(&self) -> &Remembered {
+        &self.remembered
     }
 
     /// Both halves, one after the other.

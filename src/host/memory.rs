@@ -1,5 +1,7 @@
 //! The unsafe part of the CPU backend: views of memory that the caller registered, and the AVX2 + FMA build of the loops.
 
+mod show;
+
 use bytemuck::AnyBitPattern;
 use rayon::prelude::*;
 
@@ -8,6 +10,8 @@ use crate::plan::layout::NORM_BLOCK;
 use crate::plan::{Dtype, Forms, Lies, Plan, Scalar, TensorRow};
 use crate::precision::{CODES_BLOCK, Dice, Form, Storage, Stored, StoredMut, Throws};
 use crate::rule::{Compiled, Lanes, Start};
+
+pub(super) use show::show;
 
 /// Elements that are prepared at once: they stay in the cache. Whole blocks of codes.
 const CHUNK: usize = 2048;
@@ -174,7 +178,7 @@ fn update_chunk(
 ) {
     // SAFETY: the caller vouches for the tensor; no parameter overlaps a gradient, so nothing writes it.
     let grad = unsafe { stored(forms.storages[1], row.streams[1], range) };
-    let places = || std::iter::once(0).chain(2..forms.storages.len());
+    let places = || std::iter::once(0).chain(2..2 + rule.streams().len());
     let kept = places().map(|place| {
         // SAFETY: the caller vouches for the tensor; parameters do not overlap, state memory was allocated for this tensor alone,
         // and this chunk of all of them is ours.
@@ -237,7 +241,7 @@ pub(super) fn map_terms<T: Send>(
             let mut memory = vec![Vec::new(); all.len()];
             let all: Vec<&[f32]> =
                 all.iter().zip(&mut memory).map(|(stored, memory)| wide(stored, range.len, memory)).collect();
-            let (param, mut streams) = (all[0], all[2..].to_vec());
+            let (param, mut streams) = (all[0], all[2..2 + rule.streams().len()].to_vec());
             let mut prepared = Vec::new();
             let grad = gradient.prepare(all[1], &mut prepared);
             if is_first(rule, record) {

@@ -70,6 +70,10 @@ impl<R: Rule> Code for Native<R> {
         let rule = &self.rule;
         with_fma(Measure { rule, places: &self.places, param, grad, streams, scalars, terms });
     }
+
+    fn show(&self, param: &mut [f32], streams: &[&[f32]], scalars: &[f32]) {
+        with_fma(Show { rule: &self.rule, places: &self.places, param, streams, scalars });
+    }
 }
 
 struct Apply<'a, 'b> {
@@ -190,6 +194,26 @@ impl<R: Rule> Work for Measure<'_, R> {
     }
 }
 
+struct Show<'a, R> {
+    rule: &'a R,
+    places: &'a [Option<usize>],
+    param: &'a mut [f32],
+    streams: &'a [&'a [f32]],
+    scalars: &'a [f32],
+}
+
+impl<R: Rule> Work for Show<'_, R> {
+    #[inline(always)]
+    fn run(self) {
+        let Show { rule, places, param, streams, scalars } = self;
+        let scalars = R::Scalars::<f32>::from_fn(|k| scalars[k]);
+        for (i, param) in param.iter_mut().enumerate() {
+            let all = R::Streams::<f32>::from_fn(|k| places[k].map_or(0.0, |place| streams[place][i]));
+            *param = rule.show(&scalars, *param, all).unwrap_or(*param);
+        }
+    }
+}
+
 impl Code for Interpreted {
     fn resolve(&self, moment: &Moment<'_>) -> Values {
         Interpreted::resolve(self, moment)
@@ -202,6 +226,13 @@ impl Code for Interpreted {
     fn measure(&self, param: &[f32], grad: &[f32], streams: &[&[f32]], scalars: &[f32], terms: &mut [[Vec<f32>; 2]]) {
         let given: Vec<&[f32]> = [param, grad].into_iter().chain(streams.iter().copied()).collect();
         with_fma(InterpretMeasure { tape: self, given: &given, scalars, terms });
+    }
+
+    fn show(&self, param: &mut [f32], streams: &[&[f32]], scalars: &[f32]) {
+        let before = param.to_vec();
+        // There is no gradient, and nothing follows from one.
+        let given: Vec<&[f32]> = [&before[..]; 2].into_iter().chain(streams.iter().copied()).collect();
+        self.show(&given, scalars, param);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use bytemuck::{Pod, Zeroable};
+use bytemuck::Zeroable;
 
 use super::condition::{self, LoopBody, StopCondition};
 use super::observe::{Observed, When, no_metric};
@@ -13,7 +13,7 @@ use super::view::{DeviceView, Status};
 use crate::device::{self, Context, Function, Memory, Module, Pinned, Setup, Source, Stream, Turns};
 use crate::error::{Error, Result};
 use crate::kernels::{UNIT, Unit};
-use crate::plan::layout::{Condition, Control, EditRow, MetricStateRow, Observation, RuleTablesRow, Step, THREADS};
+use crate::plan::layout::{Condition, EditRow, Observation, RuleTablesRow, Step, THREADS};
 use crate::plan::{HandedIn, Lies, Plan, Request, Scalar, state};
 use crate::precision::{CODES_BLOCK, Constant};
 use crate::settings::Settings;
@@ -34,6 +34,8 @@ pub(super) struct Engine {
     prime: Function<Step>,
     /// Where something lies beside parameters.
     remake: Option<Function<Step>>,
+    /// Where some parameters for evaluation are others.
+    show: Option<Function<Step>>,
     step: Step,
     rules: RuleTablesRow,
     grid: u32,
@@ -135,6 +137,7 @@ impl Engine {
         // What the engine hands in is not looked at: its work on that is not ordered before this.
         prime.launch(setup.stream(), 1, THREADS, &Step { found_inf: 0, inv_scale: 0, norm_square: 0, ..step })?;
         let remake = plan.remakes().then(|| module.function::<Step>("remake")).transpose()?;
+        let show = plan.shows().then(|| module.function::<Step>("show")).transpose()?;
         if let Some(remake) = remake.as_ref().filter(|_| plan.remakes_own()) {
             setup.wait_for_context(context)?;
             remake.launch(setup.stream(), grid, THREADS, &step)?;
@@ -163,6 +166,7 @@ impl Engine {
             observe,
             prime,
             remake,
+            show,
             step,
             grid,
             seen,
@@ -200,8 +204,16 @@ impl Engine {
     pub fn parameters_changed(&self, stream: &Stream) -> Result<()> {
         stream.expect_context(&self.context)?;
         let Some(remake) = &self.remake else { return Ok(()) };
-        let step = Step { remake_all: 1, ..self.step };
+        let step = Step { choice: 1, ..self.step };
         self.enqueue(stream, || remake.launch(stream, self.grid, THREADS, &step))
+    }
+
+    /// Enqueues that parameters for evaluation are shown, or that those for training come back: one launch.
+    pub fn show(&self, stream: &Stream, show: bool) -> Result<()> {
+        stream.expect_context(&self.context)?;
+        let Some(kernel) = &self.show else { return Ok(()) };
+        let step = Step { choice: u32::from(show), ..self.step };
+        self.enqueue(stream, || kernel.launch(stream, self.grid, THREADS, &step))
     }
 
     fn launch(&self, stream: &Stream, step: &Step) -> Result<()> {
@@ -262,25 +274,21 @@ impl Engine {
     pub fn status(&self, stream: &Stream) -> Result<Status> {
         let mut seen = vec![0u8; self.seen.end];
         device::read(&self.context, stream, self.step.control, &mut seen)?;
-        let control: Control = bytemuck::pod_read_unaligned(&seen[..size_of::<Control>()]);
-        let records: Vec<f32> = rows(&seen[self.seen.records..self.seen.metric_states]);
-        Ok(Status::new(&self.plan, &control, &records, &rows(&seen[self.seen.metric_states..])))
+        let at = &self.seen;
+        let (records, states, remembered) = (at.records(&seen), at.metric_states(&seen), at.remembered(&seen));
+        Ok(Status::new(&self.plan, &at.control(&seen), &records, &states, &remembered))
     }
 
     /// Waits for `stream`, then reads the state back, all of it with one wait.
     pub fn state(&self, stream: &Stream) -> Result<Vec<u8>> {
         let (plan, step) = (&self.plan, &self.step);
         let mut settings = Settings::zeroed();
-        // Tickets, records and the states of metric rules follow the control block.
+        // What follows the control block, up to what rules remember.
         let mut seen = vec![0u8; self.seen.end];
         let mut constants = vec![0u64; plan.constants.len()];
         let mut windows = vec![0.0f64; 2 * step.window_capacity as usize];
         let mut memory = vec![0u8; plan.state_bytes as usize];
-        let mut remembered = plan.remembered();
         let mut copies = [
-            (self.rules.cohort_memory, bytemuck::cast_slice_mut(&mut remembered.cohorts)),
-            (self.rules.group_memory, bytemuck::cast_slice_mut(&mut remembered.groups)),
-            (self.rules.tensor_memory, bytemuck::cast_slice_mut(&mut remembered.tensors)),
             (step.control, &mut seen[..]),
             (step.settings, bytemuck::bytes_of_mut(&mut settings)),
             (step.constants, bytemuck::cast_slice_mut(&mut constants)),
@@ -288,12 +296,11 @@ impl Engine {
             (plan.state_base, &mut memory),
         ];
         device::read_all(&self.context, stream, &mut copies)?;
-        let control: Control = bytemuck::pod_read_unaligned(&seen[..size_of::<Control>()]);
-        expect_at_rest(&seen[self.seen.tickets..self.seen.records])?;
-        let metric_states: Vec<MetricStateRow> = rows(&seen[self.seen.metric_states..]);
-        let metric_states = state::half(&metric_states, control.t).to_vec();
+        let control = self.seen.control(&seen);
+        self.seen.expect_at_rest(&seen)?;
+        let metric_states = state::half(&self.seen.metric_states(&seen), control.t).to_vec();
         let windows = state::half(&windows, control.t).to_vec();
-        let remembered = remembered.durable(control.t);
+        let remembered = self.seen.remembered(&seen).durable(control.t);
         let tables = state::Tables { control, settings, constants, metric_states, windows, remembered };
         state::encode(plan, &tables, &memory)
     }
@@ -362,21 +369,4 @@ fn ring(setup: &Setup, context: &Arc<Context>, layout: &Layout) -> Result<Ring> 
     let memory = Memory::new(context, layout.words() * size_of::<u64>())?;
     setup.fill(&memory, 0, memory.len(), 0)?;
     Ok(Ring::Device(Arc::new(memory)))
-}
-
-/// What `bytes` hold, whatever their alignment.
-fn rows<T: Pod>(bytes: &[u8]) -> Vec<T> {
-    bytes.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned).collect()
-}
-
-/// Between two launches all tickets are 0.
-fn expect_at_rest(tickets: &[u8]) -> Result<()> {
-    let mut tickets = tickets.chunks_exact(size_of::<u32>()).map(bytemuck::pod_read_unaligned::<u32>);
-    match tickets.find(|ticket| *ticket != 0) {
-        None => Ok(()),
-        Some(ticket) => {
-            let rule = "must be 0: a step runs on another stream";
-            Err(Error::argument("state.ticket", ticket, rule))
-        }
-    }
 }

@@ -9,6 +9,7 @@ mod cuda;
 mod edit;
 mod group;
 mod observe;
+mod show;
 mod state;
 mod tables;
 mod telemetry;
@@ -207,7 +208,8 @@ impl Optimizer {
             Engine::Cuda(engine) => engine.status(stream.cuda()?),
             Engine::Host(engine) => {
                 expect_host(stream)?;
-                Ok(Status::new(engine.plan(), engine.control(), engine.records(), engine.metric_states()))
+                let (records, states) = (engine.records(), engine.metric_states());
+                Ok(Status::new(engine.plan(), engine.control(), records, states, engine.remembered()))
             }
         }
     }

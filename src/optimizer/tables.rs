@@ -1,9 +1,10 @@
 //! The tables of a plan, as a CUDA device gets them: one block of bytes, uploaded once.
 
-use bytemuck::{NoUninit, Zeroable};
+use bytemuck::{NoUninit, Pod, Zeroable};
 
+use crate::error::{Error, Result};
 use crate::plan::layout::{
-    Control, Counts, MASTER_GIVEN, NormTileRow, PartialRow, RuleTablesRow, Step, TelemetryRow, TileRow,
+    Control, Counts, MASTER_GIVEN, MetricStateRow, NormTileRow, PartialRow, RuleTablesRow, Step, TelemetryRow, TileRow,
 };
 use crate::plan::{MeasureTables, Plan, Remembered, metrics};
 use crate::telemetry::Layout;
@@ -25,7 +26,7 @@ pub(super) struct Tables {
     pub measure_grid: Option<u32>,
     /// Where the addresses of [`RuleTablesRow`] are, if there is one: offsets, as those of `step`.
     pub rules: RuleTablesRow,
-    /// Bytes from the control block on that a report needs: tickets, records and the metric rules' states follow it.
+    /// What a report needs.
     pub seen: Seen,
 }
 
@@ -33,10 +34,55 @@ pub(super) struct Tables {
 /// between.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seen {
-    pub tickets: usize,
-    pub records: usize,
-    pub metric_states: usize,
+    tickets: usize,
+    records: usize,
+    metric_states: usize,
+    /// What rules remember of cohorts, groups and tensors.
+    remembered: [usize; 3],
     pub end: usize,
+}
+
+/// From a copy of all that.
+impl Seen {
+    pub fn control(&self, seen: &[u8]) -> Control {
+        bytemuck::pod_read_unaligned(&seen[..size_of::<Control>()])
+    }
+
+    /// Both halves.
+    pub fn records(&self, seen: &[u8]) -> Vec<f32> {
+        rows(&seen[self.records..self.metric_states])
+    }
+
+    /// Both halves.
+    pub fn metric_states(&self, seen: &[u8]) -> Vec<MetricStateRow> {
+        rows(&seen[self.metric_states..self.remembered[0]])
+    }
+
+    pub fn remembered(&self, seen: &[u8]) -> Remembered {
+        let [cohorts, groups, tensors] = self.remembered;
+        Remembered {
+            cohorts: rows(&seen[cohorts..groups]),
+            groups: rows(&seen[groups..tensors]),
+            tensors: rows(&seen[tensors..]),
+        }
+    }
+
+    /// Between two launches all tickets are 0.
+    pub fn expect_at_rest(&self, seen: &[u8]) -> Result<()> {
+        let tickets: Vec<u32> = rows(&seen[self.tickets..self.records]);
+        match tickets.into_iter().find(|ticket| *ticket != 0) {
+            None => Ok(()),
+            Some(ticket) => {
+                let rule = "must be 0: a step runs on another stream";
+                Err(Error::argument("state.ticket", ticket, rule))
+            }
+        }
+    }
+}
+
+/// What `bytes` hold, whatever their alignment.
+fn rows<T: Pod>(bytes: &[u8]) -> Vec<T> {
+    bytes.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned).collect()
 }
 
 impl Tables {
@@ -65,10 +111,13 @@ impl Tables {
         let ticket = bytes.put(&vec![0u32; 2 + nodes + measure_nodes], size_of::<u64>());
         let records = bytes.put(&vec![f32::NAN; 2 * plan.cohorts.len() * widths.record], LINE);
         let metric_states = bytes.put(&metrics::start(&plan.metrics).repeat(2), size_of::<u64>());
+        let Remembered { cohorts: of_cohorts, groups, tensors: of_tensors } = plan.remembered();
+        let remembered = [of_cohorts, groups, of_tensors].map(|table| bytes.put(&table, size_of::<f64>()));
         let seen = Seen {
             tickets: ticket as usize,
             records: records as usize,
             metric_states: metric_states as usize,
+            remembered: remembered.map(|table| table as usize),
             end: bytes.0.len(),
         };
         let settings = bytes.put(&[plan.settings], LINE);
@@ -101,7 +150,8 @@ impl Tables {
             step.nodes = bytes.put(&norm.tree.nodes, LINE);
             step.sums = bytes.put(&vec![PartialRow::zeroed(); norm.tree.slots as usize], LINE);
         }
-        let (measure_grid, rules) = bytes.put_rules(plan, measure.as_ref(), ticket + 4 * (2 + nodes as u64));
+        let (measure_grid, rules) =
+            bytes.put_rules(plan, measure.as_ref(), ticket + 4 * (2 + nodes as u64), remembered);
         if plan.measures() || plan.remembers() {
             step.rules = bytes.put(&[rules], LINE);
         }
@@ -174,18 +224,19 @@ impl Bytes {
         self.0.resize(self.0.len() + bytes, 0);
     }
 
-    /// What rules that measure or remember need, and how many blocks measure. `arrivals`: where tickets of its nodes are.
+    /// What rules that measure or remember need, and how many blocks measure. `arrivals`: where tickets of its nodes are; then
+    /// where what is remembered is.
     fn put_rules(
         &mut self,
         plan: &Plan,
         measure: Option<&MeasureTables>,
         arrivals: u64,
+        [cohort_memory, group_memory, tensor_memory]: [u64; 3],
     ) -> (Option<u32>, RuleTablesRow) {
-        let Remembered { cohorts, groups, tensors } = plan.remembered();
         let mut rules = RuleTablesRow {
-            cohort_memory: self.put(&cohorts, LINE),
-            group_memory: self.put(&groups, LINE),
-            tensor_memory: self.put(&tensors, LINE),
+            cohort_memory,
+            group_memory,
+            tensor_memory,
             own: self.put(&vec![f32::NAN; plan.tensors.len() * plan.widths().own], LINE),
             measure_arrivals: arrivals,
             group_count: plan.groups.len() as u32,

@@ -4,7 +4,7 @@ use std::mem::offset_of;
 use std::sync::Arc;
 
 use crate::plan::layout::{Control, MetricStateRow};
-use crate::plan::{Plan, TensorRow, state};
+use crate::plan::{Plan, Remembered, TensorRow, state};
 use crate::precision::Form;
 
 /// Read-only addresses of an optimizer's state in its device's memory (on the host: in the host's). They stay the same for
@@ -32,6 +32,10 @@ pub struct DeviceView {
     pub stop: u64,
     /// `overlapped`: u32, whether launches of this optimizer were seen to overlap.
     pub overlapped: u64,
+    /// `shown`: u32, whether parameters for evaluation are shown: [`Optimizer::eval`](crate::Optimizer::eval).
+    pub shown: u64,
+    /// `called_while_shown`: u32, whether an update was to be made meanwhile.
+    pub called_while_shown: u64,
     /// `calls`: u64, the number of all calls that have ended: applied, skipped, or accumulating alone.
     pub calls: u64,
     /// `micro_step`: u32, the number of calls since the last update, with gradient accumulation.
@@ -66,6 +70,8 @@ impl DeviceView {
             raised: at(offset_of!(Control, raised)),
             stop: at(offset_of!(Control, stop)),
             overlapped: at(offset_of!(Control, overlapped)),
+            shown: at(offset_of!(Control, shown)),
+            called_while_shown: at(offset_of!(Control, called_while_shown)),
             calls: at(offset_of!(Control, calls)),
             micro_step: at(offset_of!(Control, micro_step)),
             scalars: scalars.collect(),
@@ -115,6 +121,11 @@ pub struct Status {
     pub overlapped: bool,
     /// Whether a loop came to its bound, [`LoopBody::at_most`](crate::LoopBody::at_most), before its end.
     pub exhausted: bool,
+    /// Whether parameters for evaluation are shown: [`Optimizer::eval`](crate::Optimizer::eval).
+    pub shown: bool,
+    /// Whether a step, a flush or [`Optimizer::parameters_changed`](crate::Optimizer::parameters_changed) was called meanwhile, which
+    /// then did nothing.
+    pub called_while_shown: bool,
     /// The number of all calls that have ended: applied, skipped, or accumulating alone.
     pub calls: u64,
     /// The number of calls since the last update, with gradient accumulation.
@@ -127,6 +138,8 @@ pub struct Status {
     pub hysteresis: u32,
     groups: Vec<Vec<(Arc<str>, f32)>>,
     metrics: Vec<Option<MetricStatus>>,
+    remembered: Vec<Vec<(Arc<str>, f64)>>,
+    of_tensors: Vec<Vec<(Arc<str>, f64)>>,
 }
 
 /// What a group's metric rule has come to.
@@ -146,7 +159,13 @@ pub struct MetricStatus {
 
 impl Status {
     /// From the control block and both halves of the records and of the metric rules' states.
-    pub(super) fn new(plan: &Plan, control: &Control, records: &[f32], states: &[MetricStateRow]) -> Status {
+    pub(super) fn new(
+        plan: &Plan,
+        control: &Control,
+        records: &[f32],
+        states: &[MetricStateRow],
+        remembered: &Remembered,
+    ) -> Status {
         let half = &records[(control.t & 1) as usize * records.len() / 2..];
         let width = plan.widths().record;
         let groups = plan.groups.iter().enumerate().map(|(index, group)| {
@@ -171,6 +190,8 @@ impl Status {
             stop: control.stop != 0,
             overlapped: control.overlapped != 0,
             exhausted: control.exhausted != 0,
+            shown: control.shown != 0,
+            called_while_shown: control.called_while_shown != 0,
             calls: control.calls,
             micro_step: control.micro_step,
             skipped_in_a_row: control.skipped_in_a_row,
@@ -178,6 +199,8 @@ impl Status {
             hysteresis: control.hysteresis,
             groups: groups.collect(),
             metrics: metrics.collect(),
+            remembered: (0..plan.groups.len()).map(|group| remembered.of_group(plan, control.t, group)).collect(),
+            of_tensors: (0..plan.tensors.len()).map(|tensor| remembered.of_tensor(plan, control.t, tensor)).collect(),
         }
     }
 
@@ -191,10 +214,25 @@ impl Status {
         self.metrics.get(group).copied().flatten()
     }
 
+    /// What group `group`'s rule remembers under `name`, as the last applied update left it: an estimate such as `d` of
+    /// [`Prodigy`](crate::Prodigy). Of what each cohort remembers, that of the group's first. None if there is no such group or name.
+    pub fn remembered(&self, group: usize, name: &str) -> Option<f64> {
+        find(self.remembered.get(group)?, name)
+    }
+
+    /// The same of tensor `tensor`, counted through all groups, for what a rule remembers of each tensor.
+    pub fn tensor_remembered(&self, tensor: usize, name: &str) -> Option<f64> {
+        find(self.of_tensors.get(tensor)?, name)
+    }
+
     /// One of [`Status::scalars`], by name, e.g. `lr` or `weight_decay`.
     pub fn scalar(&self, group: usize, name: &str) -> Option<f32> {
         self.scalars(group)?.iter().find(|(known, _)| **known == *name).map(|(_, value)| *value)
     }
+}
+
+fn find(named: &[(Arc<str>, f64)], name: &str) -> Option<f64> {
+    named.iter().find(|(known, _)| **known == *name).map(|(_, value)| *value)
 }
 
 /// A registered tensor and its optimizer state.

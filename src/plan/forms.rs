@@ -11,7 +11,7 @@ use crate::rule::Compiled;
 pub(crate) struct Forms {
     /// The rule, among those of the plan.
     pub variant: u32,
-    /// Of the parameter, the gradient, the states.
+    /// Of the parameter, the gradient, the states; then of what is put aside, where a rule shows other parameters for evaluation.
     pub storages: Vec<Storage>,
 }
 
@@ -94,7 +94,18 @@ pub(super) fn of_tensor(path: &str, rule: &Compiled, precision: &Precision, tens
     let grad = half_of(tensor.grad.dtype).map_or(Form::F32, |half| Form::Half(half, Rounding::Nearest));
     let mut storages = vec![Storage::of(param), Storage::of(grad)];
     storages.extend(states(rule, precision, tensor.param.len));
+    storages.extend(aside(rule, param));
     Ok(storages)
+}
+
+/// How the parameter for training is put aside while one for evaluation is shown, so that no bit of it is lost. A master has it anyway.
+fn aside(rule: &Compiled, param: Form) -> Option<Storage> {
+    rule.tape.show.as_ref()?;
+    match param {
+        Form::Master(_) => None,
+        Form::Half(half, _) => Some(Storage::of(Form::Half(half, Rounding::Nearest))),
+        Form::F32 | Form::Remainder | Form::EightBit => Some(Storage::F32),
+    }
 }
 
 /// The same of states alone.
@@ -115,7 +126,8 @@ fn states(rule: &Compiled, precision: &Precision, len: u64) -> impl Iterator<Ite
 
 /// For the text of a group without tensors: large ones in f32.
 pub(super) fn of_text(rule: &Compiled, precision: &Precision) -> Vec<Storage> {
-    [Storage::F32; 2].into_iter().chain(states(rule, precision, u64::MAX)).collect()
+    let states = states(rule, precision, u64::MAX).chain(aside(rule, Form::F32));
+    [Storage::F32; 2].into_iter().chain(states).collect()
 }
 
 impl Plan {
@@ -132,6 +144,11 @@ impl Plan {
     /// Whether some of that is ours, and so is made at build.
     pub fn remakes_own(&self) -> bool {
         self.tensors.iter().any(|row| !row.master_given && self.forms[row.form as usize].remakes())
+    }
+
+    /// Whether some parameters for evaluation are others than those for training.
+    pub fn shows(&self) -> bool {
+        self.variants.iter().any(|rule| rule.tape.show.is_some())
     }
 
     /// The types of gradients, a bit for each.

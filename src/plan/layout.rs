@@ -46,7 +46,9 @@ pub(crate) struct Control {
     pub hysteresis: u32,
     pub overlapped: u32,
     pub exhausted: u32,
-    pub reserved: [u32; 3],
+    pub shown: u32,
+    pub called_while_shown: u32,
+    pub reserved: u32,
 }
 const _: () = assert!(size_of::<Control>() == 128);
 
@@ -259,7 +261,7 @@ pub(crate) struct Step {
     /// Not 0: this launch makes an update of the calls before it alone.
     pub flush: u32,
     /// Not 0: `remake` makes masters that the engine gave anew, too.
-    pub remake_all: u32,
+    pub choice: u32,
     /// Of random bits.
     pub seed: u64,
     /// The address of a [`RuleTablesRow`].

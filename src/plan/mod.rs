@@ -344,7 +344,7 @@ impl Plan {
         let records: Vec<usize> = (0..self.groups.len()).map(|group| record * self.first_cohort(group)).collect();
         let state = |group: &Group| group.metric.checked_sub(1).map(|state| metrics::shown(state as usize).to_vec());
         let metrics: Vec<_> = self.groups.iter().map(|group| state(group).unwrap_or_default()).collect();
-        telemetry.lay_out(&names, &records, &metrics)
+        telemetry.lay_out(&names, &records, &metrics, &self.remembered_of_groups())
     }
 
     /// The cohort that a group is shown by.

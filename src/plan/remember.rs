@@ -2,7 +2,10 @@
 //! groups (the same in each of their cohorts) and tensors, which the measuring launch writes, two halves of what update `t`
 //! leaves in half `t & 1`. Rows are as wide as the widest rule needs; a rule's places among them are in its own order.
 
+use std::sync::Arc;
+
 use super::Plan;
+use super::state::half;
 use crate::rule::{Compiled, Of};
 
 /// The tables.
@@ -34,6 +37,17 @@ impl Plan {
         Remembered { cohorts: cohorts.repeat(2), groups: groups.repeat(2), tensors: tensors.repeat(2) }
     }
 
+    /// What each group remembers, and where that begins in a half of the table.
+    pub fn remembered_of_groups(&self) -> Vec<(Vec<Arc<str>>, usize)> {
+        let width = self.widths().memory[1];
+        let of_group = |(index, group): (usize, &super::Group)| {
+            let rule = &self.variants[group.variant as usize];
+            let names = rule.remembered(Of::Group).map(|place| Arc::from(&*rule.tape.memory[place].name));
+            (names.collect(), width * self.first_cohort(index))
+        };
+        self.groups.iter().enumerate().map(of_group).collect()
+    }
+
     /// Whether a rule remembers anything.
     pub fn remembers(&self) -> bool {
         self.variants.iter().any(|rule| !rule.tape.memory.is_empty())
@@ -45,12 +59,36 @@ impl Plan {
     }
 }
 
+/// Remembered scalars with their names.
+type Named = Vec<(Arc<str>, f64)>;
+
+/// Those that `rule` remembers of a cohort, a group or a tensor: `row` is theirs, `stride` apart.
+fn named(rule: &Compiled, of: Of, row: &[f64], stride: usize) -> Named {
+    let places = rule.remembered(of).map(|place| Arc::from(&*rule.tape.memory[place].name));
+    places.zip(row.iter().step_by(stride).copied()).collect()
+}
+
 impl Remembered {
+    /// What the rule of a group remembers, of the group and of its first cohort, as the update before `t` left it.
+    pub fn of_group(&self, plan: &Plan, t: u64, group: usize) -> Named {
+        let [cohort, of_group, _] = plan.widths().memory;
+        let (rule, first) = (&plan.variants[plan.groups[group].variant as usize], plan.first_cohort(group));
+        let mut all = named(rule, Of::Group, &half(&self.groups, t.wrapping_sub(1))[first * of_group..], 1);
+        all.extend(named(rule, Of::Cohort, &half(&self.cohorts, t)[2 * first * cohort..], 2));
+        all
+    }
+
+    /// The same of a tensor.
+    pub fn of_tensor(&self, plan: &Plan, t: u64, tensor: usize) -> Named {
+        let (rule, width) = (&plan.variants[plan.tensors[tensor].variant as usize], plan.widths().memory[2]);
+        named(rule, Of::Tensor, &half(&self.tensors, t.wrapping_sub(1))[tensor * width..], 1)
+    }
+
     /// What a run changes and does not follow from the step: of cohorts as the update before left it, in the half in force; of groups
     /// and tensors what that update left.
     pub fn durable(&self, t: u64) -> Vec<f64> {
-        let cohorts = super::state::half(&self.cohorts, t).iter().step_by(2);
-        let others = [&self.groups, &self.tensors].map(|table| super::state::half(table, t.wrapping_sub(1)));
+        let cohorts = half(&self.cohorts, t).iter().step_by(2);
+        let others = [&self.groups, &self.tensors].map(|table| half(table, t.wrapping_sub(1)));
         cohorts.chain(others.into_iter().flatten()).copied().collect()
     }
 

@@ -129,6 +129,18 @@ impl StoredMut<'_> {
         }
     }
 
+    /// Rounds `from` to the engine's parameter alone, to nearest.
+    pub fn show(&mut self, from: &[f32]) {
+        match self {
+            StoredMut::F32(to) => to.copy_from_slice(from),
+            StoredMut::Half(half, _, _, param) | StoredMut::Master(half, param, _) => {
+                round::nearest(*half, from, param);
+            }
+            StoredMut::Split(upper, _) => round::split(from, upper, &mut vec![0; from.len()]),
+            StoredMut::EightBit(..) => {}
+        }
+    }
+
     /// Makes what lies beside a parameter anew.
     pub fn remake(&mut self) {
         match self {

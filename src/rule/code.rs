@@ -38,6 +38,9 @@ pub(crate) trait Code: fmt::Debug + Send + Sync {
 
     /// Writes what each element adds to each sum: two factors, or a value and 1. `terms` is [sum][side][element].
     fn measure(&self, param: &[f32], grad: &[f32], streams: &[&[f32]], scalars: &[f32], terms: &mut [[Vec<f32>; 2]]);
+
+    /// Writes what the parameter is for evaluation over it, if that is another one.
+    fn show(&self, param: &mut [f32], streams: &[&[f32]], scalars: &[f32]);
 }
 
 /// A loop over elements, compiled anew for the options of a rule: see [`Rule::with_constants`](super::Rule::with_constants).

@@ -190,6 +190,14 @@ pub trait Rule: std::fmt::Debug + Clone + Send + Sync + 'static {
         streams: Self::Streams<E>,
     ) -> (E, Self::Streams<E>);
 
+    /// What one element of the parameter is for evaluation, between two updates, where that is another one than for training:
+    /// [`Optimizer::eval`](crate::Optimizer::eval). It goes by the scalars of the next update, and none that follows from a sum.
+    #[inline(always)]
+    fn show<E: Element>(&self, scalars: &Self::Scalars<E>, param: E, streams: Self::Streams<E>) -> Option<E> {
+        let _ = (scalars, param, streams);
+        None
+    }
+
     /// Runs `work` with this rule. One with options gives it a rule in which they are constants, so that the CPU's loop over elements
     /// branches on none of them; its hyperparameters do not matter there.
     #[doc(hidden)]

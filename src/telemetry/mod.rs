@@ -35,7 +35,8 @@ pub struct Telemetry {
 impl Telemetry {
     /// The last `records` calls, at most 16,777,216, with the hyperparameters of all groups.
     ///
-    /// A record takes 80 bytes and 8 for each hyperparameter, and 24 for each group with a metric rule. A poll of a ring in
+    /// A record takes 80 bytes and 8 for each hyperparameter and each scalar that a rule remembers of a group, and 24 for each group
+    /// with a metric rule. A poll of a ring in
     /// device memory copies all of it, beside the steps; as long as a run between two polls, and some more, is long enough.
     pub fn ring(records: u32) -> Telemetry {
         Telemetry { records, groups: None, mapped: false }
@@ -76,18 +77,22 @@ impl Telemetry {
     }
 
     /// Checks it for an optimizer whose groups have these hyperparameters. `records`: where each group's record begins in a
-    /// half of them, counted in f32; `metrics`: what its metric rule has come to, if it has one.
+    /// half of them, counted in f32; `metrics`: what its metric rule has come to, if it has one; `remembered`: what the group
+    /// remembers, and where that begins in a half of it.
     pub(crate) fn lay_out(
         &self,
         groups: &[Vec<String>],
         records: &[usize],
         metrics: &[Vec<(&'static str, Word)>],
+        remembered: &[(Vec<Arc<str>>, usize)],
     ) -> Result<Layout> {
         let chosen = self.check(groups.len())?;
         let mut layout = Layout::new(self.records, self.mapped);
         for group in chosen {
             layout.add(group, &groups[group], records[group]);
             layout.add_metric(group, &metrics[group]);
+            let (names, first) = &remembered[group];
+            layout.add_remembered(group, names, *first);
         }
         Ok(layout)
     }
@@ -99,7 +104,8 @@ pub struct TelemetryColumn {
     /// The group.
     pub group: usize,
     /// The hyperparameter, e.g. `lr`; or, of a group with a metric rule, what that had come to: `metric_scale`, `metric_best`,
-    /// `metric_bad` (observations in a row that were not better).
+    /// `metric_bad` (observations in a row that were not better); or what its rule remembers of the group, as the update left it: an
+    /// estimate such as `d` of [`Prodigy`](crate::Prodigy).
     pub name: Arc<str>,
 }
 

@@ -8,7 +8,8 @@ use super::{TelemetryColumn, TelemetryRecord};
 /// Words before the values. `kernels/telemetry.cuh` has the same number.
 const HEADER: usize = 10;
 
-/// In a source: an f64 of a metric rule's state, or a count.
+/// In a source: an f64 that a group remembers; an f64 of a metric rule's state, or a count.
+const REMEMBERED: u32 = 1 << 30;
 const METRIC_VALUE: u32 = 1 << 31;
 const METRIC_COUNT: u32 = 3 << 30;
 const PLACE: u32 = METRIC_VALUE / 2 - 1;
@@ -28,7 +29,7 @@ pub(crate) struct Layout {
     pub mapped: bool,
     pub columns: Arc<[TelemetryColumn]>,
     /// Where each value stands: in a half of the records of cohorts, counted in f32, or with one of the marks below in a half
-    /// of the metric rules' states, counted in 8 bytes. `Source` of `kernels/telemetry.cuh` is the same.
+    /// of what groups remember or of the metric rules' states, counted in 8 bytes. `Source` of `kernels/telemetry.cuh` is the same.
     pub sources: Vec<u32>,
 }
 
@@ -102,6 +103,13 @@ impl Layout {
         }));
     }
 
+    /// Adds what a group remembers, which begins at `first`.
+    pub fn add_remembered(&mut self, group: usize, names: &[Arc<str>], first: usize) {
+        let columns = names.iter().map(|name| TelemetryColumn { group, name: name.clone() });
+        self.columns = self.columns.iter().cloned().chain(columns).collect();
+        self.sources.extend((0..names.len()).map(|place| REMEMBERED | (first + place) as u32));
+    }
+
     pub fn words_per_record(&self) -> usize {
         HEADER + self.sources.len()
     }
@@ -117,8 +125,8 @@ impl Layout {
     }
 
     /// Writes a record: the twin of `note_call` in `kernels/telemetry.cuh`. `values`: a half of the records of cohorts;
-    /// `states`: one of the metric rules' states.
-    pub fn write(&self, ring: &[AtomicU64], header: &Header, values: &[f32], states: &[u64]) {
+    /// `states`: one of the metric rules' states; `remembered`: the one of what groups remember that this call left.
+    pub fn write(&self, ring: &[AtomicU64], header: &Header, values: &[f32], states: &[u64], remembered: &[f64]) {
         let (place, mark) = self.place(header.t + header.skipped);
         let norm = header.norm.to_bits();
         let head = [
@@ -137,6 +145,7 @@ impl Layout {
         let value = |source: &u32| match source & METRIC_COUNT {
             METRIC_VALUE => f64::from_bits(states[(source & PLACE) as usize]) as f32,
             METRIC_COUNT => states[(source & PLACE) as usize] as f32,
+            REMEMBERED => remembered[(source & PLACE) as usize] as f32,
             _ => values[*source as usize],
         };
         let values = self.sources.iter().map(|source| value(source).to_bits());
@@ -231,7 +240,7 @@ mod tests {
             norm: -(call as f64),
             loss: call as f32 + 0.5,
         };
-        layout.write(ring, &head, &[call as f32 + 0.25, 7.0], &[]);
+        layout.write(ring, &head, &[call as f32 + 0.25, 7.0], &[], &[]);
     }
 
     const START: Progress = Progress { next: 0, lost: 0 };

@@ -38,6 +38,7 @@ pub(crate) struct Standing {
     /// Stored at the first update alone.
     pub stores_once: u32,
     pub measure_loads: u32,
+    pub show_loads: u32,
 }
 
 /// What a value of `resolve` follows from, as a set.
@@ -84,7 +85,7 @@ impl Tape {
             }
         }
         let of_tensor = places.iter().filter(|place| matches!(place, ScalarPlace::Tensor(_)));
-        let [loads, measure_loads] = self.loads();
+        let [loads, measure_loads, show_loads] = self.loads();
         let (mut stores, mut stores_once) = (1, 0);
         for (k, stream) in (2..).zip(&self.streams) {
             let from_elements = matches!(stream.start, Start::Param | Start::FirstGradient);
@@ -104,6 +105,7 @@ impl Tape {
             stores,
             stores_once,
             measure_loads,
+            show_loads,
         })
     }
 
@@ -140,7 +142,8 @@ impl Tape {
             }
         }
         let parts = [("resolve", &self.resolve.nodes), ("measure", &self.measure.nodes), ("apply", &self.apply.nodes)];
-        for (part, nodes) in parts {
+        let show = self.show.iter().map(|show| ("show", &show.nodes));
+        for (part, nodes) in parts.into_iter().chain(show) {
             nodes
                 .iter()
                 .filter_map(|node| node.name.as_deref())
@@ -269,21 +272,32 @@ impl Tape {
                 return Err(refused(format!("sums.{}", sum.name), "never used", "`resolve` must use it"));
             }
         }
-        let measured = super::used(&self.measure.nodes, self.measure.outputs());
-        for (node, used) in self.measure.nodes.iter().zip(measured) {
+        self.check_ahead("measure", &self.measure.nodes, self.measure.outputs(), sources)?;
+        self.show.iter().try_for_each(|show| self.check_ahead("show", &show.nodes, vec![show.param], sources))
+    }
+
+    /// A part that comes before sums goes by what is known ahead of them.
+    fn check_ahead(&self, part: &str, nodes: &[Node], outputs: Vec<Id>, sources: &[Sources]) -> Result<()> {
+        for (node, used) in nodes.iter().zip(used(nodes, outputs)) {
             let Op::Scalar(k) = node.op else { continue };
             if used && sources[self.resolve.scalars[k as usize] as usize] & (OF_TENSOR | OF_GROUP) != 0 {
-                let rule =
-                    "`measure` comes before sums, and uses no scalar that follows from one or that is a tensor's";
-                return Err(refused("measure", format!("with `{}`", self.scalars[k as usize]), rule));
+                let rule = format!(
+                    "`{part}` comes before sums, and uses no scalar that follows from one or that is a tensor's"
+                );
+                return Err(refused(part, format!("with `{}`", self.scalars[k as usize]), rule));
             }
+        }
+        if part == "show" && nodes.iter().any(|node| node.op == Op::Grad) {
+            return Err(refused(part, "with the gradient", "between two updates there is none"));
         }
         Ok(())
     }
 
     /// Where scalars are found: a hyperparameter as it is has its place already.
     fn places(&self, sources: &[Sources]) -> Result<Vec<ScalarPlace>> {
+        let show = self.show.iter().map(|show| (&show.nodes, vec![show.param]));
         let parts = [(&self.measure.nodes, self.measure.outputs()), (&self.apply.nodes, self.stored())];
+        let parts = parts.into_iter().chain(show);
         let mut wanted = vec![false; self.scalars.len()];
         for (nodes, outputs) in parts {
             for (node, used) in nodes.iter().zip(used(nodes, outputs)) {
@@ -333,8 +347,8 @@ impl Tape {
         places(&used).difference(&places(&of_groups)).copied().collect()
     }
 
-    /// The streams that `apply` and `measure` read. What starts from something is read with it.
-    fn loads(&self) -> [u32; 2] {
+    /// The streams that `apply`, `measure` and `show` read. What starts from something is read with it.
+    fn loads(&self) -> [u32; 3] {
         let from = |k: u32| match self.streams[k as usize].start {
             Start::Param => 1,
             Start::FirstGradient => 2,
@@ -346,14 +360,16 @@ impl Tape {
             Op::Stream(k) => 4 << k | from(k),
             _ => 0,
         };
-        let parts = [(&self.apply.nodes, self.stored()), (&self.measure.nodes, self.measure.outputs())];
-        let [apply, measure] = parts.map(|(nodes, outputs)| {
+        let reads = |nodes: &[Node], outputs: Vec<Id>| {
             let used = used(nodes, outputs);
             nodes.iter().zip(used).filter(|(_, used)| *used).fold(0, |all, (node, _)| all | of(node.op))
-        });
+        };
+        let (apply, measure) =
+            (reads(&self.apply.nodes, self.stored()), reads(&self.measure.nodes, self.measure.outputs()));
+        let show = self.show.as_ref().map_or(0, |show| reads(&show.nodes, vec![show.param]));
         // What the first update alone stores comes from these.
         let read_only = (0..self.streams.len() as u32).filter(|k| self.streams[*k as usize].read_only);
-        [apply | read_only.fold(0, |all, k| all | from(k)), measure]
+        [apply | read_only.fold(0, |all, k| all | from(k)), measure, show]
     }
 }
 

@@ -2,7 +2,7 @@
 //! operation. `kernels/variant.cuh` says what is expected of it. Start at [`Compiled::cuda`].
 
 use super::expressions::Writer;
-use super::{Id, Op, Standing};
+use super::{Id, Op, Show, Standing};
 use crate::rule::compiled::{Compiled, ScalarPlace};
 use crate::rule::parts::{Of, Over, Start};
 use crate::rule::step::Term;
@@ -37,6 +37,7 @@ impl Compiled {
             ("STORES", standing.stores),
             ("STORES_ONCE", standing.stores_once),
             ("MEASURE_LOADS", standing.measure_loads),
+            ("SHOW_LOADS", standing.show_loads),
             ("OF_COHORT", set(Of::Cohort)),
             ("OF_GROUP", set(Of::Group)),
             ("OF_TENSOR", set(Of::Tensor)),
@@ -59,6 +60,9 @@ impl Compiled {
             text += &self.measure_text();
         }
         text += &self.apply_text();
+        if let Some(show) = &tape.show {
+            text += &self.show_text(show);
+        }
         text + "};\n"
     }
 
@@ -182,6 +186,15 @@ impl Compiled {
             "  template <u32 N>\n  {INLINE} void measure(const float (&x)[STREAMS], const Scalars& s, double (&sum)[N]) {{\n{given}{}  }}\n\n",
             writer.text
         )
+    }
+
+    fn show_text(&self, show: &Show) -> String {
+        let mut writer = Writer::new(&self.tape, &show.nodes, &[show.param], false);
+        let given = writer.elements();
+        writer.named();
+        let value = writer.value(show.param, true);
+        writer.line(&format!("return {value};"));
+        format!("\n  {INLINE} float show(const float (&x)[STREAMS], const Scalars& s) {{\n{given}{}  }}\n", writer.text)
     }
 
     fn apply_text(&self) -> String {

@@ -21,7 +21,7 @@ impl Tape {
         let memory = self.memory.iter().map(|kept| (&kept.name, kept.of, kept.start.to_bits()));
         let stated =
             (hyperparameters.collect::<Vec<_>>(), streams.collect::<Vec<_>>(), &self.sums, memory.collect::<Vec<_>>());
-        (&self.name, stated, &self.scalars, &self.resolve, &self.measure, &self.apply)
+        (&self.name, stated, &self.scalars, &self.resolve, &self.measure, &self.apply, &self.show)
     }
 }
 

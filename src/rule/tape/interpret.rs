@@ -18,6 +18,7 @@ pub(crate) struct Interpreted {
     tape: Tape,
     measure: Program,
     apply: Program,
+    show: Option<Program>,
 }
 
 impl Interpreted {
@@ -25,7 +26,8 @@ impl Interpreted {
         let measure = Program::new(&tape.measure.nodes, &tape.measure.outputs(), &[]);
         let own: Vec<Operand> = (0..1).chain(2..2 + tape.streams.len() as u32).map(Operand::Given).collect();
         let apply = Program::new(&tape.apply.nodes, &tape.apply.outputs(), &own);
-        Interpreted { tape: tape.clone(), measure, apply }
+        let show = tape.show.as_ref().map(|show| Program::new(&show.nodes, &[show.param], &[]));
+        Interpreted { tape: tape.clone(), measure, apply, show }
     }
 
     pub fn resolve(&self, moment: &Moment<'_>) -> Values {
@@ -61,6 +63,16 @@ impl Interpreted {
                 };
                 machine.store(*output, to);
             }
+        }
+    }
+
+    #[inline(always)]
+    pub fn show(&self, given: &[&[f32]], scalars: &[f32], to: &mut [f32]) {
+        let Some(show) = &self.show else { return };
+        let (mut machine, len) = (Machine::new(show, scalars), to.len());
+        for (begin, to) in (0..len).step_by(BLOCK).zip(to.chunks_mut(BLOCK)) {
+            machine.run(show, to.len(), |k| &given[k][begin..begin + to.len()]);
+            show.outputs.iter().for_each(|output| machine.store(*output, to));
         }
     }
 

@@ -31,7 +31,11 @@ impl Tape {
         measure.expect(&self.measure.outputs(), Kind::Number)?;
         let apply = Part { name: "apply", nodes: &self.apply.nodes };
         apply.check(belongs)?;
-        apply.expect(&self.apply.outputs(), Kind::Number)
+        apply.expect(&self.apply.outputs(), Kind::Number)?;
+        let Some(show) = &self.show else { return Ok(()) };
+        let part = Part { name: "show", nodes: &show.nodes };
+        part.check(belongs)?;
+        part.expect(&[show.param], Kind::Number)
     }
 }
 

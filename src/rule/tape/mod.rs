@@ -1,5 +1,5 @@
-//! A rule as data: every operation that [`Rule::resolve`](super::Rule::resolve), [`Rule::measure`](super::Rule::measure) and
-//! [`Rule::apply`](super::Rule::apply) make, in their order. `trace` records it from a rule in Rust, `read` from a text, `write`
+//! A rule as data: every operation that [`Rule::resolve`](super::Rule::resolve), [`Rule::measure`](super::Rule::measure),
+//! [`Rule::apply`](super::Rule::apply) and [`Rule::show`](super::Rule::show) make, in their order. `trace` records it from a rule in Rust, `read` from a text, `write`
 //! makes that text; `check` refuses what has no meaning and says whose each scalar is; `cuda` and `expressions` write the
 //! kernel's text, `interpret` runs it on the CPU.
 
@@ -40,6 +40,7 @@ pub struct Tape {
     pub(crate) resolve: Resolve,
     pub(crate) measure: Measure,
     pub(crate) apply: Apply,
+    pub(crate) show: Option<Show>,
 }
 
 /// A hyperparameter without its schedule.
@@ -75,6 +76,13 @@ pub(crate) struct Apply {
     pub param: Id,
     /// What each stream becomes; of one that is only read, itself.
     pub streams: Vec<Id>,
+}
+
+/// Of each element, for evaluation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Show {
+    pub nodes: Vec<Node>,
+    pub param: Id,
 }
 
 /// A place among the nodes of a part.

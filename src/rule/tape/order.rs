@@ -97,6 +97,10 @@ impl Tape {
         self.apply.nodes = nodes;
         let outputs = std::iter::once(&mut self.apply.param).chain(&mut self.apply.streams);
         outputs.for_each(|id| *id = places[*id as usize]);
+        if let Some(show) = &mut self.show {
+            let (nodes, places) = ordered(&show.nodes, &[show.param]);
+            (show.nodes, show.param) = (nodes, places[show.param as usize]);
+        }
         self
     }
 }

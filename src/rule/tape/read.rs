@@ -7,7 +7,7 @@ use std::str::FromStr;
 use super::order::Nodes;
 use super::words::{BINARY, COMPARE, OF, OVER, UNARY, meaning};
 use super::write::HEAD;
-use super::{Apply, Id, Kind, Measure, Op, Resolve, Stated, Tape};
+use super::{Apply, Id, Kind, Measure, Op, Resolve, Show, Stated, Tape};
 use crate::error::{Error, Result};
 use crate::rule::hyperparameter::Range;
 use crate::rule::parts::{Remembered, Start, Stream, Sum};
@@ -52,6 +52,7 @@ enum Section {
     Resolve,
     Measure,
     Apply,
+    Show,
 }
 
 struct Reader {
@@ -74,7 +75,7 @@ impl Reader {
         let (name, hyperparameters, scalars) = (String::new(), vec![], vec![]);
         let (streams, sums, memory) = (vec![], vec![], vec![]);
         let mut reader = Reader {
-            tape: Tape { name, hyperparameters, streams, sums, memory, scalars, resolve, measure, apply },
+            tape: Tape { name, hyperparameters, streams, sums, memory, scalars, resolve, measure, apply, show: None },
             section: Section::Statements,
             nodes: Nodes::default(),
             values: HashMap::new(),
@@ -94,7 +95,7 @@ impl Reader {
             taken.map_err(|rule| wrong(number + 1, line.trim(), &rule))?;
         }
         let end = match reader.section {
-            Section::Apply => reader.end_section(),
+            Section::Apply | Section::Show => reader.end_section(),
             _ => Err("it ends before `apply`".to_owned()),
         };
         end.map_err(|rule| wrong(last, "the end", &rule))?;
@@ -106,6 +107,7 @@ impl Reader {
             (_, ["resolve"]) => self.begin(Section::Resolve),
             (_, ["measure"]) => self.begin(Section::Measure),
             (_, ["apply"]) => self.begin(Section::Apply),
+            (Section::Apply, ["show"]) => self.begin(Section::Show),
             (Section::Statements, words) => self.statement(words),
             (Section::Resolve, ["scalar", name, value]) => {
                 let id = self.output(value, Kind::Rounded)?;
@@ -113,7 +115,8 @@ impl Reader {
                 self.tape.resolve.scalars.push(id);
                 Ok(())
             }
-            (Section::Resolve, ["remember", name, value]) | (Section::Apply, ["store", name, value]) => {
+            (Section::Resolve, ["remember", name, value])
+            | (Section::Apply | Section::Show, ["store", name, value]) => {
                 let id = self.output(value, Kind::Number)?;
                 match self.outputs.insert((*name).to_owned(), id) {
                     None => Ok(()),
@@ -142,7 +145,7 @@ impl Reader {
 
     fn begin(&mut self, section: Section) -> Line<()> {
         if section <= self.section {
-            return Err("the sections are resolve, measure, apply, each once, in this order".to_owned());
+            return Err("the sections are resolve, measure, apply, show, each once, in this order".to_owned());
         }
         self.end_section()?;
         self.section = section;
@@ -184,6 +187,10 @@ impl Reader {
                 if tape.measure.terms.len() != tape.sums.len() {
                     return Err("sums are stated, and there is no `measure`".to_owned());
                 }
+            }
+            Section::Show => {
+                let param = outputs.remove("param").ok_or("`show` does not store `param`")?;
+                tape.show = Some(Show { nodes: nodes.nodes, param });
             }
         }
         match outputs.keys().min() {

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::ops::{Add, BitAnd, BitOr, Div, Mul, Neg, Not, Sub};
 
 use super::check::{MAX_STREAMS, at_most};
-use super::{Apply, Binary, Compare, Id, Measure, Node, Op, Resolve, Stated, Tape, Unary};
+use super::{Apply, Binary, Compare, Id, Measure, Node, Op, Resolve, Show, Stated, Tape, Unary};
 use crate::error::{Error, Result};
 use crate::rule::algebra::{Arithmetic, Count, Element, Scalar};
 use crate::rule::fields::Scalars;
@@ -298,9 +298,24 @@ pub(crate) fn trace<R: Rule>(rule: &R) -> Result<Tape> {
     })?;
     let new = new.as_slice().iter().zip(&places).filter(|(_, place)| place.is_some());
     let apply = Apply { nodes, param: param.0, streams: new.map(|(X(id), _)| *id).collect() };
+    let (shown, nodes) = recorded("show", || {
+        let (scalars, param, _, streams) = element();
+        rule.show(&scalars, param, streams)
+    })?;
+    let show = shown.map(|X(param)| Show { nodes, param });
     let scalars = R::Scalars::<X>::NAMES.iter().map(|name| (*name).to_owned()).collect();
-    let tape =
-        Tape { name: R::NAME.to_owned(), hyperparameters, streams, sums, memory, scalars, resolve, measure, apply };
+    let tape = Tape {
+        name: R::NAME.to_owned(),
+        hyperparameters,
+        streams,
+        sums,
+        memory,
+        scalars,
+        resolve,
+        measure,
+        apply,
+        show,
+    };
     tape.expect_present(all.as_slice())?;
     Ok(tape.ordered())
 }
@@ -333,10 +348,12 @@ impl Tape {
 
     /// Nothing follows from a stream that an option left out, of `all` that the rule has.
     fn expect_present(&self, all: &[Stream]) -> Result<()> {
+        let show = self.show.iter().map(|show| ("show", &show.nodes, vec![show.param]));
         let parts = [
             ("measure", &self.measure.nodes, self.measure.outputs()),
             ("apply", &self.apply.nodes, self.apply.outputs()),
         ];
+        let parts = parts.into_iter().chain(show);
         for (part, nodes, outputs) in parts {
             let mut ids = nodes.iter().flat_map(|node| node.op.operands()).chain(outputs);
             if let Some(absent) = ids.find(|id| *id >= ABSENT) {

@@ -58,7 +58,11 @@ impl fmt::Display for Tape {
         for (stream, id) in changed {
             writeln!(f, "  store {} {}", stream.name, apply.value(*id))?;
         }
-        Ok(())
+        let Some(show) = &self.show else { return Ok(()) };
+        writeln!(f, "show")?;
+        let part = Part::new(self, &show.nodes, false);
+        part.operations(f)?;
+        writeln!(f, "  store param {}", part.value(show.param))
     }
 }
 
