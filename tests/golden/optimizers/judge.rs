@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::case::{Case, numbers, tensors};
 use super::run::Trace;
+use super::scalars;
 
 /// An arithmetic of ours and what is asked of it.
 pub struct Arithmetic {
@@ -73,6 +74,7 @@ pub fn judge(case: &Case, trace: &Trace, arithmetic: &Arithmetic) -> Result<Dist
         distance = check_params(trace, record, bound, arithmetic.as_far_as_the_peer)?;
     }
     check_states(case, trace, arithmetic.last)?;
+    scalars::check(case, trace)?;
     let ratio = arithmetic.from_f64.map(|bound| check_from_f64(trace, last, bound)).transpose()?;
     Ok(Distances { kind: String::new(), last: distance, ratio, of_allowed: None })
 }
