@@ -70,7 +70,7 @@ impl Rule for DAdaptAdam {
     type Scalars<T> = DAdaptAdamScalars<T>;
 
     fn streams(&self) -> [Stream; 3] {
-        [Stream::new("exp_avg"), Stream::new("exp_avg_sq").denominator(), Stream::new("s")]
+        [Stream::new("exp_avg"), Stream::new("exp_avg_sq").denominator(), Stream::new("grad_sum")]
     }
 
     fn sums(&self) -> Vec<Sum> {

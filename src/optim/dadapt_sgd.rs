@@ -8,14 +8,14 @@ use crate::rule::{Element, Of, Over, Remembered, Rule, Scalar, Start, Step, Stre
 declare! {
     /// SGD with D-Adaptation: the rate is an estimate of the distance to the solution over the norm of the first gradient.
     ///
-    /// `x ← x + (1 - momentum) · (x0 - s - x)`, where `s` sums the gradients, each times `d · lr / g0_norm`, and `x0` is where the
+    /// `x ← x + (1 - momentum) · (p0 - s - x)`, where `s` sums the gradients, each times `d · lr / g0_norm`, and `p0` is where the
     /// parameter started. `lr` is a schedule around 1. `d` follows from sums over all groups with the same options and never falls;
     /// `momentum` and `weight_decay`, an L2 term, are each group's own, where the peer takes the first group's for all. Groups share `d` if
     /// `d0` and `growth_rate` are the same.
     ///
     /// No start leads to NaN or an error: while all gradients are 0, or while `lr` is 0 as at the start of a warmup, nothing
     /// moves, `d` stays, and `g0_norm` is that of the first gradient that is not. (The peer raises.) At `lr` 0 later on the
-    /// parameters still come nearer to `x0 - s`. A skipped update leaves `d` as it is.
+    /// parameters still come nearer to `p0 - s`. A skipped update leaves `d` as it is.
     ///
     /// 36 bytes move per f32 parameter, 12 of them to measure. Remembered per group, 0 before the first update: `d`, `g0_norm`,
     /// `numerator_weighted`. Source: Defazio and Mishchenko 2023, arXiv:2301.07733. Peer: `dadaptation.DAdaptSGD`.
@@ -54,11 +54,11 @@ impl Rule for DAdaptSgd {
     type Scalars<T> = DAdaptSgdScalars<T>;
 
     fn streams(&self) -> [Stream; 2] {
-        [Stream::new("s").exact(), Stream::new("x0").starts(Start::Param).read_only().exact()]
+        [Stream::new("grad_sum").exact(), Stream::new("p0").starts(Start::Param).read_only().exact()]
     }
 
     fn sums(&self) -> Vec<Sum> {
-        ["product", "s_sq", "gradient_sq", "plain_gradient_sq"].map(|name| Sum::new(name, Over::All)).into()
+        ["product", "grad_sum_sq", "gradient_sq", "plain_gradient_sq"].map(|name| Sum::new(name, Over::All)).into()
     }
 
     fn remember(&self) -> Vec<Remembered> {
@@ -101,9 +101,9 @@ impl Rule for DAdaptSgd {
     }
 
     #[inline(always)]
-    fn apply<E: Element>(&self, s: &DAdaptSgdScalars<E>, p: E, g: E, [sum, x0]: [E; 2]) -> (E, [E; 2]) {
+    fn apply<E: Element>(&self, s: &DAdaptSgdScalars<E>, p: E, g: E, [sum, p0]: [E; 2]) -> (E, [E; 2]) {
         let g = self.gradient(s, p, self.direction.of(g));
         let sum = s.rate.fma(g, sum).named("s_now");
-        (s.one_minus_momentum.fma((x0 - sum) - p, p), [sum, x0])
+        (s.one_minus_momentum.fma((p0 - sum) - p, p), [sum, p0])
     }
 }

@@ -81,7 +81,7 @@ impl Rule for Prodigy {
 
     fn streams(&self) -> [Stream; 4] {
         let p0 = Stream::new("p0").starts(Start::Param).read_only().exact();
-        [Stream::new("exp_avg"), Stream::new("exp_avg_sq").denominator(), Stream::new("s"), p0]
+        [Stream::new("exp_avg"), Stream::new("exp_avg_sq").denominator(), Stream::new("grad_sum"), p0]
     }
 
     fn sums(&self) -> Vec<Sum> {

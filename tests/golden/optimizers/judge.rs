@@ -73,7 +73,8 @@ pub fn judge(case: &Case, trace: &Trace, arithmetic: &Arithmetic) -> Result<Dist
         let bound = if i == 0 { arithmetic.first } else { arithmetic.last };
         distance = check_params(trace, record, bound, arithmetic.as_far_as_the_peer)?;
     }
-    check_states(case, trace, arithmetic.last)?;
+    // What an estimate multiplies is no nearer than the estimate, twice where its square does.
+    check_states(case, trace, arithmetic.last.max(2.0 * scalars::of_the_peer(case)))?;
     scalars::check(case, trace)?;
     let ratio = arithmetic.from_f64.map(|bound| check_from_f64(trace, last, bound)).transpose()?;
     Ok(Distances { kind: String::new(), last: distance, ratio, of_allowed: None })
@@ -125,14 +126,21 @@ pub fn check_params(trace: &Trace, record: &Value, bound: f64, as_far: bool) -> 
     Ok(worst)
 }
 
+/// The peers' names for states that cannot have them here: `s` and `x0` stand in kernels.
+const STATES: [(&str, &str); 2] = [("grad_sum", "s"), ("p0", "x0")];
+
 /// The states that ours and the peer's have under one name.
 pub fn check_states(case: &Case, trace: &Trace, bound: f64) -> Result<(), String> {
     let listed = case.value["state"].as_object().is_some_and(|listed| !listed.is_empty());
-    if let Some(name) = trace.states.keys().find(|name| listed && !case.value["state"][name].is_array()) {
+    let state = |name: &str| {
+        let other = STATES.iter().find(|(ours, _)| *ours == name).map(|(_, theirs)| &case.value["state"][*theirs]);
+        case.value["state"][name].as_array().or(other.and_then(Value::as_array))
+    };
+    if let Some(name) = trace.states.keys().find(|name| listed && state(name).is_none()) {
         return Err(format!("the state {name} is not among those that are listed"));
     }
     for (name, ours) in &trace.states {
-        let Some(listed) = case.value["state"][name].as_array() else { continue };
+        let Some(listed) = state(name) else { continue };
         for (index, ours) in ours {
             let Some(theirs) = listed[*index].as_str().map(numbers) else { continue };
             let apart = distance(ours, exact(&theirs), unit(&theirs));

@@ -18,23 +18,23 @@ const NAMES: [(&str, &[&str]); 4] = [
 /// What follows from the others and from sums of the step, and is remembered nowhere.
 const DERIVED: [&str; 2] = ["d_denom", "eta"];
 
-/// Every scalar that the case lists, after each step: no farther from binary64 than 1.5 times what the peer was at most until
-/// then, or 1e-6 of it.
+/// Every scalar that the case lists, after each step: no farther from binary64 than 1.5 times the peer's own largest distance, or
+/// 1e-6. Distances are over the largest value until then: an estimate grows by orders of magnitude.
 pub fn check(case: &Case, trace: &Trace) -> Result<(), String> {
     let Some(listed) = case.value["scalars"].as_object() else { return Ok(()) };
     let after: Vec<&Status> = trace.before.iter().skip(1).chain(&trace.last).collect();
     for (name, theirs) in listed.iter().filter(|(name, _)| !DERIVED.contains(&name.as_str())) {
-        let exact = numbers(&case.value["scalars_f64"][name]);
-        let mut farthest = vec![0.0f64; exact.first().map_or(0, Vec::len)];
-        for (step, ((theirs, exact), status)) in numbers(theirs).iter().zip(&exact).zip(&after).enumerate() {
-            let ours = ours(case, trace, status, name, exact.len());
-            let ours = ours.ok_or_else(|| format!("the scalar {name} is not remembered"))?;
-            for (((ours, theirs), exact), farthest) in ours.iter().zip(theirs).zip(exact).zip(&mut farthest) {
-                *farthest = farthest.max((theirs - exact).abs());
-                let bound = (1.5 * *farthest).max(1e-6 * exact.abs());
-                if !abs_diff_eq!(*ours, *exact, epsilon = bound) {
-                    let apart = (ours - exact).abs();
-                    return Err(format!("{name} after step {} is {apart:.2e} from {exact:e}, allowed {bound:.1e}", step + 1));
+        let (theirs, exact) = (numbers(theirs), numbers(&case.value["scalars_f64"][name]));
+        let columns = exact.len();
+        for (place, (theirs, exact)) in theirs.iter().zip(&exact).enumerate() {
+            let bound = (1.5 * farthest(theirs, exact)).max(1e-6);
+            for (step, ((exact, unit), status)) in (1..).zip(exact.iter().zip(units(exact)).zip(&after)) {
+                let tensor = (columns > 1).then_some(place);
+                let ours = ours(case, trace, status, name, tensor);
+                let ours = ours.ok_or_else(|| format!("the scalar {name} is not remembered"))?;
+                let apart = (ours - exact).abs() / unit;
+                if !abs_diff_eq!(apart, 0.0, epsilon = bound) {
+                    return Err(format!("{name} after step {step} is {apart:.2e} from {exact:e}, allowed {bound:.1e}"));
                 }
             }
         }
@@ -42,26 +42,48 @@ pub fn check(case: &Case, trace: &Trace) -> Result<(), String> {
     Ok(())
 }
 
-/// One number a step, or one a tensor.
-fn numbers(listed: &Value) -> Vec<Vec<f64>> {
-    let number = |value: &Value| value.as_f64().expect("a number");
-    let of_step = |value: &Value| match value {
-        Value::Array(tensors) => tensors.iter().map(number).collect(),
-        one => vec![number(one)],
-    };
-    listed.as_array().expect("a list of steps").iter().map(of_step).collect()
+/// The distance that counts as 1 at each step.
+fn units(exact: &[f64]) -> impl Iterator<Item = f64> {
+    exact.iter().scan(f64::MIN_POSITIVE, |largest, value| {
+        *largest = largest.max(value.abs());
+        Some(*largest)
+    })
 }
 
-/// What is remembered of the case's first group, or of each of its tensors.
-fn ours(case: &Case, trace: &Trace, status: &Status, name: &str, count: usize) -> Option<Vec<f64>> {
+/// The largest distance of the peer's.
+fn farthest(theirs: &[f64], exact: &[f64]) -> f64 {
+    let apart = theirs.iter().zip(exact).zip(units(exact)).map(|((theirs, exact), unit)| (theirs - exact).abs() / unit);
+    apart.fold(0.0, f64::max)
+}
+
+/// How far the peer's scalars were from binary64 on the way: what follows from them is as far.
+pub fn of_the_peer(case: &Case) -> f64 {
+    let listed = case.value["scalars"].as_object().into_iter().flatten();
+    let apart = listed.filter(|(name, _)| !DERIVED.contains(&name.as_str())).flat_map(|(name, theirs)| {
+        let (theirs, exact) = (numbers(theirs), numbers(&case.value["scalars_f64"][name]));
+        let apart: Vec<f64> = theirs.iter().zip(&exact).map(|(theirs, exact)| farthest(theirs, exact)).collect();
+        apart
+    });
+    apart.fold(0.0, f64::max)
+}
+
+/// The numbers of all steps: one list, or one for each tensor.
+fn numbers(listed: &Value) -> Vec<Vec<f64>> {
+    let number = |value: &Value| value.as_f64().expect("a number");
+    let steps = listed.as_array().expect("a list of steps");
+    match steps[0].as_array() {
+        None => vec![steps.iter().map(number).collect()],
+        Some(tensors) => (0..tensors.len()).map(|i| steps.iter().map(|step| number(&step[i])).collect()).collect(),
+    }
+}
+
+/// What is remembered of the case's first group, or of one of its tensors.
+fn ours(case: &Case, trace: &Trace, status: &Status, name: &str, tensor: Option<usize>) -> Option<f64> {
     let own = [name];
     let names = NAMES.iter().find(|(theirs, _)| *theirs == name).map_or(&own[..], |(_, ours)| ours);
-    if count == 1 {
-        return Some(vec![names.iter().find_map(|name| status.remembered(trace.first_group, name))?]);
-    }
-    let mut found = vec![0.0; count];
-    for (place, index) in case.groups.iter().flatten().enumerate() {
-        found[*index] = names.iter().find_map(|name| status.tensor_remembered(trace.first_tensor + place, name))?;
-    }
-    Some(found)
+    let Some(tensor) = tensor else {
+        return names.iter().find_map(|name| status.remembered(trace.first_group, name));
+    };
+    let place = trace.first_tensor + case.groups.iter().flatten().position(|index| *index == tensor)?;
+    names.iter().find_map(|name| status.tensor_remembered(place, name))
 }
