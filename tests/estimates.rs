@@ -3,7 +3,8 @@
 
 use instep::rule::{Over, Rule};
 use instep::{
-    DAdaptAdam, DAdaptSgd, Device, DoG, DoWG, InitStep, NonFinite, Optimizer, Prodigy, Result, Schedule, Status, Stream, Tensor,
+    DAdaptAdam, DAdaptSgd, Device, DoG, DoWG, InitStep, NonFinite, Optimizer, Prodigy, Result, Schedule, Status,
+    Stream, Tensor,
 };
 
 const START: [f32; 4] = [1.0, -0.5, 0.25, 0.0];
@@ -70,7 +71,12 @@ fn all(each: &impl Each) {
     each.each("prodigy, corrected", corrected, "d", Some(1e-4));
     each.each("prodigy, slowly", |lr| Prodigy::new(lr).growth_rate(1.5).decouple(false), "d", Some(1e-6));
     each.each("dadapt_adam", DAdaptAdam::new, "d", Some(1e-6));
-    each.each("dadapt_adam, corrected", |lr| DAdaptAdam::new(lr).use_bias_correction(true).decouple(true), "d", Some(1e-6));
+    each.each(
+        "dadapt_adam, corrected",
+        |lr| DAdaptAdam::new(lr).use_bias_correction(true).decouple(true),
+        "d",
+        Some(1e-6),
+    );
     each.each("dadapt_sgd", |lr| DAdaptSgd::new(lr).momentum(0.9), "d", Some(1e-6));
     for over in [Over::Group, Over::All] {
         let norm = 1.0 + (2.0 * (1.0 + 0.25 + 0.0625f64)).sqrt();
@@ -160,7 +166,11 @@ impl Each for Resumes {
                 run.step(SLOPE);
                 again.step(SLOPE);
             }
-            assert_eq!((again.estimate(estimate), again.params), (run.estimate(estimate), run.params.clone()), "{what}");
+            assert_eq!(
+                (again.estimate(estimate), again.params),
+                (run.estimate(estimate), run.params.clone()),
+                "{what}"
+            );
             Ok(())
         };
         resumed().unwrap_or_else(|e| panic!("{what}: {e}"));

@@ -1,5 +1,7 @@
 //! Optimizers that find their rates themselves: those of `prodigyopt`, `dadaptation` and `dog` (dog-optimizer), and optax's.
 
+use serde_json::Value;
+
 use super::{Class, Options};
 use crate::config::{GroupConfig, RuleConfig};
 use crate::error::Result;
@@ -11,10 +13,8 @@ pub(super) const OPTAX_LR: (&str, Option<f64>) = ("learning_rate", Some(1.0));
 
 pub(super) const PRODIGYOPT: &[Class] = &[Class { name: "Prodigy", lr: LR, read: prodigy }];
 
-pub(super) const DADAPTATION: &[Class] = &[
-    Class { name: "DAdaptAdam", lr: LR, read: dadapt_adam },
-    Class { name: "DAdaptSGD", lr: LR, read: dadapt_sgd },
-];
+pub(super) const DADAPTATION: &[Class] =
+    &[Class { name: "DAdaptAdam", lr: LR, read: dadapt_adam }, Class { name: "DAdaptSGD", lr: LR, read: dadapt_sgd }];
 
 pub(super) const DOG: &[Class] = &[
     Class { name: "DoG", lr: LR, read: |options| dog(options, None) },
@@ -37,10 +37,9 @@ fn moments(options: &mut Options, group: GroupConfig) -> Result<GroupConfig> {
 fn estimate(options: &mut Options, group: GroupConfig, name: &str) -> Result<GroupConfig> {
     options.off("fsdp_in_use", "an estimate over the processes of a sharded run")?;
     let mut group = group.with("d0", options.number(name, 1e-6)?);
-    if let Some(growth_rate) = options.finite("growth_rate")? {
-        if growth_rate == 0.0 {
-            return Err(options.error("growth_rate", growth_rate, "must be above 0"));
-        }
+    if !options.infinite("growth_rate")
+        && let Some(growth_rate) = options.number_where("growth_rate", |rate| rate > 0.0, "must be above 0")?
+    {
         group.set("growth_rate", growth_rate);
     }
     Ok(group)
@@ -48,10 +47,8 @@ fn estimate(options: &mut Options, group: GroupConfig, name: &str) -> Result<Gro
 
 /// The decay rate of Prodigy's sums; without one it follows from the second beta.
 fn beta3(options: &mut Options, group: &mut GroupConfig) -> Result<()> {
-    if let Some(beta3) = options.optional_number("beta3")? {
-        if beta3 == 0.0 {
-            return Err(options.error("beta3", beta3, "must be above 0, or null for the root of the second beta"));
-        }
+    let rule = "must be above 0, or null for the root of the second beta";
+    if let Some(beta3) = options.number_where("beta3", |beta| beta > 0.0, rule)? {
         group.set("beta3", beta3);
     }
     Ok(())
@@ -69,9 +66,7 @@ fn flags(options: &mut Options, mut rule: RuleConfig, flags: &[(&'static str, bo
 }
 
 fn prodigy(options: &mut Options) -> Result<GroupConfig> {
-    if options.number("slice_p", 1.0)? != 1.0 {
-        return Err(options.error("slice_p", "above 1", "an estimate from a part of the elements is not there yet"));
-    }
+    options.number_where("slice_p", |p| p == 1.0, "an estimate from a part of the elements is not there yet")?;
     let group = group(options)?;
     let group = moments(options, group)?;
     let mut group = estimate(options, group, "d0")?.with("d_coef", options.number("d_coef", 1.0)?);
@@ -103,13 +98,10 @@ fn dog(options: &mut Options, over: Option<&str>) -> Result<GroupConfig> {
     let mut group = group(options)?.with("eps", options.number("eps", 1e-8)?);
     let mut rule = RuleConfig::of::<DoG>();
     let reps_rel = options.number("reps_rel", 1e-6)?;
-    match options.optional_number("init_eta")? {
+    let (lr, rule_of_eta) = (group.lr().at(0)?, "the rate that it is to be a multiple of is 0 at the first step");
+    match options.number_where("init_eta", |_| lr != 0.0, rule_of_eta)? {
         None => group.set("init_step", reps_rel),
         Some(eta) => {
-            let lr = group.lr().at(0)?;
-            if lr == 0.0 {
-                return Err(options.error("init_eta", eta, "the rate that it is to be a multiple of is 0 at the first step"));
-            }
             group.set("init_step", eta / lr);
             rule = rule.with("init", "learning_rate");
         }
@@ -139,22 +131,23 @@ pub(super) fn optax_dadapt_adamw(options: &mut Options) -> Result<GroupConfig> {
 pub(super) fn optax_dog(options: &mut Options) -> Result<GroupConfig> {
     options.off("mask", "a mask of the weight decay")?;
     let rule = "must be a list of one of heuristic, distance and learning_rate, and a number";
-    let (kind, value) = match options.value("init_step") {
-        None => ("heuristic".to_owned(), 1e-6),
-        Some(given) => match given.as_array().map(Vec::as_slice) {
-            Some([kind, value]) if kind.is_string() && value.is_number() => {
-                (kind.as_str().unwrap_or_default().to_owned(), value.as_f64().unwrap_or(f64::NAN))
-            }
-            _ => return Err(options.error("init_step", given, rule)),
+    let said = match options.peek("init_step") {
+        None => Some(("heuristic".to_owned(), 1e-6)),
+        Some(Value::Array(pair)) => match &pair[..] {
+            [Value::String(kind), value] => value.as_f64().map(|value| (kind.clone(), value)),
+            _ => None,
         },
+        Some(_) => None,
     };
+    let known = ["heuristic", "distance", "learning_rate"];
+    let Some((kind, value)) = said.filter(|(kind, _)| known.contains(&kind.as_str())) else {
+        let given = options.peek("init_step").cloned().unwrap_or_default();
+        return Err(options.error("init_step", given, rule));
+    };
+    options.ignore("init_step");
     let group = group(options)?.with("eps", options.number("eps", 1e-8)?).with("init_step", value);
     let dog = RuleConfig::of::<DoG>().with("over", "all");
-    match kind.as_str() {
-        "heuristic" => Ok(group.rule(dog)),
-        "distance" | "learning_rate" => Ok(group.rule(dog.with("init", &*kind))),
-        other => Err(options.error("init_step", other, rule)),
-    }
+    Ok(group.rule(if kind == "heuristic" { dog } else { dog.with("init", &*kind) }))
 }
 
 /// Without a distance to start from, it is `eps` in optax.
