@@ -43,7 +43,7 @@ pub use gradient::{Accumulate, Clip, LossScale, NonFinite, Norm};
 pub use optim::*;
 pub use optimizer::{
     DeviceView, Edit, GroupRule, KnobValue, LoopBody, MetricStatus, Observed, Optimizer, OptimizerBuilder, StateView,
-    Status, StopCondition, TelemetryForm, TelemetryReader, TensorView,
+    Status, StopCondition, TelemetryForm, TelemetryReader, TensorView, Then,
 };
 #[doc(hidden)]
 pub use plan::Tuning;

@@ -66,7 +66,8 @@ pub use rule::RuleConfig;
 /// schedule; `lr` is always among them. A rule is a name, `"adamw"`, `"adam"` or `"sgd"`, or an object of one name with the
 /// rule's options: `{ adamw = { maximize = true } }`, `{ sgd = { momentum = "nesterov" } }`,
 /// `{ adamw = { parity = "torch_for_loop" } }`. A rule of one's own is the text of its tape ([`Tape`](crate::rule::Tape)):
-/// `{ tape = "tape 1\nrule mine\n…" }`. Without a rule a group is schedules for whoever reads them, and cannot be built.
+/// `{ tape = "tape 1\nrule mine\n…" }`. A list of rules is one after the other in the same update: `["adamw", "ema"]`, with
+/// `ema_decay` beside `lr`. Without a rule a group is schedules for whoever reads them, and cannot be built.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]

@@ -1,16 +1,17 @@
 //! Update rules as data: a name, `"adamw"`, that name with the rule's options, `{"sgd": {"momentum": "nesterov"}}`, or the text
-//! of a rule of one's own, `{"tape": "…"}`. What names and options there are is said where the rules are.
+//! of a rule of one's own, `{"tape": "…"}`; or a list of these, one after the other, `["adamw", "ema"]`. What names and options there
+//! are is said where the rules are.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{Error as _, IgnoredAny, MapAccess, Unexpected, Visitor};
+use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::GroupConfig;
 use crate::error::{Error, Result};
-use crate::optim::{NAMES, Visit, visit_known};
+use crate::optim::{AFTER, NAMES, Visit, visit_known};
 use crate::rule::{Description, Fields, Hyperparameter, Rule, RuleOption, Stream, Tape, TapeRule};
 
 /// The update rule of a group and its options. Hyperparameters stand beside it, in the group.
@@ -28,15 +29,17 @@ enum Form {
         tape: Box<Tape>,
         options: BTreeMap<String, RuleOption>,
     },
+    /// One after the other; none of them is a chain.
+    Chain(Vec<RuleConfig>),
 }
 
 /// In place of a rule's name: a tape follows.
 const TAPE: &str = "tape";
 
 impl RuleConfig {
-    /// A rule by its name in files, with the defaults of its options: `adamw`, `adam`, `sgd`.
+    /// A rule by its name in files, with the defaults of its options, e.g. `adamw`; or one that comes after others, e.g. `ema`.
     pub fn named(name: &str) -> Option<RuleConfig> {
-        let name = *NAMES.iter().find(|known| **known == name)?;
+        let name = *NAMES.iter().chain(AFTER).find(|known| **known == name)?;
         Some(RuleConfig(Form::Named { name, options: BTreeMap::new() }))
     }
 
@@ -50,26 +53,62 @@ impl RuleConfig {
         RuleConfig(Form::Tape { tape: Box::new(tape), options: BTreeMap::new() })
     }
 
-    /// Sets an option, such as `maximize`, `true`. Whether the rule has it is for [`Config::check`](super::Config::check) to say:
-    /// a rule of one's own has none.
+    /// Sets an option, such as `maximize`, `true`, of rules one after the other that of the first. Whether the rule has it is for
+    /// [`Config::check`](super::Config::check) to say: a rule of one's own has none.
     #[must_use]
     pub fn with(mut self, option: impl Into<String>, value: impl Into<RuleOption>) -> RuleConfig {
-        let (Form::Named { options, .. } | Form::Tape { options, .. }) = &mut self.0;
-        options.insert(option.into(), value.into());
+        match &mut self.0 {
+            Form::Named { options, .. } | Form::Tape { options, .. } => {
+                options.insert(option.into(), value.into());
+            }
+            Form::Chain(rules) => {
+                if let Some(first) = rules.first_mut() {
+                    *first = first.clone().with(option, value);
+                }
+            }
+        }
         self
     }
 
-    /// Its name.
+    /// Lets `after` come after this rule in the same update: [`GroupRule::then`](crate::GroupRule::then).
+    #[must_use]
+    pub fn then(self, after: RuleConfig) -> RuleConfig {
+        RuleConfig(Form::Chain(self.parts().chain(after.parts()).cloned().collect()))
+    }
+
+    /// The rules that come one after the other.
+    fn parts(&self) -> impl Iterator<Item = &RuleConfig> {
+        match &self.0 {
+            Form::Chain(rules) => rules.iter(),
+            Form::Named { .. } | Form::Tape { .. } => std::slice::from_ref(self).iter(),
+        }
+    }
+
+    /// Its name; of rules one after the other that of the first.
     pub fn name(&self) -> &str {
         match &self.0 {
             Form::Named { name, .. } => name,
             Form::Tape { tape, .. } => &tape.name,
+            Form::Chain(rules) => rules.first().map_or("", RuleConfig::name),
         }
     }
 
-    /// Every rule that has a name, with the defaults of its options.
+    /// Every rule that has a name and may come first, with the defaults of its options.
     pub(crate) fn all() -> impl Iterator<Item = RuleConfig> {
         NAMES.iter().filter_map(|name| RuleConfig::named(name))
+    }
+
+    /// The names of those hyperparameters that have no default.
+    fn required(&self) -> Vec<String> {
+        let required = |all: Vec<Hyperparameter>| {
+            all.iter().filter(|h| h.default.is_none()).map(|h| h.name().to_owned()).collect()
+        };
+        match &self.0 {
+            Form::Named { name, .. } => {
+                visit_known(name, &BTreeMap::new(), &[], Stated).map(required).unwrap_or_default()
+            }
+            Form::Tape { .. } | Form::Chain(_) => Vec::new(),
+        }
     }
 
     /// The names of its hyperparameters.
@@ -79,11 +118,13 @@ impl RuleConfig {
         match &self.0 {
             Form::Named { name, .. } => visit_known(name, &BTreeMap::new(), &[], Stated).map(named).unwrap_or_default(),
             Form::Tape { tape, .. } => tape.hyperparameters.iter().map(|stated| stated.name.clone()).collect(),
+            Form::Chain(rules) => rules.iter().flat_map(RuleConfig::hyperparameters).collect(),
         }
     }
 }
 
 /// Asks a rule for its hyperparameters.
+#[derive(Clone, Copy)]
 struct Stated;
 
 impl Visit for Stated {
@@ -93,12 +134,17 @@ impl Visit for Stated {
         rule.check()?;
         Ok(rule.hyperparameters().into_vec())
     }
+
+    fn then(self, first: Vec<Hyperparameter>, second: Vec<Hyperparameter>) -> Result<Vec<Hyperparameter>> {
+        Ok([first, second].concat())
+    }
 }
 
 /// A state of a rule: its name, whether it is exact, and whether it divides.
 pub(super) type Named = (String, bool, bool);
 
 /// Asks a rule for its states.
+#[derive(Clone, Copy)]
 struct States;
 
 impl Visit for States {
@@ -106,6 +152,10 @@ impl Visit for States {
 
     fn visit<R: Rule>(self, rule: R) -> Result<Vec<Named>> {
         Ok(states(rule.streams().as_slice()))
+    }
+
+    fn then(self, first: Vec<Named>, second: Vec<Named>) -> Result<Vec<Named>> {
+        Ok([first, second].concat())
     }
 }
 
@@ -125,21 +175,47 @@ impl GroupConfig {
         &self,
         rule: &RuleConfig,
         visit: V,
-        tape: impl FnOnce(TapeRule) -> Result<V::Out>,
+        tape: impl Fn(TapeRule) -> Result<V::Out>,
     ) -> Result<V::Out> {
-        match &rule.0 {
-            Form::Named { name, options } => {
-                let given: Vec<_> = self.hyperparameters().collect();
-                visit_known(name, options, &given, visit)
+        let parts: Vec<&RuleConfig> = rule.parts().collect();
+        let Some((first, others)) = parts.split_first() else {
+            return Err(Error::argument("rule", "an empty list", "must name a rule"));
+        };
+        let owned: Vec<Vec<String>> = others.iter().map(|rule| rule.hyperparameters()).collect();
+        // What no rule has is for the first to refuse.
+        let of_first = |name: &str| !owned.iter().flatten().any(|known| known == name);
+        let mut made = self.visit_part(first, visit, &tape, of_first)?;
+        for (rule, own) in others.iter().zip(&owned) {
+            if let Some(missing) = rule.required().into_iter().find(|name| self.get(name).is_none()) {
+                let rule = format!("the rule {} has no default for it", rule.name());
+                return Err(Error::argument(missing, "missing", rule));
             }
+            let second = self.visit_part(rule, visit, &tape, |name| own.iter().any(|known| known == name))?;
+            made = visit.then(made, second)?;
+        }
+        Ok(made)
+    }
+
+    /// The same of one rule, with the hyperparameters that are its own.
+    fn visit_part<V: Visit>(
+        &self,
+        rule: &RuleConfig,
+        visit: V,
+        tape: impl Fn(TapeRule) -> Result<V::Out>,
+        is_own: impl Fn(&str) -> bool,
+    ) -> Result<V::Out> {
+        let given = self.hyperparameters().filter(|(name, _)| is_own(name));
+        match &rule.0 {
+            Form::Named { name, options } => visit_known(name, options, &given.collect::<Vec<_>>(), visit),
             Form::Tape { tape: of, options } => {
                 if let Some((option, value)) = options.first_key_value() {
                     let rule = "a rule of one's own has no options";
                     return Err(Error::argument(format!("rule.{}.{option}", of.name), value, rule));
                 }
                 let rule = TapeRule::new(Tape::clone(of));
-                tape(self.hyperparameters().fold(rule, |rule, (name, schedule)| rule.set(name, schedule.clone())))
+                tape(given.fold(rule, |rule, (name, schedule)| rule.set(name, schedule.clone())))
             }
+            Form::Chain(_) => Err(Error::argument("rule", "a list in a list", "rules come one after the other")),
         }
     }
 
@@ -151,14 +227,24 @@ impl GroupConfig {
     /// The group that `description` is of.
     pub(crate) fn of(description: &Description) -> GroupConfig {
         let Description { rule, hyperparameters, metric, named } = description;
-        let (form, without) = match (named, NAMES.iter().find(|name| **name == rule.tape.name)) {
-            (Some(named), Some(name)) => {
-                let options = named.options.iter().map(|(option, value)| ((*option).to_owned(), value.clone()));
-                (Form::Named { name, options: options.collect() }, &named.without[..])
-            }
-            _ => (Form::Tape { tape: Box::new(rule.tape.clone()), options: BTreeMap::new() }, &[][..]),
+        let (mut form, mut without) = (Vec::new(), Vec::new());
+        for (tape_name, named) in named {
+            let name = NAMES.iter().chain(AFTER).find(|name| *name == tape_name);
+            let (Some(named), Some(name)) = (named, name) else { continue };
+            let options = named.options.iter().map(|(option, value)| ((*option).to_owned(), value.clone()));
+            form.push(RuleConfig(Form::Named { name, options: options.collect() }));
+            without.extend(&named.without);
+        }
+        if form.len() < named.len() {
+            // One that no file names: all of them together are one tape.
+            form = vec![RuleConfig::tape(rule.tape.clone())];
+            without.clear();
+        }
+        let config = match form.len() {
+            1 => form.remove(0),
+            _ => RuleConfig(Form::Chain(form)),
         };
-        let mut group = GroupConfig::new(0.0).rule(RuleConfig(form));
+        let mut group = GroupConfig::new(0.0).rule(config);
         for hyperparameter in hyperparameters.iter().filter(|one| !without.contains(&one.name())) {
             group.set(hyperparameter.name(), hyperparameter.schedule.clone());
         }
@@ -171,11 +257,13 @@ impl Serialize for RuleConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = match &self.0 {
             Form::Named { name, options } if options.is_empty() => return serializer.serialize_str(name),
+            Form::Chain(rules) => return rules.serialize(serializer),
             _ => serializer.serialize_map(Some(1))?,
         };
         match &self.0 {
             Form::Named { name, options } => map.serialize_entry(name, options)?,
             Form::Tape { tape, .. } => map.serialize_entry(TAPE, &tape.to_string())?,
+            Form::Chain(_) => {}
         }
         map.end()
     }
@@ -194,12 +282,23 @@ impl<'de> Visitor<'de> for RuleVisitor {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "an update rule: its name, or an object of one name with the rule's options, or of `tape` with its text",
+            "an update rule: its name, or an object of one name with the rule's options, or of `tape` with its text; or a list of these",
         )
     }
 
     fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<RuleConfig, E> {
         RuleConfig::named(name).ok_or_else(|| E::unknown_variant(name, NAMES))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut rules: A) -> Result<RuleConfig, A::Error> {
+        let mut all: Option<RuleConfig> = None;
+        while let Some(rule) = rules.next_element::<RuleConfig>()? {
+            all = Some(match all {
+                None => rule,
+                Some(before) => before.then(rule),
+            });
+        }
+        all.ok_or_else(|| A::Error::invalid_length(0, &self))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RuleConfig, A::Error> {

@@ -16,4 +16,4 @@ mod resolve;
 mod state;
 
 pub(crate) use engine::Engine;
-pub(crate) use native::{describe, describe_tape};
+pub(crate) use native::{traced, traced_tape};

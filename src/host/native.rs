@@ -8,28 +8,26 @@ use super::memory::{Work, with_fma};
 use crate::error::Result;
 use crate::rule::tape::{Interpreted, present, trace};
 use crate::rule::{
-    Code, Compiled, Description, Element, Fields, Lanes, Loop, MAX_SUMS, Moment, Rule, Scalars, Step, TapeRule, Term,
-    Terms, Values, WIDTH, Wide,
+    Code, Element, Fields, Lanes, Loop, MAX_SUMS, Moment, Rule, Scalars, Step, TapeRule, Term, Terms, Traced, Values,
+    WIDTH, Wide,
 };
 
 /// What the optimizer needs of a rule in Rust, or the first thing that is wrong with it.
-pub(crate) fn describe<R: Rule>(rule: &R) -> Result<Description> {
+pub(crate) fn traced<R: Rule>(rule: &R) -> Result<Traced> {
     rule.check()?;
     let tape = trace(rule)?;
     let (_, places) = present(rule.streams().as_slice());
     let places = places.into_iter().map(|place| place.map(|place| place as usize)).collect();
     let code = Arc::new(Native { rule: rule.clone(), places });
-    let rule_of = Arc::new(Compiled::new(tape, rule.identity(), code)?);
-    let hyperparameters = rule.hyperparameters().into_vec();
-    Ok(Description { rule: rule_of, hyperparameters, metric: rule.metric(), named: rule.named() })
+    let (hyperparameters, named) = (rule.hyperparameters().into_vec(), vec![(tape.name.clone(), rule.named())]);
+    Ok(Traced { tape, identity: rule.identity(), code, hyperparameters, metric: rule.metric(), named })
 }
 
 /// The same of a rule that was read.
-pub(crate) fn describe_tape(rule: &TapeRule) -> Result<Description> {
-    let hyperparameters = rule.hyperparameters()?;
-    let code = Arc::new(Interpreted::new(&rule.tape));
-    let rule_of = Arc::new(Compiled::new(rule.tape.clone(), None, code)?);
-    Ok(Description { rule: rule_of, hyperparameters, metric: rule.metric, named: None })
+pub(crate) fn traced_tape(rule: &TapeRule) -> Result<Traced> {
+    let (tape, hyperparameters) = (rule.tape.clone(), rule.hyperparameters()?);
+    let (code, named) = (Arc::new(Interpreted::new(&tape)), vec![(tape.name.clone(), None)]);
+    Ok(Traced { tape, identity: None, code, hyperparameters, metric: rule.metric, named })
 }
 
 #[derive(Debug)]

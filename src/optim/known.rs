@@ -75,9 +75,11 @@ pub(crate) trait Known: Rule {
 }
 
 /// Does something with a rule, whichever it is.
-pub(crate) trait Visit {
+pub(crate) trait Visit: Copy {
     type Out;
     fn visit<R: Rule>(self, rule: R) -> Result<Self::Out>;
+    /// With what it made of a rule and of one that comes after that.
+    fn then(self, first: Self::Out, second: Self::Out) -> Result<Self::Out>;
 }
 
 /// The rule that is said.
@@ -100,12 +102,22 @@ pub(super) fn made<R: Known>(said: &Said<'_>) -> Result<R> {
     Ok(rule)
 }
 
-/// The rules that files name.
+/// The rules that files name, and those that come after others.
 macro_rules! known {
-    ($($rule:ty),* $(,)?) => {
+    ([$($first:ty),* $(,)?], [$($after:ty),* $(,)?]) => {
         /// The names of the rules.
         #[cfg_attr(not(feature = "serde"), expect(dead_code, reason = "files name rules"))]
-        pub(crate) const NAMES: &[&str] = &[$(<$rule as crate::rule::Rule>::NAME),*];
+        pub(crate) const NAMES: &[&str] = &[$(<$first as crate::rule::Rule>::NAME),*];
+        /// The names of those that come after others.
+        #[cfg_attr(not(feature = "serde"), expect(dead_code, reason = "files name rules"))]
+        pub(crate) const AFTER: &[&str] = &[$(<$after as crate::rule::Rule>::NAME),*];
+
+        known::visits!($($first,)* $($after,)*);
+    };
+}
+
+macro_rules! visits {
+    ($($rule:ty,)*) => {
 
         /// Lets `visit` have the rule `name` with these options and hyperparameters.
         #[cfg(feature = "serde")]
@@ -121,10 +133,10 @@ macro_rules! known {
                     return visit.visit(known::made::<$rule>(&known::Said { rule, options, hyperparameters })?);
                 }
             )*
-            let rule = format!("the update rules are {}", NAMES.join(", "));
+            let rule = format!("the update rules are {}; after them come {}", NAMES.join(", "), AFTER.join(", "));
             Err(crate::Error::argument("rule", format!("{name:?}"), rule))
         }
     };
 }
 
-pub(super) use known;
+pub(super) use {known, visits};

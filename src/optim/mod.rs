@@ -2,6 +2,7 @@
 //! rules are written in, no tensors and no device. A new rule is a file, a `pub use` and a name in the list of `known!`.
 
 mod adam;
+mod after;
 mod caution;
 mod dadapt_adam;
 mod dadapt_sgd;
@@ -13,11 +14,14 @@ mod known;
 mod lion;
 mod options;
 mod prodigy;
+mod rectify;
+mod schedule_free;
 mod sgd;
 
 #[cfg(feature = "serde")]
 use crate::rule::RuleOption;
 pub use adam::{Adam, AdamRule, AdamW, Coupled, DecayForm, Decoupled};
+pub use after::{Clamp, Ema, Lookahead};
 pub use caution::Caution;
 pub use dadapt_adam::DAdaptAdam;
 pub use dadapt_sgd::DAdaptSgd;
@@ -27,6 +31,23 @@ pub(crate) use known::Visit;
 pub use lion::Lion;
 pub use options::Parity;
 pub use prodigy::Prodigy;
+pub use schedule_free::{ScheduleFreeAdamW, ScheduleFreeRAdam, ScheduleFreeSgd};
 pub use sgd::{Momentum, Sgd};
 
-known::known!(AdamW, Adam, Sgd, Lion, Prodigy, DAdaptAdam, DAdaptSgd, DoG, DoWG);
+known::known!(
+    [
+        AdamW,
+        Adam,
+        Sgd,
+        Lion,
+        ScheduleFreeAdamW,
+        ScheduleFreeSgd,
+        ScheduleFreeRAdam,
+        Prodigy,
+        DAdaptAdam,
+        DAdaptSgd,
+        DoG,
+        DoWG
+    ],
+    [Ema, Lookahead, Clamp]
+);

@@ -12,7 +12,7 @@ use crate::host;
 use crate::kernels::Unit;
 use crate::plan::{HandedIn, Plan, Purpose, Registered, Scalar, Tensor, Tuning};
 use crate::precision::Precision;
-use crate::rule::Description;
+use crate::rule::{Description, Traced};
 use crate::schedule::Metric;
 use crate::telemetry::Telemetry;
 
@@ -64,14 +64,22 @@ impl OptimizerBuilder {
     /// Adds a parameter group: a rule with its hyperparameters, and the tensors that it updates. Groups of one optimizer
     /// may have different rules; all are updated in one launch.
     pub fn group(mut self, rule: impl GroupRule, tensors: &[Tensor]) -> Self {
-        self.groups.push(GroupOf { rule: rule.describe(), precision: None, tensors: tensors.to_vec() });
+        self.groups.push(GroupOf {
+            rule: rule.traced().and_then(Traced::compile),
+            precision: None,
+            tensors: tensors.to_vec(),
+        });
         self
     }
 
     /// Adds a parameter group that has a precision of its own: what it says stands before what
     /// [`OptimizerBuilder::precision`] says for all.
     pub fn group_in(mut self, precision: Precision, rule: impl GroupRule, tensors: &[Tensor]) -> Self {
-        self.groups.push(GroupOf { rule: rule.describe(), precision: Some(precision), tensors: tensors.to_vec() });
+        self.groups.push(GroupOf {
+            rule: rule.traced().and_then(Traced::compile),
+            precision: Some(precision),
+            tensors: tensors.to_vec(),
+        });
         self
     }
 

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::host;
 use crate::optim::Visit;
 use crate::plan::{HandedIn, Tensor, Tuning};
-use crate::rule::{Description, Rule};
+use crate::rule::{Description, Rule, Traced};
 
 impl Config {
     /// A builder with all that is said here, for the tensors of each group. Addresses that an engine hands in, such as the
@@ -70,18 +70,23 @@ impl Config {
 
 /// The group as a plan takes it.
 fn describe(group: &GroupConfig) -> Result<Description> {
-    let described = group.visit_rule(group.expect_rule()?, Describe, |tape| host::describe_tape(&tape))?;
-    Ok(Description { metric: group.metric, ..described })
+    let traced = group.visit_rule(group.expect_rule()?, Trace, |tape| host::traced_tape(&tape))?;
+    Traced { metric: group.metric, ..traced }.compile()
 }
 
 /// Makes a rule ready to run.
-struct Describe;
+#[derive(Clone, Copy)]
+struct Trace;
 
-impl Visit for Describe {
-    type Out = Description;
+impl Visit for Trace {
+    type Out = Traced;
 
-    fn visit<R: Rule>(self, rule: R) -> Result<Description> {
-        host::describe(&rule)
+    fn visit<R: Rule>(self, rule: R) -> Result<Traced> {
+        host::traced(&rule)
+    }
+
+    fn then(self, first: Traced, second: Traced) -> Result<Traced> {
+        first.then(second)
     }
 }
 

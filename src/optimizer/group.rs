@@ -2,29 +2,62 @@
 
 use crate::error::Result;
 use crate::host;
-use crate::rule::{Description, Rule, TapeRule};
+use crate::rule::{Rule, TapeRule, Traced};
 
-/// An update rule with its hyperparameters: any [`Rule`], [`AdamW`](crate::AdamW), [`Adam`](crate::Adam) and [`Sgd`](crate::Sgd)
-/// among them, or a [`TapeRule`].
-pub trait GroupRule: sealed::Sealed {}
+/// An update rule with its hyperparameters: any [`Rule`], [`AdamW`](crate::AdamW) and all others of this crate among them, a
+/// [`TapeRule`], or several, one after the other.
+pub trait GroupRule: sealed::Sealed {
+    /// Lets `after` work on the parameter that this rule makes, in the same update and the same launch: an average of parameters
+    /// ([`Ema`](crate::Ema)), [`Lookahead`](crate::Lookahead), [`Clamp`](crate::Clamp), or a [`Rule`] of one's own without sums. It has
+    /// streams and hyperparameters of its own, whose names the first one does not have.
+    ///
+    /// ```
+    /// use instep::{AdamW, Clamp, Device, Ema, GroupRule, Optimizer, Stream, Tensor};
+    /// let (mut param, grad) = ([1.0f32; 4], [-0.5f32; 4]);
+    /// // SAFETY: the arrays outlive the optimizer, and nothing else touches them while a step runs.
+    /// let tensor = unsafe { Tensor::f32(param.as_mut_ptr() as u64, grad.as_ptr() as u64, 4) };
+    /// let rule = AdamW::new(0.1).then(Clamp::new(-1.0, 1.0)).then(Ema::new(0.999));
+    /// let mut opt = Optimizer::builder(&Device::host()).group(rule, &[tensor]).build()?;
+    /// opt.step(&Stream::host())?;
+    /// assert_eq!(param, [1.0; 4]);
+    /// # Ok::<(), instep::Error>(())
+    /// ```
+    fn then(self, after: impl Rule) -> Then
+    where
+        Self: Sized,
+    {
+        Then(self.traced().and_then(|first| first.then(host::traced(&after)?)))
+    }
+}
 
 impl<R: sealed::Sealed> GroupRule for R {}
+
+/// Rules one after the other: [`GroupRule::then`].
+#[derive(Debug, Clone)]
+#[must_use = "give it to `OptimizerBuilder::group`"]
+pub struct Then(Result<Traced>);
 
 pub(crate) mod sealed {
     pub trait Sealed {
         /// What the optimizer needs of a rule, or the first thing that is wrong with it.
-        fn describe(&self) -> crate::Result<crate::rule::Description>;
+        fn traced(&self) -> crate::Result<crate::rule::Traced>;
     }
 }
 
 impl<R: Rule> sealed::Sealed for R {
-    fn describe(&self) -> Result<Description> {
-        host::describe(self)
+    fn traced(&self) -> Result<Traced> {
+        host::traced(self)
     }
 }
 
 impl sealed::Sealed for TapeRule {
-    fn describe(&self) -> Result<Description> {
-        host::describe_tape(self)
+    fn traced(&self) -> Result<Traced> {
+        host::traced_tape(self)
+    }
+}
+
+impl sealed::Sealed for Then {
+    fn traced(&self) -> Result<Traced> {
+        self.0.clone()
     }
 }

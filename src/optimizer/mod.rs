@@ -18,7 +18,7 @@ mod view;
 pub use builder::OptimizerBuilder;
 pub use condition::{LoopBody, StopCondition};
 pub use edit::{Edit, KnobValue};
-pub use group::GroupRule;
+pub use group::{GroupRule, Then};
 pub use observe::Observed;
 use observe::When;
 pub use telemetry::{TelemetryForm, TelemetryReader};

@@ -12,6 +12,28 @@ use super::tape::{Standing, Tape};
 use crate::error::{Error, Result};
 use crate::schedule::Metric;
 
+/// A rule with its schedules, before it is checked as a whole: another one may come after it.
+#[derive(Debug, Clone)]
+pub struct Traced {
+    pub(crate) tape: Tape,
+    /// What a state block calls it, if not by its tape.
+    pub(crate) identity: Option<String>,
+    pub(crate) code: Arc<dyn Code>,
+    pub(crate) hyperparameters: Vec<Hyperparameter>,
+    /// What scales the learning rate by observed metrics.
+    pub(crate) metric: Option<Metric>,
+    /// The rules that it is made of, one after the other, and what files say of each, if they name it.
+    pub(crate) named: Vec<(String, Option<Named>)>,
+}
+
+impl Traced {
+    /// Checks all of it.
+    pub(crate) fn compile(self) -> Result<Description> {
+        let Traced { tape, identity, code, hyperparameters, metric, named } = self;
+        Ok(Description { rule: Arc::new(Compiled::new(tape, identity, code)?), hyperparameters, metric, named })
+    }
+}
+
 /// A rule with its schedules, as the plan sees it.
 #[derive(Debug)]
 pub struct Description {
@@ -19,9 +41,9 @@ pub struct Description {
     pub(crate) hyperparameters: Vec<Hyperparameter>,
     /// What scales the learning rate by observed metrics.
     pub(crate) metric: Option<Metric>,
-    /// What files say of the rule, if they name it.
+    /// As [`Traced::named`].
     #[cfg_attr(not(feature = "serde"), expect(dead_code, reason = "files name rules"))]
-    pub(crate) named: Option<Named>,
+    pub(crate) named: Vec<(String, Option<Named>)>,
 }
 
 /// Where a scalar is found.
@@ -45,6 +67,15 @@ pub(crate) struct Compiled {
     pub code: Arc<dyn Code>,
 }
 
+impl Tape {
+    /// What a state block calls the rule if it says nothing of that itself.
+    pub(crate) fn identity(&self) -> String {
+        let digest = Sha256::digest(self.to_string());
+        let digest: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{} {digest}", self.name)
+    }
+}
+
 impl PartialEq for Compiled {
     /// The tape is all of it.
     fn eq(&self, other: &Compiled) -> bool {
@@ -59,11 +90,7 @@ impl Compiled {
         if let Some(identity) = identity.as_ref().filter(|identity| identity.contains(char::is_control)) {
             return Err(Error::argument("rule.identity", format!("{identity:?}"), "must be a line of text"));
         }
-        let identity = identity.unwrap_or_else(|| {
-            let digest = Sha256::digest(tape.to_string());
-            let digest: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("{} {digest}", tape.name)
-        });
+        let identity = identity.unwrap_or_else(|| tape.identity());
         Ok(Compiled { tape, standing, identity, code })
     }
 

@@ -16,12 +16,15 @@ pub enum Range {
     NotNegative,
     /// In [0, 1).
     BelowOne,
+    /// In [0, 1].
+    UpToOne,
     /// Above 0 and finite after rounding to f32: a denominator of which it is the least must not be 0.
     Positive,
 }
 
 impl Range {
-    pub(crate) const ALL: [Range; 4] = [Range::Any, Range::NotNegative, Range::BelowOne, Range::Positive];
+    pub(crate) const ALL: [Range; 5] =
+        [Range::Any, Range::NotNegative, Range::BelowOne, Range::UpToOne, Range::Positive];
 
     /// As the text of a tape has it.
     pub(crate) fn name(self) -> &'static str {
@@ -29,6 +32,7 @@ impl Range {
             Range::Any => "any",
             Range::NotNegative => "not_negative",
             Range::BelowOne => "below_one",
+            Range::UpToOne => "up_to_one",
             Range::Positive => "positive",
         }
     }
@@ -39,6 +43,7 @@ impl Range {
             Range::Any => (min.is_finite() && max.is_finite(), "must be finite at every step"),
             Range::NotNegative => (min >= 0.0, "must not be negative at any step"),
             Range::BelowOne => (min >= 0.0 && max < 1.0, "must lie in [0, 1) at every step"),
+            Range::UpToOne => (min >= 0.0 && max <= 1.0, "must lie in [0, 1] at every step"),
             Range::Positive => {
                 (min as f32 > 0.0 && (max as f32).is_finite(), "must be above 0 and finite in f32 at every step")
             }

@@ -4,9 +4,11 @@
 //! [`Rule`] says what a rule states; [`Arithmetic`], [`Element`], [`Scalar`] and [`Count`] what it may compute with. The
 //! crate's own rules ([`AdamW`](crate::AdamW), [`Sgd`](crate::Sgd)) are written in the same way.
 // Inside: `algebra`, `numbers` and `lanes`; `fields`, `parts`, `step` are what a rule's signatures are made of; `tape` holds recorded rules as
-// data; `compiled` is what the rest of the crate knows of a rule, and `code` how it runs on the CPU. No tensor and no device.
+// data; `compiled` is what the rest of the crate knows of a rule, and `code` how it runs on the CPU; `chain` lets one come after
+// another. No tensor and no device.
 
 mod algebra;
+mod chain;
 mod code;
 mod compiled;
 mod fields;
@@ -22,7 +24,7 @@ pub use algebra::{Arithmetic, Count, Element, Scalar};
 #[doc(hidden)]
 pub use code::Loop;
 pub(crate) use code::{Code, Lanes, Moment, Values};
-pub(crate) use compiled::{Compiled, Description};
+pub(crate) use compiled::{Compiled, Description, Traced};
 pub(crate) use fields::scalars;
 pub(crate) use fields::sealed::Sealed as Fields;
 pub use fields::{Array, Scalars};

@@ -9,7 +9,7 @@ use crate::optim::{DAdaptAdam, DAdaptSgd, DoG, DoWG, Prodigy};
 
 const LR: (&str, Option<f64>) = ("lr", Some(1.0));
 /// Of optax's, whose schedules are rates themselves.
-pub(super) const OPTAX_LR: (&str, Option<f64>) = ("learning_rate", Some(1.0));
+const OPTAX_LR: (&str, Option<f64>) = ("learning_rate", Some(1.0));
 
 pub(super) const PRODIGYOPT: &[Class] = &[Class { name: "Prodigy", lr: LR, read: prodigy }];
 
@@ -19,6 +19,13 @@ pub(super) const DADAPTATION: &[Class] =
 pub(super) const DOG: &[Class] = &[
     Class { name: "DoG", lr: LR, read: |options| dog(options, None) },
     Class { name: "LDoG", lr: LR, read: |options| dog(options, Some("tensor")) },
+];
+
+pub(super) const OF_OPTAX: &[Class] = &[
+    Class { name: "prodigy", lr: OPTAX_LR, read: optax_prodigy },
+    Class { name: "dadapt_adamw", lr: OPTAX_LR, read: optax_dadapt_adamw },
+    Class { name: "dog", lr: OPTAX_LR, read: optax_dog },
+    Class { name: "dowg", lr: OPTAX_LR, read: optax_dowg },
 ];
 
 /// The group with its rate and its weight decay.
@@ -112,7 +119,7 @@ fn dog(options: &mut Options, over: Option<&str>) -> Result<GroupConfig> {
     Ok(group.rule(rule))
 }
 
-pub(super) fn optax_prodigy(options: &mut Options) -> Result<GroupConfig> {
+fn optax_prodigy(options: &mut Options) -> Result<GroupConfig> {
     let group = group(options)?;
     let group = moments(options, group)?;
     let mut group = estimate(options, group, "estim_lr0")?.with("d_coef", options.number("estim_lr_coef", 1.0)?);
@@ -121,14 +128,14 @@ pub(super) fn optax_prodigy(options: &mut Options) -> Result<GroupConfig> {
     Ok(group.rule(flags(options, rule, &[("safeguard_warmup", false)])?))
 }
 
-pub(super) fn optax_dadapt_adamw(options: &mut Options) -> Result<GroupConfig> {
+fn optax_dadapt_adamw(options: &mut Options) -> Result<GroupConfig> {
     let group = group(options)?;
     let group = moments(options, group)?;
     let rule = RuleConfig::of::<DAdaptAdam>().with("decouple", true).with("use_bias_correction", true);
     Ok(estimate(options, group, "estim_lr0")?.rule(rule))
 }
 
-pub(super) fn optax_dog(options: &mut Options) -> Result<GroupConfig> {
+fn optax_dog(options: &mut Options) -> Result<GroupConfig> {
     options.off("mask", "a mask of the weight decay")?;
     let rule = "must be a list of one of heuristic, distance and learning_rate, and a number";
     let said = match options.peek("init_step") {
@@ -151,7 +158,7 @@ pub(super) fn optax_dog(options: &mut Options) -> Result<GroupConfig> {
 }
 
 /// Without a distance to start from, it is `eps` in optax.
-pub(super) fn optax_dowg(options: &mut Options) -> Result<GroupConfig> {
+fn optax_dowg(options: &mut Options) -> Result<GroupConfig> {
     options.off("mask", "a mask of the weight decay")?;
     let eps = options.number("eps", 1e-4)?;
     let start = options.number("init_estim_sq_dist", eps)?;

@@ -9,6 +9,7 @@ mod gradients;
 mod optax;
 mod options;
 mod schedule;
+mod schedulefree;
 #[cfg(test)]
 mod tests;
 mod timm;
@@ -31,11 +32,14 @@ struct Class {
     read: fn(&mut Options) -> Result<GroupConfig>,
 }
 
-/// Every class that has a translation, by library.
-const LIBRARIES: [(&str, &[Class]); 6] = [
+/// Every class that has a translation, by library, which may have several lists.
+const LIBRARIES: &[(&str, &[Class])] = &[
     ("torch", torch::CLASSES),
     ("timm", timm::CLASSES),
     ("optax", optax::CLASSES),
+    ("optax", schedulefree::OF_OPTAX),
+    ("schedulefree", schedulefree::CLASSES),
+    ("optax", estimates::OF_OPTAX),
     ("prodigyopt", estimates::PRODIGYOPT),
     ("dadaptation", estimates::DADAPTATION),
     ("dog-optimizer", estimates::DOG),
@@ -64,6 +68,8 @@ const LIBRARIES: [(&str, &[Class]); 6] = [
 /// | timm | `SGD`, `Adam`, `AdamW` | torch's, which these names are |
 /// | timm | `AdamWLegacy` | [`AdamW`](crate::AdamW), without caution, clipping of updates and corrected decay |
 /// | timm | `SGDW` | [`Sgd`](crate::Sgd), without weight decay and caution |
+/// | schedulefree | `AdamWScheduleFree`, `SGDScheduleFree`, `RAdamScheduleFree` | [`ScheduleFreeAdamW`](crate::ScheduleFreeAdamW), [`ScheduleFreeSgd`](crate::ScheduleFreeSgd), [`ScheduleFreeRAdam`](crate::ScheduleFreeRAdam); a warm-up becomes part of `lr` |
+/// | optax | `schedule_free_adamw`, `schedule_free_sgd` | the same, with a rate that is a number |
 /// | optax | `sgd` | [`Sgd`](crate::Sgd) |
 /// | optax | `adam`, `adamw` | [`AdamW`](crate::AdamW) |
 /// | prodigyopt | `Prodigy` | [`Prodigy`](crate::Prodigy), without `slice_p` |
@@ -78,7 +84,7 @@ const LIBRARIES: [(&str, &[Class]); 6] = [
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OptimizerConfiguration {
-    /// `torch`, `timm`, `optax`, `prodigyopt`, `dadaptation` or `dog-optimizer`.
+    /// `torch`, `timm`, `optax`, or another one of the table.
     pub library: String,
     /// The class, e.g. `torch.optim.AdamW`. Its last name is what counts.
     pub api: String,
@@ -143,12 +149,15 @@ impl OptimizerConfiguration {
     }
 
     fn class(&self) -> Result<&'static Class> {
-        let Some((_, classes)) = LIBRARIES.iter().find(|(library, _)| *library == self.library) else {
-            let known = LIBRARIES.map(|(library, _)| library).join(", ");
-            let rule = format!("that library is not there yet; there are {known}");
+        let of_library = LIBRARIES.iter().filter(|(library, _)| *library == self.library);
+        let classes: Vec<&Class> = of_library.flat_map(|(_, classes)| classes.iter()).collect();
+        if classes.is_empty() {
+            let mut known: Vec<&str> = LIBRARIES.iter().map(|(library, _)| *library).collect();
+            known.dedup();
+            let rule = format!("that library is not there yet; there are {}", known.join(", "));
             return Err(Error::argument("library", &self.library, rule));
-        };
-        classes.iter().find(|class| class.name == last_name(&self.api)).ok_or_else(|| {
+        }
+        classes.iter().copied().find(|class| class.name == last_name(&self.api)).ok_or_else(|| {
             let known = classes.iter().map(|class| class.name).collect::<Vec<_>>().join(", ");
             let rule = format!("that class is not there yet; of {} there are {known}", self.library);
             Error::argument("api", &self.api, rule)

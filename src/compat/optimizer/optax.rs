@@ -1,6 +1,6 @@
 //! optax's optimizers. What optax calls a schedule is the learning rate; groups of their own stand for its masks.
 
-use super::{Class, Options, estimates};
+use super::{Class, Options};
 use crate::config::{GroupConfig, RuleConfig};
 use crate::error::Result;
 use crate::optim::{AdamW, Sgd};
@@ -10,16 +10,12 @@ pub(super) const CLASSES: &[Class] = &[
     Class { name: "sgd", lr: LR, read: sgd },
     Class { name: "adam", lr: LR, read: |options| adam(options, None) },
     Class { name: "adamw", lr: LR, read: |options| adam(options, Some(1e-4)) },
-    Class { name: "prodigy", lr: estimates::OPTAX_LR, read: estimates::optax_prodigy },
-    Class { name: "dadapt_adamw", lr: estimates::OPTAX_LR, read: estimates::optax_dadapt_adamw },
-    Class { name: "dog", lr: estimates::OPTAX_LR, read: estimates::optax_dog },
-    Class { name: "dowg", lr: estimates::OPTAX_LR, read: estimates::optax_dowg },
 ];
 
 const LR: (&str, Option<f64>) = ("learning_rate", None);
 
 /// A state may have another type in optax.
-fn stored(group: &mut GroupConfig, state: &str, form: Option<StateForm>) {
+pub(super) fn stored(group: &mut GroupConfig, state: &str, form: Option<StateForm>) {
     if let Some(form) = form {
         group.precision = Some(Precision::new().state(state, form));
     }

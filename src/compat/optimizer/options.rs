@@ -137,6 +137,14 @@ impl<'a> Options<'a> {
         }
     }
 
+    /// Refuses a scheduler, for this reason.
+    pub fn no_schedule(&self, rule: &str) -> Result<()> {
+        match self.recipe {
+            None => Ok(()),
+            Some(_) => Err(Error::argument("schedule", "given", rule)),
+        }
+    }
+
     /// The momentum, if there is one; torch has none where it is 0.
     pub fn momentum(&mut self, name: &str) -> Result<Option<Schedule>> {
         let own = self.number(name, 0.0)?;

@@ -3,6 +3,7 @@
 //! makes that text; `check` refuses what has no meaning and says whose each scalar is; `cuda` and `expressions` write the
 //! kernel's text, `interpret` runs it on the CPU.
 
+mod chain;
 mod check;
 mod cuda;
 mod equal;

@@ -56,7 +56,7 @@ fn ordered(nodes: &[Node], outputs: &[Id]) -> (Vec<Node>, Vec<Id>) {
 
 impl Op {
     /// The same operation on other operands.
-    fn map(self, mut f: impl FnMut(Id) -> Id) -> Op {
+    pub(super) fn map(self, mut f: impl FnMut(Id) -> Id) -> Op {
         match self {
             Op::Next(a) => Op::Next(f(a)),
             Op::CountIs(a, n) => Op::CountIs(f(a), n),

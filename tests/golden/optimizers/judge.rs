@@ -72,6 +72,7 @@ pub fn judge(case: &Case, trace: &Trace, arithmetic: &Arithmetic) -> Result<Dist
     for (i, record) in after.iter().enumerate() {
         let bound = if i == 0 { arithmetic.first } else { arithmetic.last };
         distance = check_params(trace, record, bound, arithmetic.as_far_as_the_peer)?;
+        check_shown(trace, record, bound, arithmetic.as_far_as_the_peer)?;
     }
     // What an estimate multiplies is no nearer than the estimate, twice where its square does.
     check_states(case, trace, arithmetic.last.max(2.0 * scalars::of_the_peer(case)))?;
@@ -100,8 +101,11 @@ pub fn exact(values: &[f32]) -> impl Iterator<Item = f64> {
 
 /// A tensor of a record in binary64.
 pub fn in_f64(record: &Value, tensor: usize) -> impl Iterator<Item = f64> {
-    let values = record["params_f64"][tensor].as_array().expect("numbers");
-    values.iter().map(|value| value.as_f64().unwrap_or(f64::NAN))
+    numbers_of(&record["params_f64"][tensor])
+}
+
+fn numbers_of(values: &Value) -> impl Iterator<Item = f64> {
+    values.as_array().expect("numbers").iter().map(|value| value.as_f64().unwrap_or(f64::NAN))
 }
 
 pub fn step(record: &Value) -> u64 {
@@ -110,16 +114,36 @@ pub fn step(record: &Value) -> u64 {
 
 /// The largest distance of the parameters of one record.
 pub fn check_params(trace: &Trace, record: &Value, bound: f64, as_far: bool) -> Result<f64, String> {
-    let step = step(record);
+    let ours = &trace.params[&step(record)];
+    check_tensors(ours, &record["params"], |i| in_f64(record, i).collect(), bound, as_far)
+        .map_err(|e| format!("{e} after step {}", step(record)))
+}
+
+/// The same of those for evaluation, where the case lists some.
+fn check_shown(trace: &Trace, record: &Value, bound: f64, as_far: bool) -> Result<(), String> {
+    let Some(ours) = trace.shown.get(&step(record)) else { return Ok(()) };
+    let exact = |i: usize| numbers_of(&record["params_eval_f64"][i]).collect();
+    let checked = check_tensors(ours, &record["params_eval"], exact, bound, as_far);
+    checked.map(drop).map_err(|e| format!("for evaluation, {e} after step {}", step(record)))
+}
+
+/// The largest distance of tensors from `theirs`. `exact`: a tensor in binary64.
+fn check_tensors(
+    ours: &[Vec<f32>],
+    theirs: &Value,
+    exact_of: impl Fn(usize) -> Vec<f64>,
+    bound: f64,
+    as_far: bool,
+) -> Result<f64, String> {
     let mut worst = 0.0f64;
-    for (i, (ours, theirs)) in trace.params[&step].iter().zip(tensors(&record["params"])).enumerate() {
+    for (i, (ours, theirs)) in ours.iter().zip(tensors(theirs)).enumerate() {
         let unit = unit(&theirs);
         // A peer that is far from its own binary64 cannot be followed closer.
-        let own = if as_far { 2.0 * distance(&theirs, in_f64(record, i), unit) } else { 0.0 };
+        let own = if as_far { 2.0 * distance(&theirs, exact_of(i).into_iter(), unit) } else { 0.0 };
         let bound = bound.max(own);
         let apart = distance(ours, exact(&theirs), unit);
         if !abs_diff_eq!(apart, 0.0, epsilon = bound) {
-            return Err(format!("tensor {i} after step {step} is {apart:.2e} apart, allowed {bound:.1e}"));
+            return Err(format!("tensor {i} is {apart:.2e} apart, allowed {bound:.1e}"));
         }
         worst = worst.max(apart);
     }
@@ -184,7 +208,10 @@ pub fn check_schedules(case: &Case, trace: &Trace) -> Result<(), String> {
                 let ours = schedule.at(before.t).map_err(|e| e.to_string())?;
                 // A scheduler that goes on from its present rate adds a rounding error a step.
                 let bound = (tolerance + step as f64 * f64::EPSILON / 2.0) * largest;
-                if !abs_diff_eq!(ours, *listed, epsilon = bound) {
+                // What a peer warms up itself it lists apart.
+                let own = case.value["scalars_f64"]["scheduled_lr"][step].as_f64().filter(|_| name == "lr");
+                let met = own.is_some_and(|own| abs_diff_eq!(ours, own, epsilon = bound));
+                if !met && !abs_diff_eq!(ours, *listed, epsilon = bound) {
                     return Err(format!("{name} of group {i} at step {step} is {ours:e}, not {listed:e}"));
                 }
                 let used = before.scalar(trace.first_group + i, name);

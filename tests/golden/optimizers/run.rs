@@ -37,6 +37,8 @@ pub struct Trace {
     pub params: BTreeMap<u64, Tensors>,
     /// The same as they are stored.
     pub stored: BTreeMap<u64, Tensors>,
+    /// Of those that are shown for evaluation, where the case lists such.
+    pub shown: BTreeMap<u64, Tensors>,
     /// The optimizer's state after the last step, by name and tensor.
     pub states: BTreeMap<String, BTreeMap<usize, Vec<f32>>>,
     /// Whether a run that was stopped and taken up came to the same bits.
@@ -162,6 +164,24 @@ impl<'a, P: Place> Together<'a, P> {
         before
     }
 
+    /// The parameters for evaluation after `step`, counted from 1, of the cases that list such, and back: not a bit may change by that.
+    fn note_shown(&self, opt: &mut Optimizer, step: u64, traces: &mut [Trace]) {
+        let lists = |case: &Case| after(case, step).is_some_and(|record| !record["params_eval"].is_null());
+        if !self.cases.iter().any(lists) {
+            return;
+        }
+        let before = self.values();
+        opt.eval(self.place.stream()).unwrap();
+        for (case, index, view) in self.views(opt).filter(|(case, ..)| lists(&self.cases[*case])) {
+            let tensors = self.cases[case].gradients.init.len();
+            let shown = traces[case].shown.entry(step).or_insert_with(|| vec![Vec::new(); tensors]);
+            let [_, stored] = self.tensor(case, &view);
+            shown[index] = stored;
+        }
+        opt.train(self.place.stream()).unwrap();
+        assert_eq!(before, self.values(), "the parameters for training are others than before");
+    }
+
     fn values(&self) -> Values {
         let lens =
             self.cases.iter().flat_map(|case| case.gradients.init.iter().map(|tensor| (case.storage, tensor.len())));
@@ -201,13 +221,14 @@ pub fn run<P: Place>(place: &P, cases: &[Case]) -> Vec<Trace> {
         let before = together.step(&mut opt, step);
         traces.iter_mut().for_each(|trace| trace.before.push(before.clone()));
         let step = step as u64 + 1;
-        for (case, index, view) in together.views(&opt).filter(|(case, ..)| records(&cases[*case], step)) {
+        for (case, index, view) in together.views(&opt).filter(|(case, ..)| after(&cases[*case], step).is_some()) {
             let trace = &mut traces[case];
             for (all, tensor) in [&mut trace.params, &mut trace.stored].into_iter().zip(together.tensor(case, &view)) {
                 let tensors = all.entry(step).or_insert_with(|| vec![Vec::new(); cases[case].gradients.init.len()]);
                 tensors[index] = tensor;
             }
         }
+        together.note_shown(&mut opt, step, &mut traces);
     }
     let last = opt.status(place.stream()).unwrap();
     let resumed = stopped.map(|stopped| resume(place, cases, stopped) == together.values());
@@ -232,10 +253,10 @@ pub fn run<P: Place>(place: &P, cases: &[Case]) -> Vec<Trace> {
     traces
 }
 
-/// Whether the case has a record of the time after `step`, counted from 1.
-fn records(case: &Case, step: u64) -> bool {
+/// The case's record of the time after `step`, counted from 1.
+fn after(case: &Case, step: u64) -> Option<&serde_json::Value> {
     let after = case.value["after"].as_array().expect("records");
-    after.iter().any(|after| after["step"].as_u64() == Some(step))
+    after.iter().find(|after| after["step"].as_u64() == Some(step))
 }
 
 /// The parameters of a run that was stopped and is taken up by new memory and a new optimizer.
