@@ -222,3 +222,14 @@ fn a_group_of_its_own_has_a_distance_of_its_own() {
     let [one, two] = [0, 1].map(|group| run.status().remembered(group, "rbar").unwrap());
     assert!((two / one - 1e3).abs() < 1e-9, "{one} and {two}");
 }
+
+#[test]
+fn as_many_bytes_move_as_the_docs_say() {
+    fn bytes<R: Rule>(rule: R) -> f64 {
+        Run::new(&[rule]).opt.tensors().next().expect("a tensor").bytes_per_param
+    }
+    assert_eq!(bytes(Prodigy::default()), 52.0);
+    assert_eq!([true, false].map(|decouple| bytes(DAdaptAdam::default().decouple(decouple))), [48.0, 52.0]);
+    assert_eq!(bytes(DAdaptSgd::default()), 36.0);
+    assert_eq!([bytes(DoG::default()), bytes(DoWG::default())], [24.0; 2]);
+}

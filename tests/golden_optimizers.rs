@@ -95,7 +95,10 @@ fn golden_runner_sees_what_is_wrong() {
         case["quirk"] = json!("takes any argument");
     };
     assert_eq!(outcome(quirk), refused);
-    assert_eq!(outcome(|case| case["scalars"] = json!({"rbar": [1.0, 1.0]})), failed, "SGD has none");
+    let scalar = |case: &mut Value| {
+        (case["scalars"], case["scalars_f64"]) = (json!({"rbar": [1.0, 1.0]}), json!({"rbar": [1.0, 1.0]}));
+    };
+    assert_eq!(outcome(scalar), failed, "SGD has none");
 }
 
 /// The same for what a peer keeps beside its tensors: DoG's distance.
@@ -118,7 +121,7 @@ fn golden_runner_sees_a_wrong_scalar() {
     };
     let (passed, failed) = ([1, 0, 0, 0], [0, 1, 0, 0]);
     assert_eq!(outcome([0.25; 2], [0.25; 2]), passed);
-    assert_eq!(outcome([0.25; 2], [0.25, 0.250001]), failed);
+    assert_eq!(outcome([0.25, 0.250001], [0.25, 0.250001]), failed);
     assert_eq!(outcome([0.25, 0.250002], [0.25, 0.250001]), passed, "as far as the peer");
 }
 

@@ -12,9 +12,9 @@ declare! {
     /// that a step with `lr` 0 still moves by what earlier ones left there. `d` follows from sums over all groups with the
     /// same options, whatever their hyperparameters, and never falls. Groups share it if `beta2`, `d0` and `growth_rate` are the same.
     ///
-    /// No start leads to NaN: while all gradients are 0, or while `lr` is 0 as at the start of a warmup, `d` stays and no
-    /// parameter moves; decoupled decay, times `d · lr`, stays the only exception. (dadaptation leaves such a step out, optax divides 0 by
-    /// 0.) A skipped update leaves `d` as it is.
+    /// No start leads to NaN: while all gradients are 0, or while `lr` is 0 as at the start of a warm-up, `d` stays and nothing moves
+    /// a parameter but decoupled decay, which is times `d · lr`. (dadaptation leaves such steps out, optax divides 0 by 0.) A skipped
+    /// update leaves `d` as it is.
     ///
     /// 48 bytes move per f32 parameter, 12 of them to measure (52 and 16 with an L2 term). Remembered per group, 0 before the
     /// first update: `d`, `numerator_weighted`. Source: Defazio and Mishchenko 2023, arXiv:2301.07733. Peers:

@@ -13,7 +13,7 @@ declare! {
     /// `momentum` and `weight_decay`, an L2 term, are each group's own, where the peer takes the first group's for all. Groups share `d` if
     /// `d0` and `growth_rate` are the same.
     ///
-    /// No start leads to NaN or an error: while all gradients are 0, or while `lr` is 0 as at the start of a warmup, nothing
+    /// No start leads to NaN or an error: while all gradients are 0, or while `lr` is 0 as at the start of a warm-up, nothing
     /// moves, `d` stays, and `g0_norm` is that of the first gradient that is not. (The peer raises.) At `lr` 0 later on the
     /// parameters still come nearer to `p0 - s`. A skipped update leaves `d` as it is.
     ///

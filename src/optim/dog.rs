@@ -28,7 +28,7 @@ declare! {
     /// `x ← x - lr · rbar / sqrt(G + eps) · g`, where `rbar` is the largest distance so far and `G` sums the squares of gradients,
     /// weight decay included. `lr` is a schedule around 1.
     ///
-    /// No start leads to NaN or holds the run up: where the first gradients are 0, or `lr` is 0 as at the start of a warmup, nothing
+    /// No start leads to NaN or holds the run up: where the first gradients are 0, or `lr` is 0 as at the start of a warm-up, nothing
     /// moves and `rbar` stays; a start with [`InitStep::LearningRate`] takes that rate until something has moved. (There the
     /// peers take it once and then stand still for ever.) A skipped update leaves `rbar` as it is.
     ///

@@ -12,11 +12,11 @@ declare! {
     /// solution that starts at `d0` and grows: it follows from sums over all groups with the same options, weighted by each group's
     /// `lr`, whatever their hyperparameters. Groups then share `d` if their betas, `d0`, `d_coef` and `growth_rate` are the same.
     ///
-    /// No start leads to NaN: while all gradients are 0, or while `lr` is 0 as at the start of a warmup, `d` stays and no
-    /// parameter moves; decoupled decay, times `d · lr`, stays the only exception. At `lr` 0 the moments go on as Adam's do.
-    /// (prodigyopt leaves such a step out, optax divides 0 by 0.) A skipped update leaves `d` as it is.
+    /// No start leads to NaN: while all gradients are 0, or while `lr` is 0 as at the start of a warm-up, `d` stays and nothing moves
+    /// a parameter but decoupled decay, which is times `d · lr`. At `lr` 0 the moments go on as Adam's do. (prodigyopt leaves such
+    /// steps out, optax divides 0 by 0.) A skipped update leaves `d` as it is.
     ///
-    /// 56 bytes move per f32 parameter, 16 of them to measure. `p0` is where the parameter started; in 16 bits its rounding would be taken
+    /// 52 bytes move per f32 parameter, 16 of them to measure. `p0` is where the parameter started; in 16 bits its rounding would be taken
     /// for a way. Remembered per group, 0 before the first update: `d`, `d_max`, `d_numerator`. Source: Mishchenko and Defazio 2023,
     /// arXiv:2306.06101. Peers: `prodigyopt.Prodigy`, `optax.contrib.prodigy`.
     Prodigy = "prodigy", 9, lr = 1.0 {
@@ -42,7 +42,7 @@ declare! {
         decouple: bool = true,
         /// Whether the rate is multiplied by Adam's bias correction.
         use_bias_correction: bool = false,
-        /// Leaves `lr` out of the sum that divides the estimate, so that a warmup does not make it large.
+        /// Leaves `lr` out of the sum that divides the estimate, so that a warm-up does not make it large.
         safeguard_warmup: bool = false,
     }
 }

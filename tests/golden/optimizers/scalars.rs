@@ -16,7 +16,7 @@ const NAMES: [(&str, &[&str]); 4] = [
 ];
 
 /// What follows from the others and from sums of the step, and is remembered nowhere.
-const DERIVED: [&str; 2] = ["d_denom", "eta"];
+const DERIVED: [&str; 3] = ["d_denom", "eta", "scheduled_lr"];
 
 /// Every scalar that the case lists, after each step: no farther from binary64 than 1.5 times the peer's own largest distance, or
 /// 1e-6 (optax: 2e-6, since its schedules are binary32's and estimates have their square). Distances are over the largest value until then: an estimate grows by orders of magnitude.
