@@ -20,6 +20,7 @@ __device__ __forceinline__ u64 load_relaxed(const u64* p) { u64 v; asm volatile(
 __device__ __forceinline__ u32 load_relaxed(const u32* p) { u32 v; asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(v) : "l"(p) : "memory"); return v; }
 
 __device__ __forceinline__ void store_relaxed(u64* p, u64 v) { asm volatile("st.relaxed.gpu.global.u64 [%0], %1;" ::"l"(p), "l"(v) : "memory"); }
+__device__ __forceinline__ void store_relaxed(u32* p, u32 v) { asm volatile("st.relaxed.gpu.global.u32 [%0], %1;" ::"l"(p), "r"(v) : "memory"); }
 
 // A store that other devices and the host see whole, in this device's memory or in theirs.
 __device__ __forceinline__ void store_relaxed_system(u64* p, u64 v) { asm volatile("st.relaxed.sys.global.u64 [%0], %1;" ::"l"(p), "l"(v) : "memory"); }
@@ -55,6 +56,7 @@ __device__ __forceinline__ void note_store(const void*, u32) {}
 __device__ __forceinline__ u64 load_relaxed(const u64* p) { cuda_on_cpu::access(p, 8, cuda_on_cpu::Access::relaxed_load); return *p; }
 __device__ __forceinline__ u32 load_relaxed(const u32* p) { cuda_on_cpu::access(p, 4, cuda_on_cpu::Access::relaxed_load); return *p; }
 __device__ __forceinline__ void store_relaxed(u64* p, u64 v) { cuda_on_cpu::access(p, 8, cuda_on_cpu::Access::store); *p = v; }
+__device__ __forceinline__ void store_relaxed(u32* p, u32 v) { cuda_on_cpu::access(p, 4, cuda_on_cpu::Access::store); *p = v; }
 __device__ __forceinline__ void store_relaxed_system(u64* p, u64 v) { cuda_on_cpu::access(p, 8, cuda_on_cpu::Access::system_store); *p = v; }
 __device__ __forceinline__ u32 take_ticket(u32* p, u32 last) { return atomicInc(p, last); }
 __device__ __forceinline__ u64 add_relaxed(u64* p, u64 x) { return atomicAdd(p, x); }

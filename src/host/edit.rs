@@ -55,7 +55,7 @@ impl Engine {
                 control.end[(clocks.t & 1) as usize] = 0;
             }
             (control.stop, control.raised, control.skipped_in_a_row) = (0, 0, 0);
-            (control.overlapped, control.exhausted) = (0, 0);
+            (control.overlapped, control.exhausted, control.called_while_shown) = (0, 0, 0);
         }
         if row.flags & EditRow::EVALUATE != 0 {
             let before = self.end_in_force();

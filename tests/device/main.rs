@@ -36,6 +36,7 @@ mod resume;
 mod rig;
 mod rules;
 mod schedules;
+mod shown;
 mod sides;
 mod telemetry;
 mod traffic;

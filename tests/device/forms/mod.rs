@@ -5,7 +5,7 @@ mod faults;
 mod memory;
 mod refusals;
 mod replays;
-mod sides;
+pub mod sides;
 mod starts;
 mod traffic;
 

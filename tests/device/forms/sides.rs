@@ -38,7 +38,7 @@ pub type Add = fn(OptimizerBuilder, Precision, &[Tensor]) -> OptimizerBuilder;
 /// A length, and by how many elements past a 16-byte boundary its parameter and its gradient begin.
 pub type Shape = (usize, (usize, usize));
 
-pub type Group = (Add, Kind, Vec<Shape>);
+pub type Group<A = Add> = (A, Kind, Vec<Shape>);
 
 type Draw = fn(&mut Random, usize) -> Vec<f32>;
 
@@ -57,10 +57,10 @@ pub struct Sides<'r> {
 
 impl<'r> Sides<'r> {
     /// `options` gets the builder and the address of a flag that a test may hand in as `found_inf`.
-    pub fn new(
+    pub fn new<A: Fn(OptimizerBuilder, Precision, &[Tensor]) -> OptimizerBuilder>(
         rig: &'r Rig,
         draw: Draw,
-        groups: &[Group],
+        groups: &[Group<A>],
         options: impl Fn(OptimizerBuilder, u64) -> OptimizerBuilder,
     ) -> Sides<'r> {
         let mut random = Random(11);
@@ -114,6 +114,13 @@ impl<'r> Sides<'r> {
     pub fn step(&mut self) {
         self.device.step(&self.rig.stream).unwrap();
         self.host.step(&Stream::host()).unwrap();
+    }
+
+    /// Shows parameters for evaluation, or those for training.
+    pub fn show(&mut self, eval: bool) {
+        let show = if eval { Optimizer::eval } else { Optimizer::train };
+        show(&mut self.device, &self.rig.stream).unwrap();
+        show(&mut self.host, &Stream::host()).unwrap();
     }
 
     /// New parameters, of which the optimizers are told.
