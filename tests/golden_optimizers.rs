@@ -95,6 +95,34 @@ fn golden_runner_sees_what_is_wrong() {
         case["quirk"] = json!("takes any argument");
     };
     assert_eq!(outcome(quirk), refused);
+    let scalar = |case: &mut Value| {
+        (case["scalars"], case["scalars_f64"]) = (json!({"rbar": [1.0, 1.0]}), json!({"rbar": [1.0, 1.0]}));
+    };
+    assert_eq!(outcome(scalar), failed, "SGD has none");
+}
+
+/// The same for what a peer keeps beside its tensors: DoG's distance.
+#[test]
+fn golden_runner_sees_a_wrong_scalar() {
+    let outcome = |scalars: [f64; 2], exact: [f64; 2]| {
+        let (file, mut case) = two_steps();
+        case["source"] = json!({"library": "dog-optimizer", "api": "dog.DoG"});
+        case["params"] = json!({"lr": 1.0, "reps_rel": 0.125, "eps": 0.0});
+        (case["schedule"], case["state"]) = (Value::Null, Value::Null);
+        case["groups"] = json!([{"tensors": [0], "options": {}, "lr": [1.0, 1.0]}]);
+        // A distance of 0.25, which the first step goes: 0.25/0.5 · 0.5; then back by 0.25/sqrt(0.3125) · 0.25.
+        let second = 0.75 + 0.0625 / 0.3125f64.sqrt();
+        for (record, param) in case["after"].as_array_mut().unwrap().iter_mut().zip([0.75, second]) {
+            record["params"][0] = json!(format!("{:08x}", (param as f32).to_bits()));
+            record["params_f64"][0][0] = json!(f64::from(param as f32));
+        }
+        (case["scalars"], case["scalars_f64"]) = (json!({"rbar": scalars}), json!({"rbar": exact}));
+        check(vec![(Arc::new(file), case)], &Host::default(), &OWN).counts()
+    };
+    let (passed, failed) = ([1, 0, 0, 0], [0, 1, 0, 0]);
+    assert_eq!(outcome([0.25; 2], [0.25; 2]), passed);
+    assert_eq!(outcome([0.25, 0.250001], [0.25, 0.250001]), failed);
+    assert_eq!(outcome([0.25, 0.250002], [0.25, 0.250001]), passed, "as far as the peer");
 }
 
 /// How many mixed cases passed and failed: the two steps with a start that 16 bits cannot hold, and a master.

@@ -23,10 +23,10 @@ pub(super) struct Group {
 }
 
 /// Optimizers with a `momentum` option and, if it is left out, its value.
-const WITH_MOMENTUM: [(&str, f64); 5] =
-    [("SGD", 0.0), ("RMSprop", 0.0), ("SGDW", 0.0), ("RMSpropTF", 0.0), ("Lars", 0.0)];
+const WITH_MOMENTUM: [(&str, f64); 6] =
+    [("SGD", 0.0), ("RMSprop", 0.0), ("SGDW", 0.0), ("RMSpropTF", 0.0), ("Lars", 0.0), ("DAdaptSGD", 0.0)];
 /// Optimizers with `betas` and, if they are left out, the first of them.
-const WITH_BETAS: [(&str, f64); 21] = [
+const WITH_BETAS: [(&str, f64); 23] = [
     ("Adam", 0.9),
     ("AdamW", 0.9),
     ("NAdam", 0.9),
@@ -48,6 +48,8 @@ const WITH_BETAS: [(&str, f64); 21] = [
     ("Yogi", 0.9),
     ("NvNovoGrad", 0.95),
     ("NovoGrad", 0.95),
+    ("Prodigy", 0.9),
+    ("DAdaptAdam", 0.9),
 ];
 
 /// The groups of `optimizer`, an object `{class, args, groups}`; none if it is null.

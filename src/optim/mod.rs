@@ -12,7 +12,11 @@ mod adopt;
 mod after;
 mod asgd;
 mod caution;
+mod dadapt_adam;
+mod dadapt_sgd;
 mod declare;
+mod dog;
+mod estimate;
 #[cfg_attr(not(feature = "serde"), allow(dead_code, reason = "files name rules"))]
 mod known;
 mod lamb;
@@ -23,6 +27,7 @@ mod mars;
 mod nadam;
 mod novograd;
 mod options;
+mod prodigy;
 mod radam;
 mod rectify;
 mod rmsprop;
@@ -45,6 +50,9 @@ pub use adopt::{Adopt, AdoptClip};
 pub use after::{Clamp, Ema, Lookahead};
 pub use asgd::Asgd;
 pub use caution::Caution;
+pub use dadapt_adam::DAdaptAdam;
+pub use dadapt_sgd::DAdaptSgd;
+pub use dog::{DoG, DoWG, InitStep};
 #[cfg(feature = "serde")]
 pub(crate) use known::Visit;
 pub use lamb::Lamb;
@@ -55,6 +63,7 @@ pub use mars::{Mars, MarsForm};
 pub use nadam::NAdam;
 pub use novograd::NovoGrad;
 pub use options::Parity;
+pub use prodigy::Prodigy;
 pub use radam::RAdam;
 pub use rmsprop::RmsProp;
 pub use rprop::Rprop;
@@ -91,6 +100,11 @@ known::known!(
         Lamb,
         Lars,
         NovoGrad,
+        Prodigy,
+        DAdaptAdam,
+        DAdaptSgd,
+        DoG,
+        DoWG,
     ],
     [Ema, Lookahead, Clamp]
 );

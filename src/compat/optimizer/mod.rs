@@ -6,6 +6,7 @@
 
 mod adabelief_pytorch;
 mod adan_pytorch;
+mod estimates;
 mod gradients;
 mod lion_pytorch;
 mod optax;
@@ -52,6 +53,10 @@ const LIBRARIES: &[(&str, &[Class])] = &[
     ("lion-pytorch", lion_pytorch::CLASSES),
     ("adan-pytorch", adan_pytorch::CLASSES),
     ("adabelief-pytorch", adabelief_pytorch::CLASSES),
+    ("optax", estimates::OF_OPTAX),
+    ("prodigyopt", estimates::PRODIGYOPT),
+    ("dadaptation", estimates::DADAPTATION),
+    ("dog-optimizer", estimates::DOG),
 ];
 
 /// A peer's optimizer, in the peer's own words.
@@ -103,6 +108,12 @@ const LIBRARIES: &[(&str, &[Class])] = &[
 /// | adan-pytorch | `Adan` | refused: it loses the first gradient |
 ///
 /// `kahan_sum` changes nothing here: what it keeps beside a parameter of 16 bits is a [`Precision`](crate::Precision) to ask for.
+/// | prodigyopt | `Prodigy` | [`Prodigy`](crate::Prodigy), without `slice_p` |
+/// | optax | `contrib.prodigy` | [`Prodigy`](crate::Prodigy) |
+/// | dadaptation | `DAdaptAdam`, `DAdaptSGD` | [`DAdaptAdam`](crate::DAdaptAdam), [`DAdaptSgd`](crate::DAdaptSgd) |
+/// | optax | `contrib.dadapt_adamw` | [`DAdaptAdam`](crate::DAdaptAdam) |
+/// | dog-optimizer | `DoG`, `LDoG` | [`DoG`](crate::DoG) |
+/// | optax | `contrib.dog`, `contrib.dowg` | [`DoG`](crate::DoG), [`DoWG`](crate::DoWG) |
 ///
 /// What is compiled another way in the peer and computes the same (`foreach`, `fused`, `capturable`) is read and changes
 /// nothing; `differentiable` may not be true. Any other argument that is not known is refused.

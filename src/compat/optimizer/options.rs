@@ -31,11 +31,16 @@ impl<'a> Options<'a> {
     /// Takes what computes the same in another way, and refuses what nobody asked for.
     pub fn finish(mut self) -> Result<()> {
         for name in OTHER_WAYS {
-            self.value(name);
+            self.ignore(name);
         }
         self.off("differentiable", "a step that gradients flow through")?;
         self.own.finish()?;
         self.class.finish()
+    }
+
+    /// An option, left where it is: what a group says counts, whatever the class says.
+    pub fn peek(&self, name: &str) -> Option<&Value> {
+        self.own.peek(name).or(self.class.peek(name))
     }
 
     /// What is given as `name`, taken out.
@@ -76,6 +81,28 @@ impl<'a> Options<'a> {
     pub fn text(&mut self, name: &str) -> Result<Option<String>> {
         let of_class = self.class.optional_text(name)?;
         Ok(self.own.optional_text(name)?.or(of_class))
+    }
+
+    /// A number that must keep `rule`, if it is said.
+    pub fn number_where(&mut self, name: &str, holds: impl Fn(f64) -> bool, rule: &str) -> Result<Option<f64>> {
+        let place = self.error(name, "", rule);
+        match (self.optional_number(name)?, place) {
+            (Some(value), Error::Argument { argument, rule, .. }) if !holds(value) => {
+                Err(Error::argument(argument, value, rule))
+            }
+            (value, _) => Ok(value),
+        }
+    }
+
+    /// Whether it is infinite, which JSON can only say as a word; it is taken then.
+    pub fn infinite(&mut self, name: &str) -> bool {
+        let infinite = self.peek(name).and_then(Value::as_str).is_some_and(|word| ["inf", "Infinity"].contains(&word));
+        infinite && self.value(name).is_some()
+    }
+
+    /// Takes what changes nothing.
+    pub fn ignore(&mut self, name: &str) {
+        self.value(name);
     }
 
     /// True or false, or `default`.
@@ -145,9 +172,7 @@ impl<'a> Options<'a> {
     /// Refuses `name` unless it is false or null: `what` is not there yet.
     pub fn off(&mut self, name: &str, what: &str) -> Result<()> {
         let error = |value: &Value| self.error(name, value, format!("{what} is not there yet"));
-        // What a group says counts, whatever the class says.
-        let said = self.own.peek(name).or(self.class.peek(name));
-        if let Some(value) = said.filter(|value| **value != Value::Bool(false)) {
+        if let Some(value) = self.peek(name).filter(|value| **value != Value::Bool(false)) {
             return Err(error(value));
         }
         self.value(name);
@@ -158,7 +183,7 @@ impl<'a> Options<'a> {
     pub fn state_form(&mut self, name: &str) -> Result<Option<StateForm>> {
         let rule = "must be float32, bfloat16 or float16, or null for the parameter's";
         let error = |value: &Value| self.error(name, value, rule);
-        let form = match self.own.peek(name).or(self.class.peek(name)) {
+        let form = match self.peek(name) {
             None => None,
             Some(Value::String(name)) if name == "float32" => Some(StateForm::F32),
             Some(Value::String(name)) if name == "bfloat16" => Some(StateForm::Bf16Nearest),
@@ -171,12 +196,7 @@ impl<'a> Options<'a> {
 
     /// Refuses `name` unless it is 0 or null: `what` is not there yet.
     pub fn zero(&mut self, name: &str, what: &str) -> Result<()> {
-        let place = self.error(name, "", format!("{what} is not there yet"));
-        match (self.number(name, 0.0)?, place) {
-            (0.0, _) => Ok(()),
-            (value, Error::Argument { argument, rule, .. }) => Err(Error::argument(argument, value, rule)),
-            (_, other) => Err(other),
-        }
+        self.number_where(name, |value| value == 0.0, &format!("{what} is not there yet")).map(|_| ())
     }
 
     /// The learning rate: what the scheduler makes of it.

@@ -16,7 +16,8 @@ pub(super) fn recipes(
 ) -> Result<Vec<Recipe>> {
     let Some((library, api, arguments)) = call(&optimizer.schedule)? else { return Ok(Vec::new()) };
     let (lr_name, default) = class.lr;
-    let lr = params.get(lr_name).filter(|lr| !lr.is_null()).cloned().or(default.map(Value::from));
+    let given = params.get(lr_name).filter(|lr| !lr.is_null()).cloned();
+    let lr = given.clone().or(default.map(Value::from));
     let mut args = params.clone();
     if let (Value::Object(args), Some(lr)) = (&mut args, &lr) {
         args.insert("lr".into(), lr.clone());
@@ -45,7 +46,9 @@ pub(super) fn recipes(
                 Some(_) => format!("groups[{i}].options.{lr_name}"),
                 None => format!("params.{lr_name}"),
             };
-            match (recipe.metric, of_group.as_ref().or(lr.as_ref())) {
+            // A default is none beside a schedule, but what a metric scales.
+            let of_optimizer = if recipe.metric.is_some() { &lr } else { &given };
+            match (recipe.metric, of_group.as_ref().or(of_optimizer.as_ref())) {
                 // `reduce_on_plateau` scales updates, whose rate stands with the optimizer.
                 (Some(_), Some(lr)) => recipe.lr = lr.as_f64().unwrap_or(f64::NAN).into(),
                 (None, None) => {}

@@ -9,6 +9,7 @@ pub mod case;
 pub mod judge;
 pub mod mixed;
 pub mod run;
+pub mod scalars;
 pub mod storage;
 
 use std::collections::BTreeSet;

@@ -31,6 +31,8 @@ pub struct Trace {
     pub last: Option<Status>,
     /// The place of the case's first group among the groups of the status.
     pub first_group: usize,
+    /// The place of its first tensor among all tensors of the status.
+    pub first_tensor: usize,
     /// The parameters after each step that the case records, counted from 1: with what lies beside them.
     pub params: BTreeMap<u64, Tensors>,
     /// The same as they are stored.
@@ -52,7 +54,8 @@ pub fn together(cases: Vec<Case>) -> Vec<Vec<Case>> {
     };
     let shares = |case: &Case| {
         let Config { clip, loss_scale, metric, .. } = &case.config;
-        clip.is_none() && loss_scale.is_none() && metric.is_none() && case.resumed_at().is_none()
+        let alone = case.value["scope"] == "global" || case.resumed_at().is_some();
+        clip.is_none() && loss_scale.is_none() && metric.is_none() && !alone
     };
     let mut all: Vec<Vec<Case>> = Vec::new();
     for case in cases {
@@ -229,10 +232,12 @@ pub fn run<P: Place>(place: &P, cases: &[Case]) -> Vec<Trace> {
     }
     let last = opt.status(place.stream()).unwrap();
     let resumed = stopped.map(|stopped| resume(place, cases, stopped) == together.values());
-    let mut group = 0;
+    let (mut group, mut tensor) = (0, 0);
     for (case, trace) in cases.iter().zip(&mut traces) {
-        (trace.last, trace.resumed, trace.first_group) = (Some(last.clone()), resumed, group);
+        (trace.last, trace.resumed) = (Some(last.clone()), resumed);
+        (trace.first_group, trace.first_tensor) = (group, tensor);
         group += case.groups.len();
+        tensor += case.groups.iter().map(Vec::len).sum::<usize>();
     }
     for (case, index, view) in together.views(&opt) {
         for state in view.states {
