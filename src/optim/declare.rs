@@ -171,7 +171,7 @@ macro_rules! declared {
             self.declared_hyperparameters()
         }
 
-        fn metric(&self) -> Option<crate::Metric> {
+        fn metric(&self) -> Option<crate::schedule::Metric> {
             self.metric
         }
 
