@@ -23,9 +23,10 @@ pub(super) struct Group {
 }
 
 /// Optimizers with a `momentum` option and, if it is left out, its value.
-const WITH_MOMENTUM: [(&str, f64); 4] = [("SGD", 0.0), ("RMSprop", 0.0), ("SGDW", 0.0), ("DAdaptSGD", 0.0)];
+const WITH_MOMENTUM: [(&str, f64); 5] =
+    [("SGD", 0.0), ("RMSprop", 0.0), ("SGDW", 0.0), ("RMSpropTF", 0.0), ("DAdaptSGD", 0.0)];
 /// Optimizers with `betas` and, if they are left out, the first of them.
-const WITH_BETAS: [(&str, f64); 9] = [
+const WITH_BETAS: [(&str, f64); 10] = [
     ("Adam", 0.9),
     ("AdamW", 0.9),
     ("NAdam", 0.9),
@@ -33,6 +34,7 @@ const WITH_BETAS: [(&str, f64); 9] = [
     ("Adamax", 0.9),
     ("SparseAdam", 0.9),
     ("AdamWLegacy", 0.9),
+    ("NAdamW", 0.9),
     ("Prodigy", 0.9),
     ("DAdaptAdam", 0.9),
 ];

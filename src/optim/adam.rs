@@ -1,11 +1,18 @@
-//! Adam and AdamW.
+//! Adam and AdamW: what they are; `additions` has what they may do beside, `element` their arithmetic.
+
+mod additions;
+mod element;
 
 use std::marker::PhantomData;
 
+use additions::Additions;
+pub use additions::Nesterov;
+
+use super::caution::Caution;
 use super::known::{Known, Said};
 use super::options::{Decay, Direction, ONE, Parity, ZERO};
-use crate::error::Result;
-use crate::rule::{Count, Element, Hyperparameter, Loop, Named, Range, Rule, Scalar, Step, Stream};
+use crate::error::{Error, Result};
+use crate::rule::{Count, Element, Hyperparameter, Loop, Named, Over, Range, Rule, Scalar, Step, Stream, Sum, Terms};
 use crate::schedule::{Metric, Schedule};
 
 /// Adam. Weight decay is an L2 term, added to the gradient; its default is 0.
@@ -13,6 +20,9 @@ use crate::schedule::{Metric, Schedule};
 /// Defaults as in torch: betas 0.9 and 0.999, eps 1e-8. 28 bytes move per f32 parameter. Every hyperparameter takes a number
 /// or a [`Schedule`]; a scheduled beta enters the bias correction with its present value, as in torch.
 /// Source: Kingma and Ba 2015, arXiv:1412.6980, algorithm 1. Peer: `torch.optim.Adam`.
+///
+/// With `amsgrad` there is a third state, and 36 bytes move; source: Reddi et al. 2018, arXiv:1904.09237, algorithm 2. With caution
+/// or a clipped update a sum over each tensor is taken before, which reads 8 bytes more, 12 for both.
 pub type Adam = AdamRule<Coupled>;
 
 /// AdamW: Adam with decoupled weight decay, `p ← p - (lr · weight_decay · p + update)`; its default is 0.01.
@@ -21,7 +31,8 @@ pub type Adam = AdamRule<Coupled>;
 /// Where the update is 0, as for a parameter that never had a gradient, f32 itself absorbs a decay below 2^-25 of the
 /// parameter: `lr · weight_decay` under 3e-8.
 ///
-/// All else is as in [`Adam`]. Source: Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 2. Peer: `torch.optim.AdamW`.
+/// All else is as in [`Adam`]. Source: Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 2. Peers: `torch.optim.AdamW`,
+/// `timm.optim.AdamWLegacy`, `optax.adamw`; with [`Nesterov`] `timm.optim.NAdamW`, `optax.nadamw`.
 pub type AdamW = AdamRule<Decoupled>;
 
 /// How an [`AdamRule`] takes its weight decay: [`Coupled`] or [`Decoupled`].
@@ -69,6 +80,7 @@ pub struct AdamRule<D> {
     eps: Schedule,
     direction: Direction,
     parity: Parity,
+    additions: Additions,
     metric: Option<Metric>,
     form: PhantomData<D>,
 }
@@ -84,6 +96,7 @@ impl<D: DecayForm> AdamRule<D> {
             eps: 1e-8.into(),
             direction: Direction::Minimize,
             parity: Parity::Stated,
+            additions: Additions::NONE,
             metric: None,
             form: PhantomData,
         }
@@ -134,9 +147,54 @@ impl<D: DecayForm> AdamRule<D> {
         self
     }
 
+    /// Divides by the root of the largest second moment so far.
+    pub fn amsgrad(mut self, amsgrad: bool) -> Self {
+        self.additions.amsgrad = amsgrad;
+        self
+    }
+
+    /// Lets the gradient enter the update once more.
+    pub fn nesterov(mut self, nesterov: Nesterov) -> Self {
+        self.additions.nesterov = nesterov;
+        self
+    }
+
+    /// Leaves out of the update what goes against the gradient.
+    pub fn caution(mut self, caution: Caution) -> Self {
+        self.additions.caution = caution;
+        self
+    }
+
+    /// Divides the update of each tensor, not its decay, by the root mean square of the gradient over the update's denominator
+    /// where that is above 1. Source: Shazeer and Stern 2018, arXiv:1804.04235, section 6.
+    pub fn clip_update(mut self, clip_update: bool) -> Self {
+        self.additions.clip_update = clip_update;
+        self
+    }
+
+    /// Corrects the moments for their start at 0, as by default, or not.
+    pub fn bias_correction(mut self, bias_correction: bool) -> Self {
+        self.additions.uncorrected = !bias_correction;
+        self
+    }
+
     #[inline(always)]
     fn decay(&self) -> Decay {
         Decay::of(&self.weight_decay, D::FORM)
+    }
+
+    /// The step size, with the scales of what is added.
+    fn step_size<W: Scalar>(&self, lr: W, beta1: W, updates: W::Count, step: &Step<'_, W>) -> W {
+        let Additions { caution, clip_update, uncorrected, .. } = self.additions;
+        let mut step_size = if uncorrected { lr } else { lr / beta1.bias_correction(updates) };
+        if caution.is_on() {
+            step_size = step_size * caution.scale(step);
+        }
+        if clip_update {
+            let place = caution.sums().len();
+            step_size = step_size / (step.sum(place) / step.len(place)).sqrt().max(W::literal(1.0));
+        }
+        step_size
     }
 
     /// With these options, for loops over elements.
@@ -144,7 +202,19 @@ impl<D: DecayForm> AdamRule<D> {
         let direction = if maximize { Direction::Maximize } else { Direction::Minimize };
         let weight_decay = if decays { ONE } else { ZERO };
         let form = PhantomData;
-        AdamRule { lr: ZERO, weight_decay, beta1: ZERO, beta2: ZERO, eps: ZERO, direction, parity, metric: None, form }
+        let additions = Additions::NONE;
+        AdamRule {
+            lr: ZERO,
+            weight_decay,
+            beta1: ZERO,
+            beta2: ZERO,
+            eps: ZERO,
+            direction,
+            parity,
+            additions,
+            metric: None,
+            form,
+        }
     }
 
     #[inline(always)]
@@ -158,7 +228,8 @@ impl<D: DecayForm> AdamRule<D> {
 }
 
 crate::rule::scalars! {
-    /// What elements go by; each order of operations uses some.
+    /// What elements go by; each order of operations uses some. With [`Nesterov::Apart`] `beta1` has the corrections of the moment
+    /// over those of the gradient in it.
     pub AdamScalars {
         weight_decay, lr_weight_decay, one_minus_lr_weight_decay, beta1, one_minus_beta1, beta2, one_minus_beta2, eps,
         step_size, sqrt_bias_correction2, inv_sqrt_bias_correction2
@@ -168,7 +239,7 @@ crate::rule::scalars! {
 impl<D: DecayForm> Rule for AdamRule<D> {
     const NAME: &'static str = D::NAME;
     type Hyperparameters<T> = [T; 5];
-    type Streams<T> = [T; 2];
+    type Streams<T> = [T; 3];
     type Scalars<T> = AdamScalars<T>;
 
     fn hyperparameters(&self) -> [Hyperparameter; 5] {
@@ -181,8 +252,27 @@ impl<D: DecayForm> Rule for AdamRule<D> {
         ]
     }
 
-    fn streams(&self) -> [Stream; 2] {
-        [Stream::new("exp_avg"), Stream::new("exp_avg_sq").denominator()]
+    fn streams(&self) -> [Stream; 3] {
+        let largest = Stream::new("max_exp_avg_sq").denominator().only_if(self.additions.amsgrad);
+        [Stream::new("exp_avg"), Stream::new("exp_avg_sq").denominator(), largest]
+    }
+
+    fn sums(&self) -> Vec<Sum> {
+        let mut sums = self.additions.caution.sums();
+        if self.additions.clip_update {
+            sums.push(Sum::new("squares", Over::Tensor));
+        }
+        sums
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.parity == Parity::TorchFused && self.additions.nesterov != Nesterov::Off {
+            return Err(Error::argument("nesterov", "set with Parity::TorchFused", "torch has no such kernel"));
+        }
+        if self.additions.nesterov == Nesterov::Apart && self.additions.uncorrected {
+            return Err(Error::argument("bias_correction", false, "Nesterov::Apart is a way to correct"));
+        }
+        Ok(())
     }
 
     fn metric(&self) -> Option<Metric> {
@@ -190,29 +280,37 @@ impl<D: DecayForm> Rule for AdamRule<D> {
     }
 
     fn named(&self) -> Option<Named> {
-        let options = self.direction.named().into_iter().chain(self.parity.named()).collect();
+        let options = self.direction.named().into_iter().chain(self.parity.named());
+        let options = options.chain(self.additions.named()).collect();
         Some(Named { options, without: Vec::new() })
     }
 
     fn identity(&self) -> Option<String> {
         let (decay, direction, parity) = (self.decay().name(), self.direction.name(), self.parity.suffix());
-        Some(format!("Adam<Decay::{decay}, Direction::{direction}{parity}>"))
+        let more: String =
+            self.additions.named().iter().map(|(option, value)| format!(", {option} = {value}")).collect();
+        Some(format!("Adam<Decay::{decay}, Direction::{direction}{parity}{more}>"))
     }
 
     fn resolve<W: Scalar>(&self, given: [W; 5], step: &mut Step<'_, W>) -> AdamScalars<W::Element> {
         let [lr, weight_decay, beta1, beta2, eps] = given;
         let (one, updates) = (W::literal(1.0), step.updates().next());
-        let sqrt_bias_correction2 = beta2.bias_correction(updates).sqrt();
+        let Additions { nesterov, uncorrected, .. } = self.additions;
+        let sqrt_bias_correction2 = if uncorrected { one } else { beta2.bias_correction(updates).sqrt() };
+        let of_moment = match nesterov {
+            Nesterov::Apart => beta1 * beta1.bias_correction(updates) / beta1.bias_correction(updates.next()),
+            Nesterov::Off | Nesterov::Together => beta1,
+        };
         AdamScalars {
             weight_decay: weight_decay.round(),
             lr_weight_decay: (lr * weight_decay).round(),
             one_minus_lr_weight_decay: (one - lr * weight_decay).round(),
-            beta1: beta1.round(),
+            beta1: of_moment.round(),
             one_minus_beta1: (one - beta1).round(),
             beta2: beta2.round(),
             one_minus_beta2: (one - beta2).round(),
             eps: eps.round(),
-            step_size: (lr / beta1.bias_correction(updates)).round(),
+            step_size: self.step_size(lr, beta1, updates, step).round(),
             sqrt_bias_correction2: sqrt_bias_correction2.round(),
             inv_sqrt_bias_correction2: (one / sqrt_bias_correction2).round(),
         }
@@ -220,6 +318,9 @@ impl<D: DecayForm> Rule for AdamRule<D> {
 
     #[inline(always)]
     fn with_constants<L: Loop<Self>>(&self, work: L) {
+        if self.additions != Additions::NONE {
+            return work.run(self);
+        }
         match (self.direction, self.decay()) {
             (Direction::Minimize, Decay::None) => self.with_parity::<L, false, false>(work),
             (Direction::Minimize, _) => self.with_parity::<L, false, true>(work),
@@ -229,69 +330,26 @@ impl<D: DecayForm> Rule for AdamRule<D> {
     }
 
     #[inline(always)]
-    fn apply<E: Element>(&self, s: &AdamScalars<E>, p: E, g: E, [m, v]: [E; 2]) -> (E, [E; 2]) {
-        let mut g = if self.direction == Direction::Maximize { -g } else { g };
-        if self.decay() == Decay::Coupled {
-            g = s.weight_decay.fma(p, g).named("decayed_g");
-        }
-        match self.parity {
-            Parity::Stated => self.stated(s, p, g, [m, v]),
-            Parity::TorchForLoop => self.torch_for_loop(s, p, g, [m, v]),
-            Parity::TorchFused => self.torch_fused(s, p, g, [m, v]),
-        }
+    fn measure<E: Element>(&self, s: &AdamScalars<E>, p: E, g: E, streams: [E; 3], terms: &mut Terms<E>) {
+        self.measured(s, p, g, streams, terms);
+    }
+
+    #[inline(always)]
+    fn apply<E: Element>(&self, s: &AdamScalars<E>, p: E, g: E, streams: [E; 3]) -> (E, [E; 3]) {
+        self.updated(s, p, g, streams)
     }
 }
 
 impl<D: DecayForm> Known for AdamRule<D> {
-    const OPTIONS: &'static [&'static str] = &["maximize", "parity"];
+    const OPTIONS: &'static [&'static str] =
+        &["maximize", "parity", "amsgrad", "nesterov", "caution", "clip_update", "bias_correction"];
 
     fn with_options(said: &Said<'_>) -> Result<Self> {
-        Ok(AdamRule { direction: said.direction()?, parity: said.parity()?, ..AdamRule::new(0.0) })
+        let additions = Additions::said(said)?;
+        Ok(AdamRule { direction: said.direction()?, parity: said.parity()?, additions, ..AdamRule::new(0.0) })
     }
 
     fn schedules(&mut self) -> [&mut Schedule; 5] {
         [&mut self.lr, &mut self.weight_decay, &mut self.beta1, &mut self.beta2, &mut self.eps]
-    }
-}
-
-/// One element, after the coupled decay.
-impl<D: DecayForm> AdamRule<D> {
-    /// The parameter is rounded once, so no decay is lost beside an update.
-    #[inline(always)]
-    fn stated<E: Element>(&self, s: &AdamScalars<E>, p: E, g: E, [m, v]: [E; 2]) -> (E, [E; 2]) {
-        let m = s.one_minus_beta1.fma(g - m, m).named("m");
-        let v = s.beta2.fma(v, s.one_minus_beta2 * (g * g)).named("v");
-        let u = (m / v.sqrt().fma(s.inv_sqrt_bias_correction2, s.eps)).named("u");
-        let p = match self.decay() {
-            Decay::Decoupled => p - s.lr_weight_decay.fma(p, s.step_size * u),
-            Decay::None | Decay::Coupled => (-s.step_size).fma(u, p),
-        };
-        (p, [m, v])
-    }
-
-    #[inline(always)]
-    fn torch_for_loop<E: Element>(&self, s: &AdamScalars<E>, mut p: E, g: E, [m, v]: [E; 2]) -> (E, [E; 2]) {
-        if self.decay() == Decay::Decoupled {
-            p = (p * s.one_minus_lr_weight_decay).named("decayed_p");
-        }
-        // torch's lerp begins at the nearer end.
-        let (weight, apart) = (s.one_minus_beta1, (g - m).named("apart"));
-        let from_g = (-(E::literal(1.0) - weight)).fma(apart, g);
-        let m = E::select(weight.less(E::literal(0.5)), weight.fma(apart, m), from_g).named("m");
-        let v = (s.one_minus_beta2 * g).fma(g, v * s.beta2).named("v");
-        let denominator = v.sqrt() / s.sqrt_bias_correction2 + s.eps;
-        (p + (-s.step_size * m) / denominator, [m, v])
-    }
-
-    #[inline(always)]
-    fn torch_fused<E: Element>(&self, s: &AdamScalars<E>, mut p: E, g: E, [m, v]: [E; 2]) -> (E, [E; 2]) {
-        if self.decay() == Decay::Decoupled {
-            p = (-s.lr_weight_decay).fma(p, p).named("decayed_p");
-        }
-        let square = (g * g).named("square");
-        let m = s.beta1.fma(m, (-s.beta1).fma(g, g)).named("m");
-        let v = s.beta2.fma(v, (-s.beta2).fma(square, square)).named("v");
-        let denominator = v.sqrt() / s.sqrt_bias_correction2 + s.eps;
-        (p - (s.step_size * m) / denominator, [m, v])
     }
 }

@@ -31,13 +31,17 @@ impl Caution {
 
     /// What the elements that move are multiplied by.
     pub(super) fn resolve<W: Scalar>(self, step: &Step<'_, W>) -> W::Element {
+        self.scale(step).round()
+    }
+
+    /// The same before it is rounded, for rules that put it into their step size.
+    pub(super) fn scale<W: Scalar>(self, step: &Step<'_, W>) -> W {
         let one = W::literal(1.0);
         match self {
             Caution::Off => one,
             Caution::Mean => one / (step.sum(0) / step.len(0)).max(W::literal(1e-3)),
             Caution::Count => step.len(0) / (step.sum(0) + one),
         }
-        .round()
     }
 
     /// Whether the update `u` moves the element.
@@ -52,6 +56,12 @@ impl Caution {
         if self.is_on() {
             terms.add(0, E::select(self.moves(u, g), E::literal(1.0), E::literal(0.0)));
         }
+    }
+
+    /// The update `u`, or 0 where it does not move the element: what moves is scaled by a step size that [`Caution::scale`] is in.
+    #[inline(always)]
+    pub(super) fn mask<E: Element>(self, u: E, g: E) -> E {
+        if self.is_on() { E::select(self.moves(u, g), u, E::literal(0.0)).named("cautious") } else { u }
     }
 
     /// The update `u` with `scale`, as [`Caution::resolve`] has it.

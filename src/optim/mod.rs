@@ -1,8 +1,12 @@
 //! The crate's update rules, one file each: options, hyperparameters, streams, arithmetic, said once. Knows the language that
 //! rules are written in, no tensors and no device. A new rule is a file, a `pub use` and a name in the list of `known!`.
 
+mod adadelta;
+mod adagrad;
 mod adam;
+mod adamax;
 mod after;
+mod asgd;
 mod caution;
 mod dadapt_adam;
 mod dadapt_sgd;
@@ -12,16 +16,24 @@ mod estimate;
 #[cfg_attr(not(feature = "serde"), allow(dead_code, reason = "files name rules"))]
 mod known;
 mod lion;
+mod nadam;
 mod options;
 mod prodigy;
+mod radam;
 mod rectify;
+mod rmsprop;
+mod rprop;
 mod schedule_free;
 mod sgd;
 
 #[cfg(feature = "serde")]
 use crate::rule::RuleOption;
-pub use adam::{Adam, AdamRule, AdamW, Coupled, DecayForm, Decoupled};
+pub use adadelta::Adadelta;
+pub use adagrad::Adagrad;
+pub use adam::{Adam, AdamRule, AdamW, Coupled, DecayForm, Decoupled, Nesterov};
+pub use adamax::Adamax;
 pub use after::{Clamp, Ema, Lookahead};
+pub use asgd::Asgd;
 pub use caution::Caution;
 pub use dadapt_adam::DAdaptAdam;
 pub use dadapt_sgd::DAdaptSgd;
@@ -29,8 +41,12 @@ pub use dog::{DoG, DoWG, InitStep};
 #[cfg(feature = "serde")]
 pub(crate) use known::Visit;
 pub use lion::Lion;
+pub use nadam::NAdam;
 pub use options::Parity;
 pub use prodigy::Prodigy;
+pub use radam::RAdam;
+pub use rmsprop::RmsProp;
+pub use rprop::Rprop;
 pub use schedule_free::{ScheduleFreeAdamW, ScheduleFreeRAdam, ScheduleFreeSgd};
 pub use sgd::{Momentum, Sgd};
 
@@ -40,6 +56,14 @@ known::known!(
         Adam,
         Sgd,
         Lion,
+        NAdam,
+        RAdam,
+        Adamax,
+        Adagrad,
+        RmsProp,
+        Adadelta,
+        Asgd,
+        Rprop,
         ScheduleFreeAdamW,
         ScheduleFreeSgd,
         ScheduleFreeRAdam,

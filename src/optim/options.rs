@@ -21,12 +21,27 @@ impl Decay {
         if is_zero(weight_decay) { Decay::None } else { form }
     }
 
+    /// The same for rules where it is coupled unless an option decouples it.
+    #[inline(always)]
+    pub(super) fn of_form(weight_decay: &Schedule, decoupled: bool) -> Decay {
+        Decay::of(weight_decay, if decoupled { Decay::Decoupled } else { Decay::Coupled })
+    }
+
     /// The parameter `p` after the update `u`, with the decay if it is decoupled; rounded once, so that no decay is lost beside an update.
     #[inline(always)]
     pub(super) fn step<E: Element>(self, lr_weight_decay: E, step_size: E, u: E, p: E) -> E {
         match self {
             Decay::Decoupled => p - lr_weight_decay.fma(p, step_size * u),
             Decay::None | Decay::Coupled => (-step_size).fma(u, p),
+        }
+    }
+
+    /// The same where the step size is in `u`.
+    #[inline(always)]
+    pub(super) fn whole_step<E: Element>(self, lr_weight_decay: E, u: E, p: E) -> E {
+        match self {
+            Decay::Decoupled => p - lr_weight_decay.fma(p, u),
+            Decay::None | Decay::Coupled => p - u,
         }
     }
 

@@ -1,9 +1,13 @@
 //! SGD.
 
+use super::caution::Caution;
+use super::declare::Choice;
 use super::known::{Known, Said};
 use super::options::{Decay, Direction, ONE, Parity, ZERO, is_zero};
 use crate::error::{Error, Result};
-use crate::rule::{Count, Element, Hyperparameter, Loop, Named, Range, Rule, RuleOption, Scalar, Step, Stream};
+use crate::rule::{
+    Count, Element, Hyperparameter, Loop, Named, Range, Rule, RuleOption, Scalar, Step, Stream, Sum, Terms,
+};
 use crate::schedule::{Metric, Schedule};
 
 /// How momentum enters the update.
@@ -30,8 +34,8 @@ impl Momentum {
 /// Stochastic gradient descent, plain by default.
 ///
 /// 12 bytes move per f32 parameter, 20 with momentum. The momentum buffer starts as a copy of the first gradient, as in
-/// torch. Every hyperparameter takes a number or a [`Schedule`]. Source: Sutskever et al. 2013, ICML. Peer:
-/// `torch.optim.SGD`.
+/// torch. Every hyperparameter takes a number or a [`Schedule`]. Source: Sutskever et al. 2013, ICML; with decoupled weight decay:
+/// Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 1. Peers: `torch.optim.SGD`, `timm.optim.SGDW`, `optax.sgd`.
 #[derive(Debug, Clone)]
 #[must_use = "give it to `OptimizerBuilder::group`"]
 pub struct Sgd {
@@ -42,6 +46,8 @@ pub struct Sgd {
     form: Momentum,
     direction: Direction,
     parity: Parity,
+    decoupled: bool,
+    caution: Caution,
     metric: Option<Metric>,
 }
 
@@ -56,11 +62,13 @@ impl Sgd {
             form: Momentum::None,
             direction: Direction::Minimize,
             parity: Parity::Stated,
+            decoupled: false,
+            caution: Caution::Off,
             metric: None,
         }
     }
 
-    /// Sets the L2 term that is added to the gradient, not negative.
+    /// Sets the weight decay, an L2 term that is added to the gradient unless it is decoupled; not negative.
     pub fn weight_decay(mut self, weight_decay: impl Into<Schedule>) -> Sgd {
         self.weight_decay = weight_decay.into();
         self
@@ -99,16 +107,67 @@ impl Sgd {
         self
     }
 
+    /// Decays the parameter itself, by `lr · weight_decay`, and not the gradient.
+    pub fn decoupled_weight_decay(mut self, decoupled: bool) -> Sgd {
+        self.decoupled = decoupled;
+        self
+    }
+
+    /// Leaves out what goes against the gradient; it takes a momentum.
+    pub fn caution(mut self, caution: Caution) -> Sgd {
+        self.caution = caution;
+        self
+    }
+
     #[inline(always)]
     fn decay(&self) -> Decay {
-        Decay::of(&self.weight_decay, Decay::Coupled)
+        Decay::of_form(&self.weight_decay, self.decoupled)
+    }
+
+    /// Whether what the buffer loses is taken off it: 1 - momentum loses less in f32 than a momentum near 1.
+    #[inline(always)]
+    fn loses(&self) -> bool {
+        self.decay() == Decay::Decoupled && self.parity == Parity::Stated
+    }
+
+    /// The parameter after the update `u`.
+    #[inline(always)]
+    fn step<E: Element>(&self, s: &SgdScalars<E>, u: E, p: E) -> E {
+        match (self.decay(), self.parity) {
+            (Decay::Decoupled, Parity::TorchForLoop) => (-s.lr).fma(u, p * s.weight_decay),
+            (decay, _) => decay.step(s.weight_decay, s.lr, u, p),
+        }
+    }
+
+    /// The momentum buffer after an update, and the update.
+    #[inline(always)]
+    fn update<E: Element>(&self, s: &SgdScalars<E>, g: E, buf: E) -> (E, E) {
+        let buf = match self.parity {
+            _ if self.loses() => s.take.fma(g, (-s.keep).fma(buf, buf)),
+            Parity::Stated | Parity::TorchForLoop => s.take.fma(g, s.keep * buf),
+            Parity::TorchFused => s.keep.fma(buf, s.take * g),
+        };
+        let buf = buf.named("buf");
+        (buf, if self.form == Momentum::Nesterov { s.momentum.fma(buf, g) } else { buf })
     }
 
     /// With these options, for loops over elements.
     const fn of_options(form: Momentum, maximize: bool, decays: bool, parity: Parity) -> Sgd {
         let direction = if maximize { Direction::Maximize } else { Direction::Minimize };
         let weight_decay = if decays { ONE } else { ZERO };
-        Sgd { lr: ZERO, weight_decay, momentum: ZERO, dampening: ZERO, form, direction, parity, metric: None }
+        let (decoupled, caution) = (false, Caution::Off);
+        Sgd {
+            lr: ZERO,
+            weight_decay,
+            momentum: ZERO,
+            dampening: ZERO,
+            form,
+            direction,
+            parity,
+            decoupled,
+            caution,
+            metric: None,
+        }
     }
 
     #[inline(always)]
@@ -126,7 +185,8 @@ impl Sgd {
 }
 
 crate::rule::scalars! {
-    /// What elements go by. `keep` and `take` are 0 and 1 at a tensor's first update, then momentum and 1 - dampening.
+    /// What elements go by. `keep` and `take` are 0 and 1 at a tensor's first update, then momentum and 1 - dampening; where the
+    /// buffer loses, `keep` is what it is less than 1. A decoupled `weight_decay` has the rate in it, and with caution `lr` its scale.
     pub SgdScalars { lr, weight_decay, momentum, keep, take }
 }
 
@@ -149,6 +209,10 @@ impl Rule for Sgd {
         [Stream::new("momentum_buffer").only_if(self.form != Momentum::None)]
     }
 
+    fn sums(&self) -> Vec<Sum> {
+        self.caution.sums()
+    }
+
     fn metric(&self) -> Option<Metric> {
         self.metric
     }
@@ -165,6 +229,17 @@ impl Rule for Sgd {
                 "that form has no momentum and no dampening",
             ));
         }
+        if self.decoupled && self.parity == Parity::TorchFused {
+            let rule = "torch has no such kernel";
+            return Err(Error::argument("decoupled_weight_decay", "set with Parity::TorchFused", rule));
+        }
+        if self.form == Momentum::None && self.caution.is_on() {
+            return Err(Error::argument(
+                "caution",
+                "set with Momentum::None",
+                "there is nothing that goes its own way",
+            ));
+        }
         Ok(())
     }
 
@@ -175,31 +250,45 @@ impl Rule for Sgd {
             Momentum::Heavy => (None, Vec::new()),
             Momentum::Nesterov => (Some(("momentum", RuleOption::from(self.form.name()))), vec!["dampening"]),
         };
-        let options = form.into_iter().chain(self.direction.named()).chain(self.parity.named()).collect();
+        let decoupled = self.decoupled.then_some(("decoupled_weight_decay", RuleOption::from(true)));
+        let caution = self.caution.is_on().then(|| ("caution", self.caution.written()));
+        let others = [self.direction.named(), self.parity.named(), decoupled, caution];
+        let options = form.into_iter().chain(others.into_iter().flatten()).collect();
         Some(Named { options, without })
     }
 
     fn identity(&self) -> Option<String> {
         let (form, decay, direction) = (self.form.name(), self.decay().name(), self.direction.name());
-        // As the rule states it is as the for-loop does it.
-        let parity = if self.parity == Parity::TorchFused { self.parity.suffix() } else { "" };
-        Some(format!("Sgd<Momentum::{form}, Decay::{decay}, Direction::{direction}{parity}>"))
+        // As the rule states it is as the for-loop does it, but for a decoupled decay.
+        let apart = self.parity == Parity::TorchFused || self.decay() == Decay::Decoupled;
+        let parity = if apart { self.parity.suffix() } else { "" };
+        let caution = if self.caution.is_on() { format!(", Caution::{:?}", self.caution) } else { String::new() };
+        Some(format!("Sgd<Momentum::{form}, Decay::{decay}, Direction::{direction}{parity}{caution}>"))
     }
 
     fn resolve<W: Scalar>(&self, given: [W; 4], step: &mut Step<'_, W>) -> SgdScalars<W::Element> {
         let [lr, weight_decay, momentum, dampening] = given;
         let (first, one) = (step.updates().is(0), W::literal(1.0));
+        let decay = match (self.decay(), self.parity) {
+            (Decay::Decoupled, Parity::TorchForLoop) => one - lr * weight_decay,
+            (Decay::Decoupled, _) => lr * weight_decay,
+            (Decay::None | Decay::Coupled, _) => weight_decay,
+        };
+        let keep = |kept: W| if self.loses() { one - kept } else { kept };
         SgdScalars {
-            lr: lr.round(),
-            weight_decay: weight_decay.round(),
+            lr: if self.caution.is_on() { lr * self.caution.scale(step) } else { lr }.round(),
+            weight_decay: decay.round(),
             momentum: momentum.round(),
-            keep: W::select(first, W::literal(0.0), momentum).round(),
+            keep: keep(W::select(first, W::literal(0.0), momentum)).round(),
             take: W::select(first, one, one - dampening).round(),
         }
     }
 
     #[inline(always)]
     fn with_constants<L: Loop<Sgd>>(&self, work: L) {
+        if self.decay() == Decay::Decoupled || self.caution.is_on() {
+            return work.run(self);
+        }
         match (self.direction, self.decay()) {
             (Direction::Minimize, Decay::None) => self.with_form::<L, false, false>(work),
             (Direction::Minimize, _) => self.with_form::<L, false, true>(work),
@@ -209,26 +298,26 @@ impl Rule for Sgd {
     }
 
     #[inline(always)]
+    fn measure<E: Element>(&self, s: &SgdScalars<E>, p: E, g: E, [buf]: [E; 1], terms: &mut Terms<E>) {
+        if self.caution.is_on() {
+            let g = self.decay().gradient(s.weight_decay, p, self.direction.of(g));
+            self.caution.measure(self.update(s, g, buf).1, g, terms);
+        }
+    }
+
+    #[inline(always)]
     fn apply<E: Element>(&self, s: &SgdScalars<E>, p: E, g: E, [buf]: [E; 1]) -> (E, [E; 1]) {
-        let mut g = if self.direction == Direction::Maximize { -g } else { g };
-        if self.decay() == Decay::Coupled {
-            g = s.weight_decay.fma(p, g).named("decayed_g");
-        }
+        let g = self.decay().gradient(s.weight_decay, p, self.direction.of(g));
         if self.form == Momentum::None {
-            return ((-s.lr).fma(g, p), [buf]);
+            return (self.step(s, g, p), [buf]);
         }
-        let buf = match self.parity {
-            Parity::Stated | Parity::TorchForLoop => s.take.fma(g, s.keep * buf),
-            Parity::TorchFused => s.keep.fma(buf, s.take * g),
-        };
-        let buf = buf.named("buf");
-        let g = if self.form == Momentum::Nesterov { s.momentum.fma(buf, g) } else { buf };
-        ((-s.lr).fma(g, p), [buf])
+        let (buf, u) = self.update(s, g, buf);
+        (self.step(s, self.caution.mask(u, g), p), [buf])
     }
 }
 
 impl Known for Sgd {
-    const OPTIONS: &'static [&'static str] = &["momentum", "maximize", "parity"];
+    const OPTIONS: &'static [&'static str] = &["momentum", "maximize", "parity", "decoupled_weight_decay", "caution"];
 
     /// Without the option `momentum`, it is heavy where the hyperparameter is given.
     fn with_options(said: &Said<'_>) -> Result<Sgd> {
@@ -253,7 +342,9 @@ impl Known for Sgd {
             }
             _ => {}
         }
-        Ok(Sgd { form, direction: said.direction()?, parity: said.parity()?, ..Sgd::new(0.0) })
+        let decoupled = said.flag("decoupled_weight_decay")?;
+        let caution = Caution::said(said, "caution")?.unwrap_or_default();
+        Ok(Sgd { form, direction: said.direction()?, parity: said.parity()?, decoupled, caution, ..Sgd::new(0.0) })
     }
 
     fn schedules(&mut self) -> [&mut Schedule; 4] {

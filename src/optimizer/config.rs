@@ -70,8 +70,13 @@ impl Config {
 
 /// The group as a plan takes it.
 fn describe(group: &GroupConfig) -> Result<Description> {
+    traced(group)?.compile()
+}
+
+/// The rule of a group with its schedules.
+pub(super) fn traced(group: &GroupConfig) -> Result<Traced> {
     let traced = group.visit_rule(group.expect_rule()?, Trace, |tape| host::traced_tape(&tape))?;
-    Traced { metric: group.metric, ..traced }.compile()
+    Ok(Traced { metric: group.metric, ..traced })
 }
 
 /// Makes a rule ready to run.

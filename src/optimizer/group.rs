@@ -5,7 +5,7 @@ use crate::host;
 use crate::rule::{Rule, TapeRule, Traced};
 
 /// An update rule with its hyperparameters: any [`Rule`], [`AdamW`](crate::AdamW) and all others of this crate among them, a
-/// [`TapeRule`], or several, one after the other.
+/// [`TapeRule`], several, one after the other, or a group of a configuration.
 pub trait GroupRule: sealed::Sealed {
     /// Lets `after` work on the parameter that this rule makes, in the same update and the same launch: an average of parameters
     /// ([`Ema`](crate::Ema)), [`Lookahead`](crate::Lookahead), [`Clamp`](crate::Clamp), or a [`Rule`] of one's own without sums. It has
@@ -53,6 +53,17 @@ impl<R: Rule> sealed::Sealed for R {
 impl sealed::Sealed for TapeRule {
     fn traced(&self) -> Result<Traced> {
         host::traced_tape(self)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl sealed::Sealed for crate::config::GroupConfig {
+    fn traced(&self) -> Result<Traced> {
+        if self.precision.is_some() {
+            let rule = "give it to OptimizerBuilder::group_in, or build all of a Config";
+            return Err(crate::error::Error::argument("precision", "set in the group", rule));
+        }
+        super::config::traced(self)
     }
 }
 

@@ -65,13 +65,20 @@ const LIBRARIES: &[(&str, &[Class])] = &[
 /// |---|---|---|
 /// | torch | `SGD` | [`Sgd`](crate::Sgd) |
 /// | torch | `Adam`, `AdamW` | [`Adam`](crate::Adam), or [`AdamW`](crate::AdamW) where `decoupled_weight_decay` is true |
-/// | timm | `SGD`, `Adam`, `AdamW` | torch's, which these names are |
-/// | timm | `AdamWLegacy` | [`AdamW`](crate::AdamW), without caution, clipping of updates and corrected decay |
-/// | timm | `SGDW` | [`Sgd`](crate::Sgd), without weight decay and caution |
 /// | schedulefree | `AdamWScheduleFree`, `SGDScheduleFree`, `RAdamScheduleFree` | [`ScheduleFreeAdamW`](crate::ScheduleFreeAdamW), [`ScheduleFreeSgd`](crate::ScheduleFreeSgd), [`ScheduleFreeRAdam`](crate::ScheduleFreeRAdam); a warm-up becomes part of `lr` |
 /// | optax | `schedule_free_adamw`, `schedule_free_sgd` | the same, with a rate that is a number |
+/// | torch | `NAdam`, `RAdam`, `Adamax` | [`NAdam`](crate::NAdam), [`RAdam`](crate::RAdam), [`Adamax`](crate::Adamax) |
+/// | torch | `Adagrad`, `RMSprop`, `Adadelta` | [`Adagrad`](crate::Adagrad), [`RmsProp`](crate::RmsProp), [`Adadelta`](crate::Adadelta) |
+/// | torch | `ASGD`, `Rprop` | [`Asgd`](crate::Asgd), [`Rprop`](crate::Rprop) |
+/// | timm | the names of torch, but `ASGD` and `Rprop` | torch's, which these names are |
+/// | timm | `AdamWLegacy` | [`AdamW`](crate::AdamW); updates are clipped at 1 or not at all |
+/// | timm | `NAdamW` | the same with [`Nesterov::Together`](crate::Nesterov::Together) |
+/// | timm | `SGDW` | [`Sgd`](crate::Sgd) with decoupled weight decay |
+/// | timm | `RMSpropTF` | [`RmsProp`](crate::RmsProp) in TensorFlow's form |
 /// | optax | `sgd` | [`Sgd`](crate::Sgd) |
 /// | optax | `adam`, `adamw` | [`AdamW`](crate::AdamW) |
+/// | optax | `nadam`, `nadamw` | the same with [`Nesterov::Apart`](crate::Nesterov::Apart) |
+/// | optax | `adamax`, `rmsprop`, `adadelta` | [`Adamax`](crate::Adamax), [`RmsProp`](crate::RmsProp), [`Adadelta`](crate::Adadelta) |
 /// | prodigyopt | `Prodigy` | [`Prodigy`](crate::Prodigy), without `slice_p` |
 /// | optax | `contrib.prodigy` | [`Prodigy`](crate::Prodigy) |
 /// | dadaptation | `DAdaptAdam`, `DAdaptSGD` | [`DAdaptAdam`](crate::DAdaptAdam), [`DAdaptSgd`](crate::DAdaptSgd) |

@@ -158,6 +158,25 @@ impl<'a> Options<'a> {
         Ok(self.recipe.and_then(|recipe| recipe.weight_decay.clone()).unwrap_or(own.into()))
     }
 
+    /// The learning rate, and the weight decay, or `default`; where `corrected_weight_decay` is true, the decay is multiplied by the rate
+    /// over the one that the class was given.
+    pub fn lr_and_corrected_decay(&mut self, default: f64) -> Result<(Schedule, Schedule)> {
+        let (name, usual) = self.lr;
+        let first = self.class.peek(name).and_then(Value::as_f64).or(usual);
+        let (lr, decay) = (self.lr()?, self.weight_decay(default)?);
+        if !self.flag("corrected_weight_decay", false)? || decay == Schedule::constant(0.0) {
+            return Ok((lr, decay));
+        }
+        let refused = |rule: &str| Err(self.error("corrected_weight_decay", true, rule));
+        match first {
+            _ if self.recipe.is_some_and(|recipe| recipe.metric.is_some()) => {
+                refused("a weight decay that follows a rate that follows a metric is not there yet")
+            }
+            Some(first) if first > 0.0 => Ok((lr.clone(), decay * lr / first)),
+            _ => refused("the decay is divided by the rate that the class was given, which must be above 0"),
+        }
+    }
+
     /// The first beta, which is `own` unless the scheduler moves it.
     pub fn beta1(&self, own: f64) -> Schedule {
         self.recipe.and_then(|recipe| recipe.beta1.clone()).unwrap_or(own.into())

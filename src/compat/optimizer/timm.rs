@@ -1,30 +1,87 @@
-//! `timm.optim`: torch's own classes under their names, and those of timm that are a rule of torch without their additions.
+//! `timm.optim`: torch's own classes under their names, and timm's, with what they add.
 
-use super::{Class, Options, torch};
-use crate::config::GroupConfig;
+use super::torch::{self, LR, LrAndDecay, with_flags};
+use super::{Class, Options};
+use crate::config::{GroupConfig, RuleConfig};
 use crate::error::Result;
+use crate::optim::RmsProp;
+use crate::schedule::Schedule;
 
 pub(super) const CLASSES: &[Class] = &[
-    Class { name: "SGD", lr: torch::LR, read: torch::sgd },
-    Class { name: "Adam", lr: torch::LR, read: |options| torch::adam(options, 0.0, false) },
-    Class { name: "AdamW", lr: torch::LR, read: |options| torch::adam(options, 0.01, true) },
-    Class { name: "AdamWLegacy", lr: torch::LR, read: adamw },
-    Class { name: "SGDW", lr: torch::LR, read: sgdw },
+    Class { name: "SGD", lr: LR, read: |options| torch::sgd(options, LrAndDecay::Plain) },
+    Class { name: "Adam", lr: LR, read: |options| torch::adam(options, 0.0, false, LrAndDecay::Plain) },
+    Class { name: "AdamW", lr: LR, read: |options| torch::adam(options, 0.01, true, LrAndDecay::Plain) },
+    Class { name: "NAdam", lr: ("lr", Some(2e-3)), read: torch::nadam },
+    Class { name: "RAdam", lr: LR, read: torch::radam },
+    Class { name: "Adamax", lr: ("lr", Some(2e-3)), read: torch::adamax },
+    Class { name: "Adagrad", lr: ("lr", Some(1e-2)), read: torch::adagrad },
+    Class { name: "RMSprop", lr: ("lr", Some(1e-2)), read: torch::rmsprop },
+    Class { name: "Adadelta", lr: ("lr", Some(1.0)), read: torch::adadelta },
+    Class { name: "AdamWLegacy", lr: LR, read: adamw },
+    Class { name: "NAdamW", lr: LR, read: nadamw },
+    Class { name: "SGDW", lr: LR, read: sgdw },
+    Class { name: "RMSpropTF", lr: ("lr", Some(1e-2)), read: rmsprop_tf },
 ];
 
-fn additions(options: &mut Options) -> Result<()> {
-    options.off("caution", "caution")?;
-    options.off("corrected_weight_decay", "a weight decay that follows the rate")
+/// timm's caution, where it is set.
+fn cautious(options: &mut Options, rule: RuleConfig) -> Result<RuleConfig> {
+    Ok(if options.flag("caution", false)? { rule.with("caution", "mean") } else { rule })
 }
 
 fn adamw(options: &mut Options) -> Result<GroupConfig> {
-    additions(options)?;
-    options.off("clipping_threshold", "the clipping of updates")?;
-    torch::adam(options, 0.01, true)
+    adamw_with(options, |rule| rule)
 }
 
+fn nadamw(options: &mut Options) -> Result<GroupConfig> {
+    options.off("amsgrad", "AMSGrad with Nesterov momentum")?;
+    adamw_with(options, |rule| rule.with("nesterov", "together"))
+}
+
+fn adamw_with(options: &mut Options, more: fn(RuleConfig) -> RuleConfig) -> Result<GroupConfig> {
+    let clips = match options.optional_number("clipping_threshold")? {
+        None => false,
+        Some(1.0) => true,
+        Some(threshold) => {
+            let rule = "the clipping of updates at a root mean square other than 1 is not there yet";
+            return Err(options.error("clipping_threshold", threshold, rule));
+        }
+    };
+    let mut group = torch::adam(options, 0.01, true, LrAndDecay::Correctable)?;
+    if let Some(rule) = group.rule.take() {
+        let rule = cautious(options, more(rule))?;
+        group.rule = Some(if clips { rule.with("clip_update", true) } else { rule });
+    }
+    Ok(group)
+}
+
+/// Caution acts on the momentum; without one timm has none.
 fn sgdw(options: &mut Options) -> Result<GroupConfig> {
-    additions(options)?;
-    options.zero("weight_decay", "the decoupled weight decay of SGD")?;
-    torch::sgd(options)
+    let mut group = torch::sgd(options, LrAndDecay::Correctable)?;
+    let has_momentum = group.get("momentum").is_some();
+    if let Some(rule) = group.rule.take() {
+        let careful = cautious(options, rule.clone())?;
+        let rule = if has_momentum { careful } else { rule };
+        let decays = group.get("weight_decay").is_some_and(|decay| *decay != Schedule::constant(0.0));
+        group.rule = Some(if decays { rule.with("decoupled_weight_decay", true) } else { rule });
+    }
+    Ok(group)
+}
+
+/// The rate is in the momentum buffer unless `lr_in_momentum` is false. Caution acts on that buffer, where there is one.
+fn rmsprop_tf(options: &mut Options) -> Result<GroupConfig> {
+    let in_momentum = options.flag("lr_in_momentum", true)?;
+    let momentum = options.momentum("momentum")?;
+    let group = LrAndDecay::Correctable.group(options, 0.0)?;
+    let mut group = group.with("alpha", options.number("alpha", 0.9)?).with("eps", options.number("eps", 1e-10)?);
+    let rule = with_flags(options, RuleConfig::of::<RmsProp>(), &["centered"])?
+        .with("start_at_one", true)
+        .with("eps_in_root", true);
+    let mut rule =
+        if options.flag("decoupled_decay", false)? { rule.with("decoupled_weight_decay", true) } else { rule };
+    let careful = cautious(options, rule.clone())?;
+    if let Some(momentum) = momentum {
+        group.set("momentum", momentum);
+        rule = if in_momentum { careful.with("lr_in_momentum", true) } else { careful };
+    }
+    Ok(group.rule(rule))
 }

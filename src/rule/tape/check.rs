@@ -110,7 +110,9 @@ impl Tape {
     }
 
     fn check_names(&self) -> Result<()> {
-        let named = |what: &str, name: &str| match is_name(name) {
+        // torch's Adagrad has a state of that name, which only the sums of `measure` would clash with.
+        let is_free = |what: &str, name: &str| what == "streams" && name == "sum" && self.sums.is_empty();
+        let named = |what: &str, name: &str| match is_name(name) || is_free(what, name) {
             true => Ok(()),
             false => {
                 let rule = "a name has small letters, digits and underscores, begins with a letter, and is no word of C++ or of the tape";

@@ -35,7 +35,11 @@ pub const OWN: Arithmetic = Arithmetic {
 pub const TORCH_FOR_LOOP: Arithmetic = Arithmetic {
     apply: |case, mut config| {
         for group in &mut config.groups {
-            group.rule = group.rule.take().map(|rule| rule.with("parity", "torch_for_loop"));
+            // Other rules have one arithmetic.
+            let follows = |name: &str| ["adam", "adamw", "sgd"].contains(&name);
+            let rule = group.rule.take();
+            group.rule =
+                rule.map(|rule| if follows(rule.name()) { rule.with("parity", "torch_for_loop") } else { rule });
         }
         let library = case["source"]["library"].as_str();
         ["torch", "timm"].contains(&library?).then_some(config)

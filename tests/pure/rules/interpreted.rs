@@ -30,7 +30,7 @@ fn bits(values: &[f32]) -> Vec<u32> {
 }
 
 /// Three steps of `rule` and of its tape, with these hyperparameters, on the same values.
-fn assert_same<R: Rule>(name: &str, rule: &R, given: &[(&str, Schedule)]) {
+pub fn assert_same<R: Rule>(name: &str, rule: &R, given: &[(&str, Schedule)]) {
     let tape = Tape::parse(&Tape::of(rule).unwrap().to_string()).unwrap();
     let interpreted = given.iter().fold(TapeRule::new(tape), |rule, (name, value)| rule.set(*name, value.clone()));
     let pairs = || LENGTHS.map(|len| Pair::new(&wild(len, len as u64), &wild(len, 7))).collect::<Vec<_>>();

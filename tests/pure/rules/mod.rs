@@ -2,6 +2,7 @@
 
 mod any_text;
 mod interpreted;
+mod kin;
 #[path = "../../../examples/own_rule/lion.rs"]
 mod lion;
 mod tapes;
