@@ -50,7 +50,7 @@ impl Place for Rig {
 #[test]
 fn golden_optimizers_are_reproduced_or_refused() {
     let Some(rig) = Rig::new() else { return };
-    check(cases(), &rig, &OWN).print("golden optimizers on the device", 55);
+    check(cases(), &rig, &OWN).print("golden optimizers on the device", 90);
     check(cases(), &rig, &TORCH_FOR_LOOP).print("golden optimizers on the device in torch's order", 29);
     rig.finish();
 }
