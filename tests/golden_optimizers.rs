@@ -25,12 +25,12 @@ use optimizers::{cases, check, mixed};
 
 #[test]
 fn golden_optimizers_are_reproduced_or_refused() {
-    check(cases(), &Host::default(), &OWN).print("golden optimizers", 84);
+    check(cases(), &Host::default(), &OWN).print("golden optimizers", 144);
 }
 
 #[test]
 fn golden_optimizers_are_followed_in_the_order_of_torchs_for_loop() {
-    check(cases(), &Host::default(), &TORCH_FOR_LOOP).print("golden optimizers in torch's order", 52);
+    check(cases(), &Host::default(), &TORCH_FOR_LOOP).print("golden optimizers in torch's order", 86);
 }
 
 #[test]

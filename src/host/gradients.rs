@@ -31,7 +31,7 @@ impl GradientScalars {
         }
         prepared.clear();
         prepared.extend_from_slice(grad);
-        memory::with_fma(Prepare { scalars: self, prepared });
+        memory::with_fma(Prepare { scalars: self, prepared }, memory::Work::run);
         prepared
     }
 }

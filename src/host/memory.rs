@@ -365,14 +365,27 @@ pub(super) trait Work {
     fn run(self);
 }
 
-/// Without FMA instructions `mul_add` is a library call: the same bits, ten times slower.
-pub(super) fn with_fma(work: impl Work) {
+/// Whether this CPU has FMA instructions.
+pub(super) fn has_fma() -> bool {
     #[cfg(target_arch = "x86_64")]
-    if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
+    return std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma");
+    #[cfg(not(target_arch = "x86_64"))]
+    return true;
+}
+
+/// Does `work` with FMA instructions, or else `otherwise`: without them `mul_add` is a library call, the same bits, ten times slower.
+pub(super) fn with_fma<W: Work>(work: W, otherwise: impl FnOnce(W)) {
+    #[cfg(target_arch = "x86_64")]
+    match has_fma() {
         // SAFETY: the CPU has what the function is compiled for.
-        return unsafe { with_avx2_and_fma(work) };
+        true => unsafe { with_avx2_and_fma(work) },
+        false => otherwise(work),
     }
-    work.run();
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        let _ = otherwise;
+        work.run();
+    }
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::memory::{Work, with_fma};
+use super::memory::{Work, has_fma, with_fma};
 use crate::error::Result;
 use crate::rule::tape::{Interpreted, present, trace};
 use crate::rule::{
@@ -18,7 +18,7 @@ pub(crate) fn traced<R: Rule>(rule: &R) -> Result<Traced> {
     let tape = trace(rule)?;
     let (_, places) = present(rule.streams().as_slice());
     let places = places.into_iter().map(|place| place.map(|place| place as usize)).collect();
-    let code = Arc::new(Native { rule: rule.clone(), places });
+    let code = Arc::new(Native { rule: rule.clone(), places, interpreted: Interpreted::new(&tape) });
     let (hyperparameters, named) = (rule.hyperparameters().into_vec(), vec![(tape.name.clone(), rule.named())]);
     Ok(Traced { tape, identity: rule.identity(), code, hyperparameters, metric: rule.metric(), named })
 }
@@ -35,6 +35,8 @@ struct Native<R> {
     rule: R,
     /// Of all streams of the rule, the place among those that are there.
     places: Vec<Option<usize>>,
+    /// For a CPU without FMA: each loop is compiled once.
+    interpreted: Interpreted,
 }
 
 impl<R: Rule> Code for Native<R> {
@@ -51,26 +53,37 @@ impl<R: Rule> Code for Native<R> {
     fn apply(&self, lanes: Lanes<'_, '_>, scalars: &[f32]) {
         let Lanes { param, grad, streams } = lanes;
         let is_prefix = self.places.iter().enumerate().all(|(k, place)| place.is_none_or(|place| place == k));
-        if is_prefix {
-            return with_fma((&self.rule, Apply { param, grad, streams, scalars }));
+        if is_prefix && streams.len() >= R::FEWEST_STREAMS {
+            return with_fma((&self.rule, Apply { param, grad, streams, scalars }), |(_, apply)| {
+                let Apply { param, grad, streams, scalars } = apply;
+                self.interpreted.apply(Lanes { param, grad, streams }, scalars);
+            });
         }
-        // Streams in the middle are left out: elements of nobody stand in for them.
+        if !has_fma() {
+            return self.interpreted.apply(Lanes { param, grad, streams }, scalars);
+        }
+        // Some are left out, for which no loop was compiled: elements of nobody stand in for them.
         let (mut spare, mut given) = (vec![vec![0.0; param.len()]; self.places.len()], streams.iter_mut());
         let all = self.places.iter().zip(&mut spare).map(|(place, spare)| match place {
             Some(_) => given.next().map_or(&mut **spare, |stream| &mut **stream),
             None => &mut **spare,
         });
         let mut all: Vec<&mut [f32]> = all.collect();
-        with_fma((&self.rule, Apply { param, grad, streams: &mut all, scalars }));
+        with_fma((&self.rule, Apply { param, grad, streams: &mut all, scalars }), drop);
     }
 
     fn measure(&self, param: &[f32], grad: &[f32], streams: &[&[f32]], scalars: &[f32], terms: &mut [[Vec<f32>; 2]]) {
         let rule = &self.rule;
-        with_fma(Measure { rule, places: &self.places, param, grad, streams, scalars, terms });
+        with_fma(Measure { rule, places: &self.places, param, grad, streams, scalars, terms }, |measure| {
+            let Measure { param, grad, streams, scalars, terms, .. } = measure;
+            Code::measure(&self.interpreted, param, grad, streams, scalars, terms);
+        });
     }
 
     fn show(&self, param: &mut [f32], streams: &[&[f32]], scalars: &[f32]) {
-        with_fma(Show { rule: &self.rule, places: &self.places, param, streams, scalars });
+        with_fma(Show { rule: &self.rule, places: &self.places, param, streams, scalars }, |show| {
+            Code::show(&self.interpreted, show.param, show.streams, show.scalars);
+        });
     }
 }
 
@@ -93,6 +106,7 @@ impl<R: Rule> Loop<R> for Apply<'_, '_> {
     fn run(self, rule: &R) {
         // How many streams there are is a constant of each loop.
         match self.streams.len() {
+            few if few < R::FEWEST_STREAMS => {}
             0 => self.of::<R, 0>(rule),
             1 => self.of::<R, 1>(rule),
             2 => self.of::<R, 2>(rule),
@@ -108,10 +122,10 @@ impl Apply<'_, '_> {
     #[inline(always)]
     fn of<R: Rule, const PRESENT: usize>(self, rule: &R) {
         let Apply { param, grad, streams, scalars } = self;
-        let Ok(streams) = <&mut [&mut [f32]; PRESENT]>::try_from(streams) else { return };
-        if PRESENT > R::Streams::<f32>::LEN {
+        if PRESENT < R::FEWEST_STREAMS || PRESENT > R::Streams::<f32>::LEN {
             return;
         }
+        let Ok(streams) = <&mut [&mut [f32]; PRESENT]>::try_from(streams) else { return };
         // All as long as each other, as the compiler sees: no access is checked.
         let len = param.len();
         let (grad, streams) = (&grad[..len], streams.each_mut().map(|stream| &mut stream[..len]));
@@ -218,12 +232,12 @@ impl Code for Interpreted {
     }
 
     fn apply(&self, lanes: Lanes<'_, '_>, scalars: &[f32]) {
-        with_fma(Interpret { tape: self, lanes, scalars });
+        with_fma(Interpret { tape: self, lanes, scalars }, Work::run);
     }
 
     fn measure(&self, param: &[f32], grad: &[f32], streams: &[&[f32]], scalars: &[f32], terms: &mut [[Vec<f32>; 2]]) {
         let given: Vec<&[f32]> = [param, grad].into_iter().chain(streams.iter().copied()).collect();
-        with_fma(InterpretMeasure { tape: self, given: &given, scalars, terms });
+        with_fma(InterpretMeasure { tape: self, given: &given, scalars, terms }, Work::run);
     }
 
     fn show(&self, param: &mut [f32], streams: &[&[f32]], scalars: &[f32]) {

@@ -2,6 +2,7 @@
 
 use super::declare::{choice, declare, declared};
 use super::options::Decay;
+use super::rectify::Rectified;
 use crate::error::{Error, Result};
 use crate::rule::{Count, Element, Rule, Scalar, Step, Stream};
 
@@ -64,18 +65,15 @@ impl AdaBelief {
 
     /// The scale of a step, the share of the root in the divisor, and what is added there.
     fn scales<W: Scalar>(&self, beta2: W, eps: W, updates: W::Count) -> [W; 3] {
-        let [zero, one, two, four, five] = [0.0, 1.0, 2.0, 4.0, 5.0].map(W::literal);
-        let correction = beta2.bias_correction(updates);
+        let (zero, one) = (W::literal(0.0), W::literal(1.0));
         if self.rectify == Rectify::Off {
-            return [one, one / correction.sqrt(), eps];
+            return [one, one / beta2.bias_correction(updates.next()).sqrt(), eps];
         }
-        let longest = two / (one - beta2) - one;
-        let length = longest - two * updates.scalar() * (one - correction) / correction;
-        let share = (length - four) / (longest - four) * (length - two) / length * longest / (longest - two);
-        let adaptive = W::less_equal(five, length);
+        let Rectified { bias_correction2, length, factor } = Rectified::of(beta2, updates);
+        let adaptive = W::less_equal(W::literal(5.0), length);
         let until = if self.rectify == Rectify::Wait { zero } else { one };
         [
-            W::select(adaptive, (correction * share).sqrt(), until),
+            W::select(adaptive, bias_correction2.sqrt() * factor, until),
             W::select(adaptive, one, zero),
             W::select(adaptive, eps, one),
         ]
@@ -86,6 +84,7 @@ impl Rule for AdaBelief {
     declared!(6);
     type Streams<T> = [T; 3];
     type Scalars<T> = AdaBeliefScalars<T>;
+    const FEWEST_STREAMS: usize = 2;
 
     fn streams(&self) -> [Stream; 3] {
         [
@@ -105,7 +104,7 @@ impl Rule for AdaBelief {
     fn resolve<W: Scalar>(&self, given: [W; 6], step: &mut Step<'_, W>) -> AdaBeliefScalars<W::Element> {
         let [lr, weight_decay, beta1, beta2, eps, eps_root] = given;
         let (one, updates) = (W::literal(1.0), step.updates().next());
-        let [scale, root_share, eps] = self.scales(beta2, eps, updates);
+        let [scale, root_share, eps] = self.scales(beta2, eps, step.updates());
         AdaBeliefScalars {
             weight_decay: weight_decay.round(),
             lr_weight_decay: (lr * weight_decay).round(),

@@ -241,6 +241,7 @@ impl<D: DecayForm> Rule for AdamRule<D> {
     type Hyperparameters<T> = [T; 5];
     type Streams<T> = [T; 3];
     type Scalars<T> = AdamScalars<T>;
+    const FEWEST_STREAMS: usize = 2;
 
     fn hyperparameters(&self) -> [Hyperparameter; 5] {
         [

@@ -76,6 +76,7 @@ impl Rule for Lars {
     declared!(6);
     type Streams<T> = [T; 1];
     type Scalars<T> = LarsScalars<T>;
+    const FEWEST_STREAMS: usize = 0;
 
     fn streams(&self) -> [Stream; 1] {
         [Stream::new("momentum_buffer").only_if(self.has_momentum())]

@@ -64,6 +64,7 @@ impl Rule for Mars {
     declared!(6);
     type Streams<T> = [T; 3];
     type Scalars<T> = MarsScalars<T>;
+    const FEWEST_STREAMS: usize = 2;
 
     fn streams(&self) -> [Stream; 3] {
         [

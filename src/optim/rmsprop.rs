@@ -79,6 +79,7 @@ impl Rule for RmsProp {
     declared!(5);
     type Streams<T> = [T; 3];
     type Scalars<T> = RmsPropScalars<T>;
+    const FEWEST_STREAMS: usize = 1;
 
     fn streams(&self) -> [Stream; 3] {
         let start = if self.start_at_one { Start::Value(1.0) } else { Start::Zero };

@@ -195,6 +195,7 @@ impl Rule for Sgd {
     type Hyperparameters<T> = [T; 4];
     type Streams<T> = [T; 1];
     type Scalars<T> = SgdScalars<T>;
+    const FEWEST_STREAMS: usize = 0;
 
     fn hyperparameters(&self) -> [Hyperparameter; 4] {
         [

@@ -200,6 +200,11 @@ pub trait Rule: std::fmt::Debug + Clone + Send + Sync + 'static {
         None
     }
 
+    /// With how many streams at least there is a loop on the CPU that knows their number; with fewer, memory of nobody stands in for those
+    /// that options leave out.
+    #[doc(hidden)]
+    const FEWEST_STREAMS: usize = <Self::Streams<f32> as Fields<f32>>::LEN;
+
     /// Runs `work` with this rule. One with options gives it a rule in which they are constants, so that the CPU's loop over elements
     /// branches on none of them; its hyperparameters do not matter there.
     #[doc(hidden)]

@@ -50,8 +50,8 @@ impl Place for Rig {
 #[test]
 fn golden_optimizers_are_reproduced_or_refused() {
     let Some(rig) = Rig::new() else { return };
-    check(cases(), &rig, &OWN).print("golden optimizers on the device", 84);
-    check(cases(), &rig, &TORCH_FOR_LOOP).print("golden optimizers on the device in torch's order", 52);
+    check(cases(), &rig, &OWN).print("golden optimizers on the device", 144);
+    check(cases(), &rig, &TORCH_FOR_LOOP).print("golden optimizers on the device in torch's order", 86);
     rig.finish();
 }
 
