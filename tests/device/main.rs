@@ -7,6 +7,8 @@ mod conditions;
 mod corrections;
 mod edits;
 mod ends;
+#[cfg(feature = "serde")]
+mod every_rule;
 mod faults;
 #[cfg(feature = "serde")]
 #[path = "../golden/files.rs"]
