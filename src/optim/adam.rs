@@ -166,9 +166,9 @@ impl<D: DecayForm> AdamRule<D> {
     }
 
     /// Divides the update of each tensor, not its decay, by the root mean square of the gradient over the update's denominator
-    /// where that is above 1. Source: Shazeer and Stern 2018, arXiv:1804.04235, section 6.
-    pub fn clip_update(mut self, clip_update: bool) -> Self {
-        self.additions.clip_update = clip_update;
+    /// where that is above `most`, which is above 0; over `most` then. Source: Shazeer and Stern 2018, arXiv:1804.04235, section 6.
+    pub fn clip_update(mut self, most: f64) -> Self {
+        self.additions.clip_update = Some(most);
         self
     }
 
@@ -190,9 +190,10 @@ impl<D: DecayForm> AdamRule<D> {
         if caution.is_on() {
             step_size = step_size * caution.scale(step);
         }
-        if clip_update {
+        if let Some(most) = clip_update {
             let place = caution.sums().len();
-            step_size = step_size / (step.sum(place) / step.len(place)).sqrt().max(W::literal(1.0));
+            let whitened = (step.sum(place) / step.len(place)).sqrt();
+            step_size = step_size / (whitened / W::literal(most)).max(W::literal(1.0));
         }
         step_size
     }
@@ -260,13 +261,16 @@ impl<D: DecayForm> Rule for AdamRule<D> {
 
     fn sums(&self) -> Vec<Sum> {
         let mut sums = self.additions.caution.sums();
-        if self.additions.clip_update {
+        if self.additions.clip_update.is_some() {
             sums.push(Sum::new("squares", Over::Tensor));
         }
         sums
     }
 
     fn check(&self) -> Result<()> {
+        if let Some(most) = self.additions.clip_update.filter(|most| !(*most > 0.0 && most.is_finite())) {
+            return Err(Error::argument("clip_update", most, "must be above 0 and finite"));
+        }
         if self.parity == Parity::TorchFused && self.additions.nesterov != Nesterov::Off {
             return Err(Error::argument("nesterov", "set with Parity::TorchFused", "torch has no such kernel"));
         }

@@ -35,7 +35,16 @@ impl Said<'_> {
         match self.options.get(option) {
             None => Ok(None),
             Some(RuleOption::Flag(value)) => Ok(Some(*value)),
-            Some(RuleOption::Word(word)) => Err(self.refused(option, format!("{word:?}"), "must be true or false")),
+            Some(other) => Err(self.refused(option, other, "must be true or false")),
+        }
+    }
+
+    /// An option that is a number; None where it is not said.
+    pub fn number(&self, option: &str) -> Result<Option<f64>> {
+        match self.options.get(option) {
+            None => Ok(None),
+            Some(RuleOption::Number(value)) => Ok(Some(*value)),
+            Some(other) => Err(self.refused(option, other, "must be a number")),
         }
     }
 

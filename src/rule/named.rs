@@ -10,11 +10,13 @@ pub struct Named {
 }
 
 /// The value of an option of a rule, as files have it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(untagged))]
 pub enum RuleOption {
     /// `true` or `false`.
     Flag(bool),
+    /// A number, which is part of the rule and no hyperparameter.
+    Number(f64),
     /// One of several.
     Word(String),
 }
@@ -23,6 +25,7 @@ impl std::fmt::Display for RuleOption {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             RuleOption::Flag(value) => write!(f, "{value}"),
+            RuleOption::Number(value) => write!(f, "{value}"),
             RuleOption::Word(word) => write!(f, "{word:?}"),
         }
     }
@@ -31,6 +34,12 @@ impl std::fmt::Display for RuleOption {
 impl From<bool> for RuleOption {
     fn from(value: bool) -> RuleOption {
         RuleOption::Flag(value)
+    }
+}
+
+impl From<f64> for RuleOption {
+    fn from(value: f64) -> RuleOption {
+        RuleOption::Number(value)
     }
 }
 
@@ -49,11 +58,23 @@ impl<'de> serde::Deserialize<'de> for RuleOption {
             type Value = RuleOption;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an option of an update rule: true, false or a word")
+                f.write_str("an option of an update rule: true, false, a number or a word")
             }
 
             fn visit_bool<E>(self, value: bool) -> Result<RuleOption, E> {
                 Ok(value.into())
+            }
+
+            fn visit_f64<E>(self, value: f64) -> Result<RuleOption, E> {
+                Ok(value.into())
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<RuleOption, E> {
+                Ok((value as f64).into())
+            }
+
+            fn visit_u64<E>(self, value: u64) -> Result<RuleOption, E> {
+                Ok((value as f64).into())
             }
 
             fn visit_str<E>(self, word: &str) -> Result<RuleOption, E> {

@@ -6,7 +6,7 @@ use crate::tools::{NVRTC_VARIABLE, PROGRAMS_VARIABLE, Unavailable};
 use crate::{Network, machine, tools};
 use std::ffi::OsString;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, ExitStatus};
 
 const REQUIRE_VARIABLE: &str = "INSTEP_REQUIRE";
 const DEVICE_VARIABLE: &str = "INSTEP_TEST_DEVICE";
@@ -20,6 +20,9 @@ enum Outcome {
     Failed(String),
     Skipped(String),
 }
+
+/// Device tests, by their modules, that take about as long as all others together.
+const BESIDE: [&str; 3] = ["every_rule::", "forms::", "shown::"];
 
 /// What a tier's tests see beyond the caller's own environment.
 type Environment = Vec<(&'static str, OsString)>;
@@ -100,20 +103,52 @@ fn run_tests(root: &Path, network: Network, tier: Tier, environment: &Environmen
     if selection.is_empty() {
         return Err("it has no test".to_string());
     }
-    let tests = cargo(root, network, &selection, environment);
+    let tests = match tier {
+        Tier::Standin => side_by_side(root, network, &selection, environment),
+        Tier::Pure | Tier::Compile | Tier::Device => cargo(root, network, &selection, environment),
+    };
     // Cargo does not mix documentation tests with others.
     let documentation = if tier == Tier::Pure { cargo(root, network, &["--doc"], environment) } else { Ok(()) };
     tests.and(documentation)
 }
 
+/// The device tests in two processes, of which each runs one test at a time: those of [`BESIDE`], and all others. What the first says
+/// comes after what the others say.
+fn side_by_side(
+    root: &Path,
+    network: Network,
+    selection: &[&str],
+    environment: &[(&str, OsString)],
+) -> Result<(), String> {
+    let beside: Vec<&str> = ["--test", "device", "--"].into_iter().chain(BESIDE).collect();
+    let skipped = BESIDE.iter().flat_map(|name| ["--skip", name]);
+    let others: Vec<&str> = selection.iter().copied().chain(["--"]).chain(skipped).collect();
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| test_command(root, network, &beside, environment).output());
+        let others = cargo(root, network, &others, environment);
+        let output = running.join().map_err(|_| "a thread panicked".to_owned())?;
+        let output = output.map_err(|problem| format!("cargo does not start: {problem}"))?;
+        println!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        others.and(ended(output.status, &beside))
+    })
+}
+
 /// `cargo test` over the workspace: always all members, so that every call resolves to the same features.
 fn cargo(root: &Path, network: Network, selection: &[&str], environment: &[(&str, OsString)]) -> Result<(), String> {
+    let status = test_command(root, network, selection, environment).status();
+    ended(status.map_err(|problem| format!("cargo does not start: {problem}"))?, selection)
+}
+
+fn ended(status: ExitStatus, selection: &[&str]) -> Result<(), String> {
+    if status.success() { Ok(()) } else { Err(format!("`cargo test {}`: {status}", selection.join(" "))) }
+}
+
+fn test_command(root: &Path, network: Network, selection: &[&str], environment: &[(&str, OsString)]) -> Command {
     let mut command = crate::cargo(root, network);
     command.args(["test", "--workspace", "--features", "instep/cli,instep/csv", "--no-fail-fast"]).args(selection);
     command.env_remove(DEVICE_VARIABLE).env_remove(REQUIRE_VARIABLE);
     command.envs(environment.iter().map(|(name, value)| (name, value)));
-    let status = command.status().map_err(|problem| format!("cargo does not start: {problem}"))?;
-    if status.success() { Ok(()) } else { Err(format!("`cargo test {}`: {status}", selection.join(" "))) }
+    command
 }
 
 fn tiers_named(names: &[String]) -> Result<Vec<Tier>, String> {

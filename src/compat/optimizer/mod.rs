@@ -85,7 +85,7 @@ const LIBRARIES: &[(&str, &[Class])] = &[
 /// | torch | `Adagrad`, `RMSprop`, `Adadelta` | [`Adagrad`](crate::Adagrad), [`RmsProp`](crate::RmsProp), [`Adadelta`](crate::Adadelta) |
 /// | torch | `ASGD`, `Rprop` | [`Asgd`](crate::Asgd), [`Rprop`](crate::Rprop) |
 /// | timm | the names of torch, but `ASGD` and `Rprop` | torch's, which these names are |
-/// | timm | `AdamWLegacy` | [`AdamW`](crate::AdamW); updates are clipped at 1 or not at all |
+/// | timm | `AdamWLegacy` | [`AdamW`](crate::AdamW) |
 /// | timm | `NAdamW` | the same with [`Nesterov::Together`](crate::Nesterov::Together) |
 /// | timm | `SGDW` | [`Sgd`](crate::Sgd) with decoupled weight decay |
 /// | timm | `RMSpropTF` | [`RmsProp`](crate::RmsProp) in TensorFlow's form |

@@ -54,7 +54,7 @@ fn a_class_becomes_a_rule_with_its_own_defaults() {
 fn what_a_peer_adds_becomes_an_option() {
     let adam = |rule: Value, weight_decay: f64| json!({"rule": rule, "lr": 0.001, "weight_decay": weight_decay, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8});
     becomes("torch.optim.Adam", json!({"amsgrad": true}), adam(json!({"adam": {"amsgrad": true}}), 0.0));
-    let careful = json!({"adamw": {"caution": "mean", "clip_update": true}});
+    let careful = json!({"adamw": {"caution": "mean", "clip_update": 1.0}});
     becomes("timm.optim.AdamWLegacy", json!({"caution": true, "clipping_threshold": 1}), adam(careful, 0.01));
     becomes("timm.optim.NAdamW", json!({}), adam(json!({"adamw": {"nesterov": "together"}}), 0.01));
     let apart = json!({"adamw": {"nesterov": "apart"}});
@@ -194,11 +194,6 @@ fn what_is_not_there_yet_is_refused_by_name() {
         ),
         ("apex.optimizers.FusedAdam", json!({}), "library is apex, but that library is not there yet"),
         (sgd, json!({"differentiable": true}), "params.differentiable is true, but a step that gradients flow through"),
-        (
-            "timm.optim.AdamWLegacy",
-            json!({"clipping_threshold": 2.0}),
-            "params.clipping_threshold is 2, but the clipping",
-        ),
         (
             "optax.rmsprop",
             json!({"learning_rate": 1, "initial_scale": 0.5}),

@@ -38,18 +38,14 @@ fn nadamw(options: &mut Options) -> Result<GroupConfig> {
 }
 
 fn adamw_with(options: &mut Options, more: fn(RuleConfig) -> RuleConfig) -> Result<GroupConfig> {
-    let clips = match options.optional_number("clipping_threshold")? {
-        None => false,
-        Some(1.0) => true,
-        Some(threshold) => {
-            let rule = "the clipping of updates at a root mean square other than 1 is not there yet";
-            return Err(options.error("clipping_threshold", threshold, rule));
-        }
-    };
+    let clips = options.optional_number("clipping_threshold")?;
     let mut group = torch::adam(options, 0.01, true, LrAndDecay::Correctable)?;
     if let Some(rule) = group.rule.take() {
         let rule = cautious(options, more(rule))?;
-        group.rule = Some(if clips { rule.with("clip_update", true) } else { rule });
+        group.rule = Some(match clips {
+            Some(most) => rule.with("clip_update", most),
+            None => rule,
+        });
     }
     Ok(group)
 }

@@ -29,7 +29,7 @@ pub(super) struct Additions {
     pub amsgrad: bool,
     pub nesterov: Nesterov,
     pub caution: Caution,
-    pub clip_update: bool,
+    pub clip_update: Option<f64>,
     pub uncorrected: bool,
 }
 
@@ -38,7 +38,7 @@ impl Additions {
         amsgrad: false,
         nesterov: Nesterov::Off,
         caution: Caution::Off,
-        clip_update: false,
+        clip_update: None,
         uncorrected: false,
     };
 
@@ -49,7 +49,7 @@ impl Additions {
             given("amsgrad", self.amsgrad, true.into()),
             given("nesterov", self.nesterov != Nesterov::Off, self.nesterov.written()),
             given("caution", self.caution.is_on(), self.caution.written()),
-            given("clip_update", self.clip_update, true.into()),
+            self.clip_update.map(|most| ("clip_update", most.into())),
             given("bias_correction", self.uncorrected, false.into()),
         ];
         all.into_iter().flatten().collect()
@@ -60,7 +60,7 @@ impl Additions {
             amsgrad: said.flag("amsgrad")?,
             nesterov: Nesterov::said(said, "nesterov")?.unwrap_or_default(),
             caution: Caution::said(said, "caution")?.unwrap_or_default(),
-            clip_update: said.flag("clip_update")?,
+            clip_update: said.number("clip_update")?,
             uncorrected: said.optional_flag("bias_correction")? == Some(false),
         })
     }

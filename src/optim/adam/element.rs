@@ -17,7 +17,7 @@ impl<D: DecayForm> AdamRule<D> {
 
     #[inline(always)]
     pub(super) fn measured<E: Element>(&self, s: &AdamScalars<E>, p: E, g: E, streams: [E; 3], terms: &mut Terms<E>) {
-        let (caution, clip_update) = (self.additions.caution, self.additions.clip_update);
+        let (caution, clip_update) = (self.additions.caution, self.additions.clip_update.is_some());
         if !caution.is_on() && !clip_update {
             return;
         }
