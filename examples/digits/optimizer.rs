@@ -70,8 +70,9 @@ pub fn estimates(optimizer: &Optimizer, rule: Rule) -> Result<Vec<Estimate>> {
     for record in optimizer.telemetry()?.poll()? {
         let value = |name: &str| record.scalar(WEIGHTS, name).ok_or("no estimate in the telemetry");
         let (start, left) = (value("d0")?, value("d")?);
-        estimates.push(Estimate { step: record.t as usize, used: before.unwrap_or(start), left });
-        before = Some(left);
+        // The first record that is left of a long run does not say what was used.
+        let used = before.replace(left).or((record.t == 0).then_some(start));
+        estimates.extend(used.map(|used| Estimate { step: record.t as usize, used, left }));
     }
     Ok(estimates)
 }

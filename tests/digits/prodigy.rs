@@ -84,7 +84,7 @@ fn check_seed(seed: &str) {
 #[test]
 fn prodigy_finds_a_rate_that_trains_as_well_as_the_tuned_one() {
     thread::scope(|scope| {
-        for seed in ["0", "1", "2"] {
+        for seed in ["0", "1"] {
             scope.spawn(move || check_seed(seed));
         }
     });
@@ -97,9 +97,9 @@ fn prodigy_finds_a_rate_that_trains_as_well_as_the_tuned_one() {
 #[test]
 fn the_cuda_form_estimates_as_the_host_form_does() {
     let Some(device) = Cuda::of_environment() else { return };
-    // Four epochs and a part of one. The telemetry is read when all steps have ended.
-    let [cuda, host] = [Some(&device), None].map(|device| trained(device, "prodigy", &["--steps", "100"]));
-    assert_eq!(cuda.estimate.len(), 100);
+    // An epoch and a part of one, in which the estimate rises. The telemetry is read when all steps have ended.
+    let [cuda, host] = [Some(&device), None].map(|device| trained(device, "prodigy", &["--steps", "30"]));
+    assert!(cuda.estimate.len() == 30 && cuda.estimate[29] > 1e3 * D0, "{:?}", cuda.estimate);
     assert!(abs_diff_eq!(cuda.last.accuracy, host.last.accuracy, epsilon = 0.01), "{:?}, {:?}", cuda.last, host.last);
     // The stand-in has the host's own expf and logf.
     if let Cuda::StandIn(_) = device {
