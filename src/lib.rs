@@ -2,10 +2,11 @@
 //!
 //! A [`Schedule`] is a function of one integer, the number of applied updates, and so it is evaluated where that integer
 //! lives: on the GPU, inside the kernel that applies the update. An engine registers its tensors, gives each group an
-//! update rule ([`AdamW`], [`Adam`], [`Sgd`]) whose every hyperparameter may be scheduled, and calls
-//! [`Optimizer::step`]. That enqueues one kernel (one more for a norm of all gradients, one more where a rule sums over
+//! update rule ([`AdamW`], [`Sgd`], [`Lion`], [`Prodigy`] and others: the page `docs/rules.md` has all) whose every
+//! hyperparameter may be scheduled, and calls [`Optimizer::step`]. That enqueues one kernel (one more for a norm of all gradients, one more where a rule sums over
 //! elements) and waits for nothing; captured in a CUDA graph once, it can be replayed for ever with the rate still moving.
-//! [`Device::host`] runs the same step on the CPU, bit for bit. Rules of one's own: [`rule`].
+//! [`Device::host`] runs the same step on the CPU, bit for bit. What comes after a rule: [`GroupRule::then`]; parameters for
+//! evaluation: [`Optimizer::eval`]; rules of one's own: [`rule`].
 //!
 //! Data flows one way through the rooms of this crate: `schedule` (the language) → `program` (checked operations, their
 //! value on the host, their CUDA text) → `rule` (what a rule is, and its tape) → `optim` (the crate's rules), `gradient`

@@ -3,7 +3,7 @@
 //! On a GPU all steps (pick a batch, forward, backward, record, update), epochs and validations are one CUDA graph, and
 //! the training is one launch of it: see `graphs.rs`. With an older driver, or with `--launch`, a step is one launch. The
 //! validation loss never leaves the device, and yet lowers the rate where it stalls, with `--schedule plateau`: see
-//! `recipe.rs`. Without a GPU the same network trains on the CPU: see `host.rs`. Start at [`train`].
+//! `recipe.rs`, which also has a rule that needs no rate, `--rule prodigy`. Without a GPU the same network trains on the CPU: see `host.rs`. Start at [`train`].
 
 mod buffers;
 mod cuda;
@@ -66,7 +66,7 @@ fn main() -> ExitCode {
 fn train(options: &Options) -> Result<f64> {
     let digits = Digits::load()?;
     let (held_out, steps_per_epoch) = (digits.held_out() as f64, network::steps_per_epoch(&digits));
-    let recipe = Recipe { decline: options.decline, total_steps: options.steps, steps_per_epoch };
+    let recipe = Recipe { rule: options.rule, decline: options.decline, total_steps: options.steps, steps_per_epoch };
     let (mut training, backend) = begin(options, digits, &recipe)?;
 
     if options.start.form != Form::F32 {
@@ -87,10 +87,15 @@ fn train(options: &Options) -> Result<f64> {
     progress.finish_with_message(told(last));
 
     let drops = drops(&recipe, &report);
+    let estimates = optimizer::estimates(training.optimizer(), options.rule)?;
+    if let [first, .., last] = &estimates[..] {
+        println!("digits: the estimate that multiplies the rate: {} -> {}", first.used, last.left);
+    }
     let picture = options.picture.display();
-    picture::draw(&options.picture, &report, &drops).map_err(|error| format!("picture {picture}: {error}"))?;
+    picture::draw(&options.picture, &report, &drops, &estimates)
+        .map_err(|error| format!("picture {picture}: {error}"))?;
     if let Some(path) = &options.csv {
-        record::write(path, &report).map_err(|error| format!("csv {}: {error}", path.display()))?;
+        record::write(path, &report, &estimates).map_err(|error| format!("csv {}: {error}", path.display()))?;
     }
     let accuracy = accuracy(last);
     let launches = training.launches();

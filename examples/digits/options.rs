@@ -4,13 +4,15 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::graphs::Launch;
-use crate::recipe::Decline;
+use crate::recipe::{Decline, Rule};
 use crate::stored::{Form, Start};
 
 pub const USAGE: &str = "\
-usage: digits [--host] [--schedule NAME] [--steps N] [--precision NAME] [--seed N] [--launch WHAT] [--picture PATH]
-              [--csv PATH]
+usage: digits [--host] [--rule NAME] [--schedule NAME] [--steps N] [--precision NAME] [--seed N] [--launch WHAT]
+              [--picture PATH] [--csv PATH]
   --host           train on the CPU even where there is a GPU
+  --rule NAME      what updates the parameters: `adamw`, with a rate that was tuned (the default), or `prodigy`, which is
+                   given none and finds it
   --schedule NAME  how the rate declines after the warm-up: `cosine`, over the steps that are left (the default), or
                    `plateau`, by a factor whenever the validation loss stalls
   --steps N        steps to train for, at least 1 (1320: 60 epochs)
@@ -27,6 +29,7 @@ usage: digits [--host] [--schedule NAME] [--steps N] [--precision NAME] [--seed 
 #[derive(Debug)]
 pub struct Options {
     pub host: bool,
+    pub rule: Rule,
     pub decline: Decline,
     pub steps: u64,
     pub start: Start,
@@ -39,14 +42,22 @@ pub struct Options {
 impl Options {
     /// Reads the arguments, without the program's name. The error is for the user.
     pub fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Self, String> {
-        let picture = default_picture();
         let start = Start { form: Form::F32, seed: 0 };
-        let decline = Decline::Cosine;
-        let mut options = Self { host: false, decline, steps: 1320, start, launch: None, picture, csv: None };
+        let mut options = Self {
+            host: false,
+            rule: Rule::AdamW,
+            decline: Decline::Cosine,
+            steps: 1320,
+            start,
+            launch: None,
+            picture: default_picture(),
+            csv: None,
+        };
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or(format!("{} needs a value", argument.display()));
             match argument.to_str() {
                 Some("--host") => options.host = true,
+                Some("--rule") => options.rule = rule(value()?)?,
                 Some("--schedule") => options.decline = schedule(value()?)?,
                 Some("--steps") => options.steps = steps(value()?)?,
                 Some("--precision") => options.start.form = precision(value()?)?,
@@ -58,6 +69,14 @@ impl Options {
             }
         }
         Ok(options)
+    }
+}
+
+fn rule(value: OsString) -> Result<Rule, String> {
+    match value.to_str() {
+        Some("adamw") => Ok(Rule::AdamW),
+        Some("prodigy") => Ok(Rule::Prodigy),
+        _ => Err(format!("--rule is {}, but must be adamw or prodigy", value.display())),
     }
 }
 

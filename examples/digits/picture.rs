@@ -1,13 +1,16 @@
 //! The picture: losses and learning rate over the steps, one above the other, as an SVG. A grey line through both marks
-//! each step from which on a stalled validation loss had lowered the rate.
+//! each step from which on a stalled validation loss had lowered the rate. Where the rule finds its rate itself, its estimate
+//! is beside the rate.
 
 use std::path::Path;
 
+use plotters::chart::SeriesLabelPosition::{self, LowerMiddle, UpperRight};
 use plotters::coord::Shift;
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 
 use crate::Result;
+use crate::optimizer::Estimate;
 use crate::training::Report;
 
 const GREY: RGBColor = RGBColor(150, 150, 150);
@@ -21,7 +24,7 @@ struct Curve {
 }
 
 /// Draws `report` into a new file; missing folders are made. `drops` are the steps to mark.
-pub fn draw(path: &Path, report: &Report, drops: &[usize]) -> Result<()> {
+pub fn draw(path: &Path, report: &Report, drops: &[usize], estimates: &[Estimate]) -> Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
@@ -39,25 +42,50 @@ pub fn draw(path: &Path, report: &Report, drops: &[usize]) -> Result<()> {
         Curve { name: "validation loss, mean over the held-out images", color: BLACK, width: 2, points: validation },
     ];
     let (low, high) = bounds(losses.iter().flat_map(|curve| &curve.points));
-    panel(&panels[0], "loss [nats]", &losses, drops, steps, (low * 0.9..high * 1.1).log_scale())?;
+    panel(&panels[0], "loss [nats]", &losses, drops, steps, (low * 0.9..high * 1.1).log_scale(), UpperRight)?;
 
+    if !estimates.is_empty() {
+        let rates = rates(report, estimates);
+        let (low, high) = bounds(rates.iter().flat_map(|curve| &curve.points));
+        let y = (low * 0.7..high * 1.4).log_scale();
+        // Below the curves, which rise at once and stay high.
+        panel(&panels[1], "estimate and learning rate", &rates, drops, steps, y, LowerMiddle)?;
+        page.present()?;
+        return Ok(());
+    }
     let points: Vec<_> = report.lr.iter().map(|&lr| f64::from(lr)).enumerate().collect();
     let mut lr = [Curve { name: "learning rate", color: RED, width: 1, points }];
     let (_, high) = bounds(&lr[0].points);
     match drops.first() {
-        None => panel(&panels[1], "learning rate, as applied", &lr, drops, steps, 0.0..high * 1.05)?,
+        None => panel(&panels[1], "learning rate, as applied", &lr, drops, steps, 0.0..high * 1.05, UpperRight)?,
         Some(&drop) => {
             // Each drop is by the same factor: the same height on this axis. It has no 0, where the warm-up starts.
             let (low, _) = bounds(&lr[0].points[drop..]);
             lr[0].points.retain(|(_, value)| *value >= low * 0.7);
-            panel(&panels[1], "learning rate, as applied", &lr, drops, steps, (low * 0.7..high * 1.4).log_scale())?;
+            let y = (low * 0.7..high * 1.4).log_scale();
+            panel(&panels[1], "learning rate, as applied", &lr, drops, steps, y, UpperRight)?;
         }
     }
     page.present()?;
     Ok(())
 }
 
-/// Curves over the steps, with their axes, and a legend where there is more than one.
+/// The estimates, and what they are with the part of the schedule in them.
+fn rates(report: &Report, estimates: &[Estimate]) -> [Curve; 2] {
+    let rate = |estimate: &Estimate| (estimate.step, f64::from(estimate.used) * f64::from(report.lr[estimate.step]));
+    let estimate = |estimate: &Estimate| (estimate.step, f64::from(estimate.used));
+    [
+        Curve { name: "estimate", color: BLACK, width: 2, points: estimates.iter().map(estimate).collect() },
+        Curve {
+            name: "learning rate, as applied: the estimate times the schedule",
+            color: RED,
+            width: 1,
+            points: estimates.iter().map(rate).collect(),
+        },
+    ]
+}
+
+/// Curves over the steps, with their axes, and a legend at `place` where there is more than one.
 fn panel<Y>(
     area: &DrawingArea<SVGBackend<'_>, Shift>,
     label: &str,
@@ -65,6 +93,7 @@ fn panel<Y>(
     drops: &[usize],
     steps: usize,
     y: Y,
+    place: SeriesLabelPosition,
 ) -> Result<()>
 where
     Y: AsRangedCoord<Value = f64>,
@@ -94,7 +123,6 @@ where
         }
     }
     if curves.len() > 1 {
-        let place = SeriesLabelPosition::UpperRight;
         chart.configure_series_labels().position(place).background_style(WHITE).border_style(GREY).draw()?;
     }
     Ok(())

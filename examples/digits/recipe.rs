@@ -1,7 +1,16 @@
-//! What the rate does: a schedule of the step, and in one of the two recipes a rule that follows the validation loss.
-//! Knows no tensors: `optimizer.rs` gives both to an update rule.
+//! Which update rule there is and what its rate does: a schedule of the step, and with one of the two declines a rule that
+//! follows the validation loss. Knows no tensors: `optimizer.rs` gives both to an update rule.
 
 use instep::{Better, Improvement, Plateau, Schedule};
+
+/// What updates the parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// With a rate that was tuned for this network, and a warm-up.
+    AdamW,
+    /// It finds its rate itself: the schedule says what part of that is taken.
+    Prodigy,
+}
 
 /// How the rate goes on after the warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,9 +21,10 @@ pub enum Decline {
     Plateau,
 }
 
-/// A decline and the counts of steps that it is laid out for.
+/// A rule, a decline, and the counts of steps that it is laid out for.
 #[derive(Debug, Clone, Copy)]
 pub struct Recipe {
+    pub rule: Rule,
     pub decline: Decline,
     pub total_steps: u64,
     pub steps_per_epoch: u64,
@@ -26,16 +36,21 @@ impl Recipe {
     /// Higher than a cosine would start from: nothing lowers it until it stops helping.
     const PLATEAU_LR: f64 = 5e-2;
 
-    /// Over the first tenth up from 0, then the decline; a constant where a metric lowers the rate.
+    /// Over the first tenth up from 0, then the decline; a constant where a metric lowers the rate. Without a warm-up, and
+    /// from 1 on, for a rule that finds its rate itself: its estimate rises from next to nothing.
     pub fn schedule(&self) -> Schedule {
         let warmup_steps = self.warmup_steps();
         let warmup = |peak_lr| Schedule::linear(0.0, peak_lr).over(warmup_steps);
-        match self.decline {
-            Decline::Cosine => {
+        match (self.rule, self.decline) {
+            (Rule::AdamW, Decline::Cosine) => {
                 let decline = Schedule::cosine(Self::PEAK_LR, Self::END_LR).over(self.total_steps - warmup_steps);
                 warmup(Self::PEAK_LR).then(decline)
             }
-            Decline::Plateau => warmup(Self::PLATEAU_LR).then(Self::PLATEAU_LR),
+            (Rule::AdamW, Decline::Plateau) => warmup(Self::PLATEAU_LR).then(Self::PLATEAU_LR),
+            (Rule::Prodigy, Decline::Cosine) => {
+                Schedule::cosine(1.0, Self::END_LR / Self::PEAK_LR).over(self.total_steps)
+            }
+            (Rule::Prodigy, Decline::Plateau) => Schedule::constant(1.0),
         }
     }
 

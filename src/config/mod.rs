@@ -63,8 +63,8 @@ pub use rule::RuleConfig;
 /// `"bf16"`, `"f16"` (each with `_nearest` or `_stochastic` too) or `"8bit"`, from `quantize_from` elements on.
 ///
 /// A group has a `name`, a `rule`, a `precision` and a `metric` of its own, if wanted, and its hyperparameters as further keys, each a
-/// schedule; `lr` is always among them. A rule is a name, `"adamw"`, `"adam"` or `"sgd"`, or an object of one name with the
-/// rule's options: `{ adamw = { maximize = true } }`, `{ sgd = { momentum = "nesterov" } }`,
+/// schedule; `lr` is always among them. A rule is a name, such as `"adamw"`, `"lion"` or `"prodigy"` (the page `docs/rules.md` has all, with
+/// their hyperparameters and options), or an object of one name with the rule's options: `{ adamw = { maximize = true } }`, `{ sgd = { momentum = "nesterov" } }`,
 /// `{ adamw = { parity = "torch_for_loop" } }`. A rule of one's own is the text of its tape ([`Tape`](crate::rule::Tape)):
 /// `{ tape = "tape 1\nrule mine\n…" }`. A list of rules is one after the other in the same update: `["adamw", "ema"]`, with
 /// `ema_decay` beside `lr`. Without a rule a group is schedules for whoever reads them, and cannot be built.

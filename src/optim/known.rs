@@ -94,7 +94,10 @@ pub(crate) trait Visit: Copy {
 /// The rule that is said.
 pub(super) fn made<R: Known>(said: &Said<'_>) -> Result<R> {
     if let Some((option, value)) = said.options.iter().find(|(option, _)| !R::OPTIONS.contains(&&***option)) {
-        let rule = format!("{} has the options {}", said.rule, R::OPTIONS.join(", "));
+        let rule = match R::OPTIONS {
+            [] => format!("{} has no options", said.rule),
+            options => format!("{} has the options {}", said.rule, options.join(", ")),
+        };
         return Err(said.refused(option, value, rule));
     }
     let mut rule = R::with_options(said)?;

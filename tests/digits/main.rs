@@ -7,6 +7,7 @@ mod launches;
 mod order;
 mod plateau;
 mod precision;
+mod prodigy;
 mod program;
 #[path = "../../examples/digits/recipe.rs"]
 mod recipe;
@@ -74,12 +75,13 @@ fn an_untrained_network_is_a_failure() {
 #[test]
 fn a_wrong_option_is_a_usage_error() {
     let steps = [&["--steps"][..], &["--steps", "0"], &["--steps", "many"]];
+    let rules = [&["--rule"][..], &["--rule", "sgd"]];
     let schedules = [&["--schedule"][..], &["--schedule", "linear"]];
     let launches = [&["--launch"][..], &["--launch", "all"]];
     let precisions = [&["--precision"][..], &["--precision", "half"]];
     let seeds = [&["--seed"][..], &["--seed", "4294967296"], &["--seed", "-1"]];
     let others = [&["--fast"][..], &["--host", "extra"], &["--csv"]];
-    for options in [&steps[..], &schedules, &launches, &precisions, &seeds, &others].concat() {
+    for options in [&steps[..], &rules, &schedules, &launches, &precisions, &seeds, &others].concat() {
         let run = run(&mut digits(options, &picture("none")));
         let text = String::from_utf8_lossy(&run.stderr);
         assert!(run.status.code() == Some(2) && text.contains("usage: digits"), "{options:?}: {run:?}");

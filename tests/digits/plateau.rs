@@ -7,7 +7,7 @@ use approx::abs_diff_eq;
 use instep::PlateauState;
 
 use crate::program::{Cuda, LastLine, digits, picture, run};
-use crate::recipe::{Decline, Recipe};
+use crate::recipe::{Decline, Recipe, Rule};
 
 const STEPS_PER_EPOCH: u64 = 22;
 const HELD_OUT: f64 = 360.0;
@@ -108,7 +108,8 @@ fn table(path: &Path) -> Vec<Row> {
 /// Every recorded rate has the bits of what the schedule and the rule's host state machine say, which is fed with the
 /// recorded validation losses.
 fn check_rates(decline: Decline, table: &[Row]) {
-    let recipe = Recipe { decline, total_steps: table.len() as u64, steps_per_epoch: STEPS_PER_EPOCH };
+    let recipe =
+        Recipe { rule: Rule::AdamW, decline, total_steps: table.len() as u64, steps_per_epoch: STEPS_PER_EPOCH };
     let (schedule, plateau) = (recipe.schedule(), recipe.plateau());
     let mut state = plateau.map(|plateau| plateau.start());
     for (index, row) in table.iter().enumerate() {

@@ -106,8 +106,6 @@ const LIBRARIES: &[(&str, &[Class])] = &[
 /// | lion-pytorch | `Lion` | [`Lion`](crate::Lion) |
 /// | adabelief-pytorch | `AdaBelief` | [`AdaBelief`](crate::AdaBelief) |
 /// | adan-pytorch | `Adan` | refused: it loses the first gradient |
-///
-/// `kahan_sum` changes nothing here: what it keeps beside a parameter of 16 bits is a [`Precision`](crate::Precision) to ask for.
 /// | prodigyopt | `Prodigy` | [`Prodigy`](crate::Prodigy), without `slice_p` |
 /// | optax | `contrib.prodigy` | [`Prodigy`](crate::Prodigy) |
 /// | dadaptation | `DAdaptAdam`, `DAdaptSGD` | [`DAdaptAdam`](crate::DAdaptAdam), [`DAdaptSgd`](crate::DAdaptSgd) |
@@ -115,6 +113,7 @@ const LIBRARIES: &[(&str, &[Class])] = &[
 /// | dog-optimizer | `DoG`, `LDoG` | [`DoG`](crate::DoG) |
 /// | optax | `contrib.dog`, `contrib.dowg` | [`DoG`](crate::DoG), [`DoWG`](crate::DoWG) |
 ///
+/// `kahan_sum` changes nothing here: what it keeps beside a parameter of 16 bits is a [`Precision`](crate::Precision) to ask for.
 /// What is compiled another way in the peer and computes the same (`foreach`, `fused`, `capturable`) is read and changes
 /// nothing; `differentiable` may not be true. Any other argument that is not known is refused.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
