@@ -24,13 +24,13 @@ macro_rules! declare_after {
         #[derive(Debug, Clone)]
         #[must_use = "give it to `GroupRule::then`"]
         pub struct $rule {
-            $($argument: $crate::Schedule,)*
+            $($argument: crate::schedule::Schedule,)*
             $($($option: bool,)*)?
         }
 
         impl $rule {
             /// With these values, each a number or a [`Schedule`](crate::Schedule).
-            pub fn new($($argument: impl Into<$crate::Schedule>),*) -> $rule {
+            pub fn new($($argument: impl Into<crate::schedule::Schedule>),*) -> $rule {
                 $rule { $($argument: $argument.into(),)* $($($option: false,)*)? }
             }
 
@@ -65,12 +65,12 @@ macro_rules! declare_after {
             fn with_options(said: &crate::optim::known::Said<'_>) -> crate::Result<$rule> {
                 let _ = said;
                 Ok($rule {
-                    $($argument: $crate::Schedule::constant(0.0),)*
+                    $($argument: crate::schedule::Schedule::constant(0.0),)*
                     $($($option: said.flag(stringify!($option))?,)*)?
                 })
             }
 
-            fn schedules(&mut self) -> [&mut $crate::Schedule; $count] {
+            fn schedules(&mut self) -> [&mut crate::schedule::Schedule; $count] {
                 [$(&mut self.$argument),*]
             }
         }

@@ -69,13 +69,12 @@ impl Interpreted {
     #[inline(always)]
     pub fn show(&self, given: &[&[f32]], scalars: &[f32], to: &mut [f32]) {
         let Some(show) = &self.show else { return };
-        let (mut machine, len) = (Machine::new(show, scalars), to.len());
-        for (begin, to) in (0..len).step_by(BLOCK).zip(to.chunks_mut(BLOCK)) {
+        let mut machine = Machine::new(show, scalars);
+        for (begin, to) in (0..).step_by(BLOCK).zip(to.chunks_mut(BLOCK)) {
             machine.run(show, to.len(), |k| &given[k][begin..begin + to.len()]);
             show.outputs.iter().for_each(|output| machine.store(*output, to));
         }
     }
-
     #[inline(always)]
     pub fn measure(&self, given: &[&[f32]], scalars: &[f32], terms: &mut [[Vec<f32>; 2]]) {
         let mut machine = Machine::new(&self.measure, scalars);

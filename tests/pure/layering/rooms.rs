@@ -112,10 +112,10 @@ fn cudarc_appears_under_the_device_room_and_in_the_signatures_that_take_an_engin
 }
 
 #[test]
-fn unsafe_code_is_in_the_device_room_in_one_file_of_the_host_and_where_a_contract_is_passed_on() {
+fn unsafe_code_is_in_the_device_room_in_views_of_memory_on_the_host_and_where_a_contract_is_passed_on() {
     let mut wrong = Vec::new();
     for file in files("src", &["rs"]) {
-        if room(&file.path) == Some("device") || file.path == "src/host/memory.rs" {
+        if room(&file.path) == Some("device") || file.path.starts_with("src/host/memory") {
             continue;
         }
         let lines: Vec<&str> = file.text.lines().collect();

@@ -133,7 +133,7 @@ fn a_line_that_is_wrong_is_told_with_its_number() {
 
 #[test]
 fn sections_come_once_and_in_their_order() {
-    let order = "the sections are resolve, measure, apply, each once, in this order";
+    let order = "the sections are resolve, measure, apply, show, each once, in this order";
     let cases = [
         ("apply\n", "measure\n", format!("line 65 of the tape: `measure`: {order}")),
         ("  store peak x9\n", "  store peak x9\nresolve\n", format!("line 103 of the tape: `resolve`: {order}")),
