@@ -2,8 +2,9 @@
 
 use instep::rule::Tape;
 use instep::{
-    Accumulate, AdamW, Clip, Config, Device, Error, GroupConfig, LossScale, Momentum, NonFinite, Norm, Optimizer,
-    OptimizerBuilder, ParamForm, Precision, RuleConfig, Schedule, Sgd, StateForm, Telemetry, Tensor,
+    Accumulate, AdamW, Clip, Config, Device, Ema, Error, GroupConfig, GroupRule, Lookahead, LossScale, Momentum,
+    NonFinite, Norm, Optimizer, OptimizerBuilder, ParamForm, Precision, RuleConfig, Schedule, Sgd, StateForm,
+    Telemetry, Tensor,
 };
 
 fn read(options: &str, group: &str) -> Result<Config, Error> {
@@ -92,6 +93,24 @@ fn every_rule_has_its_name_and_its_options() {
     let nesterov = Sgd::new(0.1).momentum(Momentum::Nesterov, 0.9).maximize();
     same(r#"{"sgd": {"momentum": "nesterov", "maximize": true}}, "momentum": 0.9"#, builder().group(nesterov, &[]));
     same(r#"{"sgd": {"momentum": "none"}}, "momentum": 0"#, builder().group(Sgd::new(0.1), &[]));
+    let averaged = AdamW::new(0.1).then(Lookahead::new(5.0, 0.5)).then(Ema::new(0.9).eval());
+    let rules = r#"["adamw", "lookahead", {"ema": {"eval": true}}], "ema_decay": 0.9, "lookahead_every": 5"#;
+    same(rules, builder().group(averaged, &[]));
+}
+
+/// Every rule and option of the crate is its own when it is written and read.
+#[test]
+fn every_rule_survives_the_builder_and_the_file() {
+    let config = Config::from_toml(include_str!("../every_rule.toml")).unwrap();
+    for group in &config.groups {
+        let built = builder().group(group.clone(), &[]).config().unwrap();
+        let read = Config::from_toml(&built.to_toml().unwrap()).unwrap();
+        assert_eq!(read, built, "{:?}", group.name);
+        assert_eq!(read.groups[0].rule, group.rule, "{:?}", group.name);
+        for (name, schedule) in group.hyperparameters() {
+            assert_eq!(read.groups[0].get(name), Some(schedule), "{:?}: {name}", group.name);
+        }
+    }
 }
 
 #[test]
@@ -106,7 +125,24 @@ fn what_a_rule_does_not_take_is_refused_at_its_place() {
             r#""rule": {"sgd": {"nesterov": true}}"#,
             "groups[1].rule.sgd.nesterov is true, but sgd has the options momentum, maximize, parity",
         ),
-        (r#""rule": {"adamw": {"maximize": 1}}"#, "groups[1].rule.adamw.maximize: invalid type: integer `1`"),
+        (r#""rule": {"adamw": {"maximize": 1}}"#, "groups[1].rule.adamw.maximize is 1, but must be true or false"),
+        (
+            r#""rule": {"adamw": {"clip_update": true}}"#,
+            "groups[1].rule.adamw.clip_update is true, but must be a number",
+        ),
+        (r#""rule": {"adamw": {"clip_update": 0}}"#, "groups[1].clip_update is 0, but must be above 0 and finite"),
+        (r#""rule": {"adamw": {"caution": []}}"#, "groups[1].rule.adamw.caution: invalid type: sequence"),
+        (r#""rule": []"#, "groups[1].rule: invalid length 0, expected an update rule"),
+        (r#""rule": ["adamw", "ema"]"#, "groups[1].ema_decay is missing, but the rule ema has no default for it"),
+        (r#""rule": "ema""#, "groups[1].lr is set, but ema has no such hyperparameter: it has ema_decay"),
+        (
+            r#""rule": ["adamw", "ema"], "ema_decay": 2"#,
+            "groups[1].ema_decay is 2, but must lie in [0, 1] at every step",
+        ),
+        (
+            r#""rule": ["sgd", "clamp"], "clamp_min": 0, "clamp_max": 1, "beta1": 0.9"#,
+            "groups[1].beta1 is set, but sgd has no such hyperparameter: it has lr, weight_decay, momentum, dampening",
+        ),
         (
             r#""rule": {"sgd": {"momentum": "heavier"}}"#,
             "groups[1].rule.sgd.momentum is \"heavier\", but must be one of none, heavy, nesterov",

@@ -1,5 +1,6 @@
 //! Rules of one's own, and rules as data: what is refused, what a tape's text is, and that both forms compute the same bits.
 
+mod after;
 mod any_text;
 mod interpreted;
 mod kin;
