@@ -131,7 +131,8 @@ fn the_epoch_of_the_example_compiles_for_every_architecture_with_no_library() {
     let Some(nvrtc) = nvrtc() else { return };
     let network = ("network.h".to_owned(), "constexpr unsigned int STEPS_PER_EPOCH = 22;\n".to_owned());
     let text = include_str!("../../examples/digits/epoch.cu").to_owned();
-    let unit = Unit { name: "the epoch of the example", text, headers: vec![network], bytes_per_param: Vec::new() };
+    let unit =
+        Unit { name: "the epoch of the example".to_owned(), text, headers: vec![network], bytes_per_param: Vec::new() };
     for architecture in ARCHITECTURES {
         let compiled = Compiled::of(&unit, architecture, &nvrtc).unwrap_or_else(|log| panic!("{log}"));
         assert_eq!(compiled.complaints(), [""; 0], "sm_{architecture}");
