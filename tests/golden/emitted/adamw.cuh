@@ -10,8 +10,10 @@ constexpr u32 GROUP_MEMORY = 0;  // what a group remembers
 constexpr u32 TENSOR_MEMORY = 0;  // what a tensor remembers
 constexpr u32 GRAD_TYPES = 1;  // of gradients, a bit for each
 constexpr bool REMAKES = false;  // something lies beside parameters
+constexpr bool SHOWS = false;  // some parameters for evaluation are others
 #include "measure.cuh"
 #include "program.cuh"
+#include "show.cuh"
 
 __device__ __noinline__ double program_0(const u64* c, u64 t0, u64 progress, u64 updates) {
   double v0;
@@ -48,7 +50,8 @@ __device__ __forceinline__ double run_program(u32 program, const u64* c, u64 t, 
 struct Variant0 {
   static constexpr u32 STREAMS = 4, INPUTS = 7, SCALARS = 10, TENSOR_SCALARS = 0, SUMS = 0, MEMORY = 0;
   static constexpr u32 LOADS = 0xf, STORES = 0xd, STORES_ONCE = 0x0, MEASURE_LOADS = 0x0;
-  static constexpr u32 OF_COHORT = 0x0, OF_GROUP = 0x0, OF_TENSOR = 0x0, OVER_ALL = 0x0;
+  static constexpr u32 SHOW_LOADS = 0x0, OF_COHORT = 0x0, OF_GROUP = 0x0, OF_TENSOR = 0x0;
+  static constexpr u32 OVER_ALL = 0x0;
   static constexpr u64 LATE = 0x0;
 
   struct Scalars {
@@ -106,6 +109,9 @@ __device__ __forceinline__ void update_tile(const Step& step, u64 t, const Tile&
 }
 
 __device__ __forceinline__ void remake_tile(const Step& step, const Tile& tile, bool all) {
+}
+
+__device__ __forceinline__ void show_tile(const Step& step, u64 t, const Tile& tile, bool show) {
 }
 
 __device__ __forceinline__ Measurements measure_tile(const Step& step, const RuleTables& rules, u64 t, const MeasureTile& tile,

@@ -10,8 +10,10 @@ constexpr u32 GROUP_MEMORY = 1;  // what a group remembers
 constexpr u32 TENSOR_MEMORY = 1;  // what a tensor remembers
 constexpr u32 GRAD_TYPES = 1;  // of gradients, a bit for each
 constexpr bool REMAKES = false;  // something lies beside parameters
+constexpr bool SHOWS = false;  // some parameters for evaluation are others
 #include "measure.cuh"
 #include "program.cuh"
+#include "show.cuh"
 
 __device__ __noinline__ double program_0(const u64* c, u64 t0, u64 progress, u64 updates) {
   return real(c, 0);
@@ -33,7 +35,8 @@ __device__ __forceinline__ double run_program(u32 program, const u64* c, u64 t, 
 struct Variant0 {
   static constexpr u32 STREAMS = 7, INPUTS = 5, SCALARS = 8, TENSOR_SCALARS = 1, SUMS = 3, MEMORY = 3;
   static constexpr u32 LOADS = 0x7f, STORES = 0x6d, STORES_ONCE = 0x10, MEASURE_LOADS = 0x6;
-  static constexpr u32 OF_COHORT = 0x1, OF_GROUP = 0x4, OF_TENSOR = 0x2, OVER_ALL = 0x4;
+  static constexpr u32 SHOW_LOADS = 0x0, OF_COHORT = 0x1, OF_GROUP = 0x4, OF_TENSOR = 0x2;
+  static constexpr u32 OVER_ALL = 0x4;
   static constexpr u64 LATE = 0x0;
 
   struct Scalars {
@@ -117,6 +120,9 @@ __device__ __forceinline__ void update_tile(const Step& step, u64 t, const Tile&
 }
 
 __device__ __forceinline__ void remake_tile(const Step& step, const Tile& tile, bool all) {
+}
+
+__device__ __forceinline__ void show_tile(const Step& step, u64 t, const Tile& tile, bool show) {
 }
 
 __device__ __forceinline__ Measurements measure_tile(const Step& step, const RuleTables& rules, u64 t, const MeasureTile& tile,
