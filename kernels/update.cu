@@ -24,6 +24,8 @@
 #include "telemetry.cuh"
 
 constexpr u32 BLOCKS_PER_MULTIPROCESSOR = 4;  // 1,024 resident threads: at most 64 registers
+// 768 with at most 80 where a rule has five streams or more: each thread has more in flight, and nothing waits in local memory.
+constexpr u32 BLOCKS_OF_UPDATE = MOST_STREAMS < 5 ? BLOCKS_PER_MULTIPROCESSOR : 3;
 
 // What block 0 does beside the walk of all others. It leaves in `scratch` what its commit would need.
 __device__ __forceinline__ void look_ahead(const Step& step, Scratch& scratch, u64 t) {
@@ -52,7 +54,7 @@ __device__ __forceinline__ void update_or_skip(const Step& step, const Tile& til
 }
 
 // Block 0 looks ahead; each other block takes a tile, in the order of the grid.
-extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR) update(const Step step) {
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_OF_UPDATE) update(const Step step) {
   __shared__ Scratch scratch;
   if constexpr (SHOWS) {
     if (refused_while_shown(step)) return;

@@ -87,12 +87,20 @@ struct Zero : Functor {
   __device__ __forceinline__ void element(float (&x)[Gradient<f32>::COUNT]) const { x[GRAD_AT] = 0.0f; }
 };
 
+// How many of N vectors of each stream a thread has in flight: one of six streams or more, since of two some would wait in local
+// memory. A block of codes takes two.
+template <class R, class S, u32 N>
+constexpr u32 in_flight() {
+  return R::STREAMS < 6 || blocks_of<S, R::STORES | R::STORES_ONCE>() != 0 ? N : 1;
+}
+
 // Updates what `tile` holds. Its record and its tensor's row are loaded side by side.
 template <class R, class S, u32 N, class O>
 __device__ __forceinline__ void update_with(const Step& step, u64 t, const Tile& tile, const GradientScalars& gradient) {
   const auto record = load_row(record_at<const Record<R::SCALARS>>(step, t, tile.cohort));
   Update<R, O> functor(step, record, gradient, {step.seed, (u32)t});
-  walk<S, N>(step, tile.tensor, tile.place, functor);
+  constexpr u32 AT_ONCE = in_flight<R, S, N>();
+  walk<S, AT_ONCE, N / AT_ONCE>(step, tile.tensor, tile.place, functor);
 }
 
 // Makes masters or remainders of what `tile` holds anew.

@@ -88,7 +88,9 @@ pub(crate) fn generated(plan: &Plan) -> String {
 fn widths(plan: &Plan) -> String {
     let widths = plan.widths();
     let [cohort, group, tensor] = widths.memory;
+    let streams = plan.variants.iter().map(|rule| 2 + rule.streams().len()).max().unwrap_or(2);
     let numbers = [
+        ("MOST_STREAMS", streams, "of a rule, parameter and gradient with them"),
         ("VECTORS", plan.tuning.vectors as usize, "of each stream, that a thread has in flight"),
         ("MEASURED", widths.sums, "sums of a row; 0: there is no measuring launch"),
         ("OWN_BYTES", 4 * widths.own, "of what is a tensor's own"),

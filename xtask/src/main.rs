@@ -20,6 +20,7 @@ usage: cargo xtask <command>
 
   test [--offline] [TIER...]   run the test tiers that this machine allows; all of them unless some are named
   kernels [--offline]          print registers, local memory and access widths of every kernel, and write kernels.md
+  rules [--offline] [NAME...]  write docs/rule-costs.md, what each update rule costs in each precision; print the rules named
   mutants [--offline] [NAME...]
                                change a line of kernels/ or src/ at a time: each must be noticed; writes docs/mutants.md
   gpu-bundle [--out DIR]       make a folder that tests and measures on a machine with a GPU and no Rust
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
     let outcome = match words.split_first() {
         Some((command, tiers)) if command == "test" => test::run(root(), network, tiers),
         Some((command, [])) if command == "kernels" => kernels::run(root(), network),
+        Some((command, names)) if command == "rules" => kernels::rules(root(), network, names),
         Some((command, names)) if command == "mutants" => mutants::run(root(), network, names),
         Some((command, words)) if command == "gpu-bundle" => bundle::run(root(), network, words),
         Some((command, words)) if command == "performance" => performance::run(root(), words),

@@ -5,7 +5,7 @@ use instep::{AdamW, Buffer, Momentum, Optimizer, OptimizerBuilder, ParamForm, Pr
 use crate::units::{Unit, builder, unit};
 
 /// A type of elements, as buffers are made of it.
-type Of = fn(u64, u64) -> Buffer;
+pub(crate) type Of = fn(u64, u64) -> Buffer;
 
 /// All of them.
 pub fn all() -> Vec<Unit> {
@@ -96,7 +96,7 @@ fn adamw(precision: Precision, elements: Of) -> OptimizerBuilder {
 }
 
 /// A small tensor of its own that lives as long as the program.
-fn tensor(elements: Of) -> Tensor {
+pub(crate) fn tensor(elements: Of) -> Tensor {
     let buffer = || elements(Box::leak(Box::new([0f32; 8])).as_mut_ptr() as u64, 8);
     // SAFETY: the buffers are never freed, and nothing but an optimizer that never steps knows them.
     unsafe { Tensor::new(buffer(), buffer()) }

@@ -1,11 +1,13 @@
 //! What NVIDIA's compiler makes of the kernels, found out without a GPU: [`units`] says what is compiled, [`nvrtc`] compiles
 //! it, [`usage`] reads ptxas' report, [`sass`] the disassembly, [`multiprocessor`] knows how many threads that leaves room
-//! for. Start at [`Compiled::of`]. `tests/compile` asserts on it, [`report`] makes the table of `cargo xtask kernels`.
+//! for. Start at [`Compiled::of`]. `tests/compile` asserts on it, [`report`] makes the table of `cargo xtask kernels`,
+//! [`rules`] that of `cargo xtask rules`.
 
 pub mod forms;
 pub mod multiprocessor;
 pub mod nvrtc;
 pub mod report;
+pub mod rules;
 pub mod sass;
 pub mod units;
 pub mod usage;

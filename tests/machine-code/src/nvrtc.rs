@@ -85,7 +85,7 @@ impl Nvrtc {
     }
 
     fn create(&self, unit: &Unit) -> Result<Program, String> {
-        let (text, name) = (terminated(&unit.text), terminated(unit.name));
+        let (text, name) = (terminated(&unit.text), terminated(&unit.name));
         let names = unit.headers.iter().map(|(name, _)| terminated(name)).collect::<Vec<_>>();
         let texts = unit.headers.iter().map(|(_, text)| terminated(text)).collect::<Vec<_>>();
         let pointers = |strings: &[CString]| strings.iter().map(|string| string.as_ptr()).collect::<Vec<_>>();

@@ -56,7 +56,7 @@ fn row(unit: &Unit, compiled: &Compiled, kernel: &str, architecture: u32, tools:
         _ => Default::default(),
     };
     Ok(joined([
-        unit.name.to_owned(),
+        unit.name.clone(),
         kernel.to_owned(),
         format!("sm_{architecture}"),
         registers.to_string(),
@@ -75,7 +75,7 @@ pub fn instructions_per_element(main: &Stretch, bytes_per_param: f64) -> f64 {
 }
 
 /// How many of which: `8 x 128 global`.
-fn widths<'a>(accesses: impl Iterator<Item = &'a Access>) -> String {
+pub(crate) fn widths<'a>(accesses: impl Iterator<Item = &'a Access>) -> String {
     let mut counts = BTreeMap::new();
     for access in accesses {
         let space = match access.space {

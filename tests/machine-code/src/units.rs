@@ -18,7 +18,7 @@ use instep::{
 #[derive(Debug)]
 pub struct Unit {
     /// What the table calls it.
-    pub name: &'static str,
+    pub name: String,
     /// `kernels/update.cu`, or another unit of that folder.
     pub text: String,
     /// The headers of `kernels/`, and what the library generates.
@@ -47,29 +47,66 @@ impl Unit {
 
     /// What a thread loads and stores on the main path of the unit's only rule: how many accesses of how many bits.
     pub fn main_accesses(&self) -> Expected {
-        let (_, generated) =
-            self.headers.iter().find(|(name, _)| name == "generated.cuh").expect("an optimizer's unit");
-        let (_, after) = generated.split_once("constexpr u32 VECTORS = ").expect("it states VECTORS");
-        let vectors: usize = after.split(';').next().and_then(|digits| digits.parse().ok()).expect("a number");
+        self.accesses_of(self.set_of_only_rule("STORES"))
+    }
+
+    /// The same, with what it stores at the first update alone.
+    pub fn main_accesses_at_first(&self) -> Expected {
+        self.accesses_of(self.set_of_only_rule("STORES") | self.set_of_only_rule("STORES_ONCE"))
+    }
+
+    /// Whether some rule sums over elements, which takes a launch before the update's.
+    pub fn measures(&self) -> bool {
+        after(self.generated(), "constexpr u32 MEASURED = ") != "0"
+    }
+
+    /// Streams of its rule that has most.
+    pub fn most_streams(&self) -> usize {
+        after(self.generated(), "constexpr u32 MOST_STREAMS = ").parse().expect("a number")
+    }
+
+    fn accesses_of(&self, stored_streams: u32) -> Expected {
+        let generated = self.generated();
+        let loaded_streams = self.set_of_only_rule("LOADS");
         let (_, streams) = generated.split_once("using Streams0 = Streams<\n").expect("it states its streams");
+        let streams = streams.lines().take_while(|line| line.starts_with("    "));
+        let streams: Vec<&str> = streams
+            .map(|line| {
+                line.trim().split(">;  //").next().unwrap_or_default().split(",  //").next().unwrap_or_default()
+            })
+            .collect();
+        // `in_flight` of kernels/variant.cuh.
+        let has_codes = streams.iter().any(|stored| stored.starts_with("EightBit"));
+        let vectors: usize = match self.most_streams() < 6 || has_codes {
+            true => after(generated, "constexpr u32 VECTORS = ").parse().expect("a number"),
+            false => 1,
+        };
         let mut expected = Expected::default();
-        for (place, line) in streams.lines().take_while(|line| line.starts_with("    ")).enumerate() {
-            let stored =
-                line.trim().split(">;  //").next().unwrap_or_default().split(",  //").next().unwrap_or_default();
+        for (place, &stored) in streams.iter().enumerate() {
             let (loads, stores) = widths_of(stored);
-            for _ in 0..vectors {
-                expected.loads.extend(loads);
-                // The gradient only comes in.
-                expected.stores.extend(if place == 1 { &[][..] } else { stores });
-            }
+            let times = |set: u32| if set >> place & 1 == 1 { vectors } else { 0 };
+            expected.loads.extend(loads.repeat(times(loaded_streams)));
+            expected.stores.extend(stores.repeat(times(stored_streams)));
             if stored.starts_with("EightBit") {
                 // One scale for the two vectors of a block.
-                expected.stores.extend(vec![32; vectors / 2]);
+                expected.stores.extend(vec![32; times(stored_streams) / 2]);
             }
         }
         expected.loads.sort_unstable();
         expected.stores.sort_unstable();
         expected
+    }
+
+    /// A set of streams, a bit for each by place.
+    fn set_of_only_rule(&self, name: &str) -> u32 {
+        let (_, rule) = self.generated().split_once("struct Variant0 {").expect("it has a rule");
+        let digits = after(rule, &format!(" {name} = 0x"));
+        u32::from_str_radix(digits, 16).expect("a number")
+    }
+
+    fn generated(&self) -> &str {
+        let (_, text) = self.headers.iter().find(|(name, _)| name == "generated.cuh").expect("an optimizer's unit");
+        text
     }
 
     /// Replaces `from`, which must occur once in all texts, for tests that plant a fault.
@@ -90,6 +127,12 @@ pub struct Expected {
     pub loads: Vec<u32>,
     /// After the last load.
     pub stores: Vec<u32>,
+}
+
+/// The digits that stand behind `mark`.
+fn after<'a>(text: &'a str, mark: &str) -> &'a str {
+    let (_, rest) = text.split_once(mark).unwrap_or_else(|| panic!("no {mark:?}"));
+    &rest[..rest.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(rest.len())]
 }
 
 /// Bits that one vector of a storage takes to load and to store, but for the scale of a block of codes that is stored.
@@ -234,7 +277,12 @@ pub fn every_operation() -> Unit {
 
 /// The stop flag as the condition of a graph's node. It calls a function of the driver.
 pub fn condition() -> Unit {
-    Unit { name: "the stop condition", text: file("condition.cu"), headers: headers(), bytes_per_param: Vec::new() }
+    Unit {
+        name: "the stop condition".to_owned(),
+        text: file("condition.cu"),
+        headers: headers(),
+        bytes_per_param: Vec::new(),
+    }
 }
 
 fn steps() -> Schedule {
@@ -253,13 +301,13 @@ fn tensor() -> Tensor {
 }
 
 /// The unit of the optimizer that `builder` describes, whose text an emission gives and whose bytes a build.
-pub(crate) fn unit(name: &'static str, builder: impl Fn() -> OptimizerBuilder) -> Unit {
+pub(crate) fn unit(name: impl Into<String>, builder: impl Fn() -> OptimizerBuilder) -> Unit {
     let generated = builder().emit().expect("the groups are valid");
     let optimizer = builder().build().expect("the CPU backend takes every rule");
     let bytes_per_param = crate::forms::bytes(&optimizer);
 
     let headers = headers().into_iter().chain([("generated.cuh".to_string(), generated)]).collect();
-    Unit { name, text: file("update.cu"), headers, bytes_per_param }
+    Unit { name: name.into(), text: file("update.cu"), headers, bytes_per_param }
 }
 
 fn folder() -> PathBuf {
@@ -283,7 +331,8 @@ fn kernels_and_threads_are_read_from_the_text() {
     let text = "constexpr u32 THREADS = 256;  // tuned
 extern \"C\" __global__ void __launch_bounds__(THREADS, 4) one(const Step step) {}
 extern \"C\" __global__ void two(int n) {}";
-    let unit = Unit { name: "a test's", text: text.to_owned(), headers: Vec::new(), bytes_per_param: Vec::new() };
+    let unit =
+        Unit { name: "a test's".to_owned(), text: text.to_owned(), headers: Vec::new(), bytes_per_param: Vec::new() };
     assert_eq!((unit.kernels(), unit.threads()), (vec!["one", "two"], Some(256)));
     assert!(sgd().kernels().contains(&"update"), "kernels/update.cu");
     assert_eq!((condition().kernels(), condition().threads()), (vec!["set_condition"], Some(1)));
