@@ -33,9 +33,9 @@ declare! {
 }
 
 crate::rule::scalars! {
-    /// What elements go by. `adaptive` is 1 once the rectification is defined, else 0.
+    /// What elements go by. `root` and `base` make the denominator: 0 and 1 while there is no rectification.
     pub ScheduleFreeRAdamScalars {
-        lr, weight_decay, beta2, one_minus_beta2, inv_sqrt_bias_correction2, eps, adaptive, to_z, along, shown
+        lr, weight_decay, beta2, one_minus_beta2, root, base, to_z, along, shown
     }
 }
 
@@ -65,9 +65,8 @@ impl Rule for ScheduleFreeRAdam {
             weight_decay: weight_decay.round(),
             beta2: beta2.round(),
             one_minus_beta2: (one - beta2).round(),
-            inv_sqrt_bias_correction2: (one / bias_correction2.sqrt()).round(),
-            eps: eps.round(),
-            adaptive: W::select(is_defined, one, zero).round(),
+            root: W::select(is_defined, one / bias_correction2.sqrt(), zero).round(),
+            base: W::select(is_defined, eps, one).round(),
             to_z: average.to_z.round(),
             along: average.along.round(),
             shown: average.shown.round(),
@@ -78,8 +77,7 @@ impl Rule for ScheduleFreeRAdam {
     fn apply<E: Element>(&self, s: &ScheduleFreeRAdamScalars<E>, y: E, g: E, [z, v]: [E; 2]) -> (E, [E; 2]) {
         let g = self.direction.of(g);
         let v = s.beta2.fma(v, s.one_minus_beta2 * (g * g)).named("v");
-        let normalized = g / v.sqrt().fma(s.inv_sqrt_bias_correction2, s.eps);
-        let u = E::select(E::literal(0.0).less(s.adaptive), normalized, g);
+        let u = g / v.sqrt().fma(s.root, s.base);
         let u = Decay::of(&self.weight_decay, Decay::Coupled).gradient(s.weight_decay, y, u).named("u");
         let [y, z] = stepped([s.lr, s.to_z, s.along], u, y, z);
         (y, [z, v])

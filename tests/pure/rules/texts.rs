@@ -151,7 +151,7 @@ fn sections_come_once_and_in_their_order() {
         let end = EVERYTHING.find("apply\n").unwrap();
         Tape::parse(&format!("{}{from}{}", &EVERYTHING[..begin], &EVERYTHING[end..])).unwrap_err().to_string()
     };
-    assert_eq!(without(""), "line 96 of the tape: `the end`: sums are stated, and there is no `measure`");
+    assert_eq!(without(""), "line 97 of the tape: `show`: sums are stated, and there is no `measure`");
 }
 
 #[test]
@@ -160,9 +160,16 @@ fn what_is_written_is_stated_and_what_is_stated_is_written() {
         (
             "store peak x9\n",
             "store valley x9\n",
-            "line 102 of the tape: `the end`: `valley` is not stated, so it cannot be written",
+            "line 103 of the tape: `show`: `valley` is not stated, so it cannot be written",
         ),
-        ("  store param x31\n", "", "line 101 of the tape: `the end`: `apply` does not store `param`"),
+        ("  store param x31\n", "", "line 102 of the tape: `show`: `apply` does not store `param`"),
+        ("  store param x0\n", "", "line 104 of the tape: `the end`: `show` does not store `param`"),
+        (
+            "fma 0.5 peak param",
+            "fma 0.5 peak grad",
+            "rule.show is with the gradient, but between two updates there is none",
+        ),
+        ("fma 0.5 peak param", "fma 0.5 tilt param", "?"),
         ("  sum lean value x1\n", "", "line 64 of the tape: `apply`: `measure` adds nothing to `lean`"),
         (
             "sum lean value x1\n",
