@@ -91,7 +91,8 @@ impl<'a> Edit<'a> {
     }
 
     /// Lowers all sticky flags: [`Status::stop`](crate::Status::stop), [`raised`](crate::Status::raised) with the skips in a row
-    /// that led to it, [`overlapped`](crate::Status::overlapped) and [`exhausted`](crate::Status::exhausted). A loop on
+    /// that led to it, [`overlapped`](crate::Status::overlapped), [`exhausted`](crate::Status::exhausted) and
+    /// [`called_while_shown`](crate::Status::called_while_shown). A loop on
     /// [`Optimizer::stop_condition`] can then be launched again. An end that still holds raises its flag again: a rate that is
     /// below the floor and a plateau that has given up at once, unless the same edit ends that; the others with the next call.
     pub fn lower_flags(mut self) -> Self {

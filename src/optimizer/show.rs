@@ -11,7 +11,7 @@ impl Optimizer {
     /// the switch is on the device: to show what is shown already changes nothing.
     ///
     /// Meanwhile a step, replayed too, does nothing and raises [`Status::called_while_shown`](crate::Status::called_while_shown);
-    /// [`Edit::lower_flags`](crate::Edit::lower_flags) lowers it. The state block of such a moment says so, and holds the parameters for
+    /// [`Edit::lower_flags`](crate::Edit::lower_flags) lowers it. A loop on [`Optimizer::stop_condition`] ends at once. The state block of such a moment says so, and holds the parameters for
     /// training.
     ///
     /// Fails with [`Error::Argument`] for a stream of another device or context, and where no rule has other parameters for evaluation.

@@ -8,8 +8,9 @@ use instep::{
 use crate::faults::{assert_caught, plant};
 use crate::forms::sides::{Add, Group, Kind, Sides};
 use crate::planted::Fault;
-use crate::rig::Rig;
+use crate::rig::{Pair, Rig};
 use crate::values::Random;
+use crate::while_loop::{self, WhileLoop};
 
 const RULES: [Add; 5] = [
     |b, p, t| b.group_in(p, ScheduleFreeAdamW::new(1e-2).weight_decay(0.1), t),
@@ -115,6 +116,34 @@ fn no_update_is_made_while_parameters_for_evaluation_are_shown() {
         sides.assert_equal("replays go on");
     }
     assert_eq!(sides.device.status(&rig.stream).unwrap().calls, t + 2);
+}
+
+/// No end would come.
+#[test]
+fn a_loop_ends_at_once_while_parameters_for_evaluation_are_shown() {
+    let Some(rig) = Rig::new() else { return };
+    if let Some(why) = while_loop::unavailable() {
+        return println!("skipped: {why}");
+    }
+    let pair = Pair::new(&rig, vec![1.0; 5], vec![1.0; 5], (0, 0));
+    let rule = ScheduleFreeSgd::new(1e-3);
+    let mut opt = Optimizer::builder(&rig.device).group(rule, &[pair.device_tensor()]).stop_at(10).build().unwrap();
+    let condition = opt.stop_condition().unwrap();
+    rig.finish();
+    let body = |handle| {
+        opt.step(&rig.stream)?;
+        // SAFETY: captured into the graph of the handle; the condition outlives the graph.
+        Ok(unsafe { condition.set(handle, &rig.stream) }?)
+    };
+    let whole = WhileLoop::capture(&rig.engine, |_| Ok(()), body).unwrap();
+    opt.eval(&rig.stream).unwrap();
+    whole.launch().unwrap();
+    let status = opt.status(&rig.stream).unwrap();
+    assert_eq!((status.t, status.stop, status.called_while_shown), (0, false, true));
+    opt.train(&rig.stream).unwrap();
+    whole.launch().unwrap();
+    let status = opt.status(&rig.stream).unwrap();
+    assert_eq!((status.t, status.stop), (10, true));
 }
 
 /// The block says what is shown, and has the parameters for training.
