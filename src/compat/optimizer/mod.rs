@@ -39,24 +39,20 @@ struct Class {
     read: fn(&mut Options) -> Result<GroupConfig>,
 }
 
-/// Every class that has a translation, by library, which may have several lists.
-const LIBRARIES: &[(&str, &[Class])] = &[
-    ("torch", torch::CLASSES),
-    ("timm", timm::CLASSES),
-    ("optax", optax::CLASSES),
-    ("optax", schedulefree::OF_OPTAX),
-    ("schedulefree", schedulefree::CLASSES),
-    ("timm", timm_own::CLASSES),
-    ("optax", optax_more::CLASSES),
-    ("pytorch_optimizer", pytorch_optimizer::CLASSES),
-    ("torch-optimi", optimi::CLASSES),
-    ("lion-pytorch", lion_pytorch::CLASSES),
-    ("adan-pytorch", adan_pytorch::CLASSES),
-    ("adabelief-pytorch", adabelief_pytorch::CLASSES),
-    ("optax", estimates::OF_OPTAX),
-    ("prodigyopt", estimates::PRODIGYOPT),
-    ("dadaptation", estimates::DADAPTATION),
-    ("dog-optimizer", estimates::DOG),
+/// Every class that has a translation, by library: what that is called, as a package and as a module, and its lists.
+const LIBRARIES: &[(&[&str], &[&[Class]])] = &[
+    (&["torch"], &[torch::CLASSES]),
+    (&["timm"], &[timm::CLASSES, timm_own::CLASSES]),
+    (&["optax"], &[optax::CLASSES, optax_more::CLASSES, schedulefree::OF_OPTAX, estimates::OF_OPTAX]),
+    (&["pytorch_optimizer"], &[pytorch_optimizer::CLASSES]),
+    (&["torch-optimi", "optimi"], &[optimi::CLASSES]),
+    (&["schedulefree"], &[schedulefree::CLASSES]),
+    (&["prodigyopt"], &[estimates::PRODIGYOPT]),
+    (&["dadaptation"], &[estimates::DADAPTATION]),
+    (&["dog-optimizer", "dog"], &[estimates::DOG]),
+    (&["lion-pytorch", "lion_pytorch"], &[lion_pytorch::CLASSES]),
+    (&["adan-pytorch", "adan_pytorch"], &[adan_pytorch::CLASSES]),
+    (&["adabelief-pytorch", "adabelief_pytorch"], &[adabelief_pytorch::CLASSES]),
 ];
 
 /// A peer's optimizer, in the peer's own words.
@@ -193,14 +189,12 @@ impl OptimizerConfiguration {
     }
 
     fn class(&self) -> Result<&'static Class> {
-        let of_library = LIBRARIES.iter().filter(|(library, _)| *library == self.library);
-        let classes: Vec<&Class> = of_library.flat_map(|(_, classes)| classes.iter()).collect();
-        if classes.is_empty() {
-            let mut known: Vec<&str> = LIBRARIES.iter().map(|(library, _)| *library).collect();
-            known.dedup();
+        let Some((_, lists)) = LIBRARIES.iter().find(|(names, _)| names.contains(&&*self.library)) else {
+            let known: Vec<&str> = LIBRARIES.iter().map(|(names, _)| names[0]).collect();
             let rule = format!("that library is not there yet; there are {}", known.join(", "));
             return Err(Error::argument("library", &self.library, rule));
-        }
+        };
+        let classes: Vec<&Class> = lists.iter().copied().flatten().collect();
         classes.iter().copied().find(|class| class.name == last_name(&self.api)).ok_or_else(|| {
             let known = classes.iter().map(|class| class.name).collect::<Vec<_>>().join(", ");
             let rule = format!("that class is not there yet; of {} there are {known}", self.library);
