@@ -5,13 +5,12 @@ mod tests;
 
 use super::OptimizerBuilder;
 use super::builder::GroupOf;
+use super::group::of_config;
 use crate::backend::Device;
 use crate::config::{Config, GroupConfig};
 use crate::error::{Error, Result};
-use crate::host;
-use crate::optim::Visit;
 use crate::plan::{HandedIn, Tensor, Tuning};
-use crate::rule::{Description, Rule, Traced};
+use crate::rule::Description;
 
 impl Config {
     /// A builder with all that is said here, for the tensors of each group. Addresses that an engine hands in, such as the
@@ -70,29 +69,7 @@ impl Config {
 
 /// The group as a plan takes it.
 fn describe(group: &GroupConfig) -> Result<Description> {
-    traced(group)?.compile()
-}
-
-/// The rule of a group with its schedules.
-pub(super) fn traced(group: &GroupConfig) -> Result<Traced> {
-    let traced = group.visit_rule(group.expect_rule()?, Trace, |tape| host::traced_tape(&tape))?;
-    Ok(Traced { metric: group.metric, ..traced })
-}
-
-/// Makes a rule ready to run.
-#[derive(Clone, Copy)]
-struct Trace;
-
-impl Visit for Trace {
-    type Out = Traced;
-
-    fn visit<R: Rule>(self, rule: R) -> Result<Traced> {
-        host::traced(&rule)
-    }
-
-    fn then(self, first: Traced, second: Traced) -> Result<Traced> {
-        first.then(second)
-    }
+    of_config::traced(group)?.compile()
 }
 
 impl OptimizerBuilder {

@@ -63,12 +63,44 @@ impl sealed::Sealed for crate::config::GroupConfig {
             let rule = "give it to OptimizerBuilder::group_in, or build all of a Config";
             return Err(crate::error::Error::argument("precision", "set in the group", rule));
         }
-        super::config::traced(self)
+        of_config::traced(self)
     }
 }
 
 impl sealed::Sealed for Then {
     fn traced(&self) -> Result<Traced> {
         self.0.clone()
+    }
+}
+
+/// The rules of a configuration.
+#[cfg(feature = "serde")]
+pub(super) mod of_config {
+    use crate::config::GroupConfig;
+    use crate::error::Result;
+    use crate::host;
+    use crate::optim::Visit;
+    use crate::rule::{Rule, Traced};
+
+    /// The rule of a group with its schedules.
+    pub fn traced(group: &GroupConfig) -> Result<Traced> {
+        let traced = group.visit_rule(group.expect_rule()?, Trace, |tape| host::traced_tape(&tape))?;
+        Ok(Traced { metric: group.metric, ..traced })
+    }
+
+    /// Makes a rule ready to run.
+    #[derive(Clone, Copy)]
+    struct Trace;
+
+    impl Visit for Trace {
+        type Out = Traced;
+
+        fn visit<R: Rule>(self, rule: R) -> Result<Traced> {
+            host::traced(&rule)
+        }
+
+        fn then(self, first: Traced, second: Traced) -> Result<Traced> {
+            first.then(second)
+        }
     }
 }
