@@ -1,8 +1,8 @@
 //! The ring of telemetry: every call is recorded once, as the CPU backend records it, and read without waiting.
 
 use instep::{
-    Accumulate, AdamW, Clip, Device, LossScale, Momentum, NonFinite, Optimizer, OptimizerBuilder, Plateau, Schedule,
-    Sgd, Stream, Telemetry, TelemetryReader, TelemetryRecord, Tensor,
+    Accumulate, AdamW, Clip, Device, DoWG, LossScale, Momentum, NAdam, NonFinite, Optimizer, OptimizerBuilder, Plateau,
+    Prodigy, Schedule, Sgd, Stream, Telemetry, TelemetryReader, TelemetryRecord, Tensor,
 };
 
 use crate::rig::{Pair, Rig};
@@ -237,4 +237,32 @@ fn an_optimizer_without_telemetry_has_no_reader() {
     let host = Optimizer::builder(&Device::host()).group(Sgd::new(0.1), &[pair.host_tensor()]).build().unwrap();
     let refusals = [device.telemetry(), host.telemetry()].map(|reader| reader.unwrap_err().to_string());
     assert!(refusals[0] == refusals[1] && refusals[0].contains("built without"), "{refusals:?}");
+}
+
+/// What a group remembers is in the record as the update left it; a skipped one left what was there.
+#[test]
+fn estimates_are_recorded_as_on_the_host() {
+    let Some(rig) = Rig::new() else { return };
+    let mut twins = Twins::new(&rig, &[70, 8, 5_000, 300], |builder, tensors| {
+        let builder = builder.group(NAdam::new(1e-3), &tensors[..1]).group(DoWG::default(), &tensors[1..2]);
+        let builder = builder.group(AdamW::new(1e-3), &tensors[2..3]).group(Prodigy::default().d0(1e-3), &tensors[3..]);
+        builder.telemetry(Telemetry::ring(16))
+    });
+    let (mut device, mut host) = (twins.device.telemetry().unwrap(), twins.host.telemetry().unwrap());
+    for call in 0..9 {
+        if call % 4 == 2 {
+            twins.skipped_step()
+        } else {
+            twins.steps(1)
+        }
+        let status = twins.host.status(&Stream::host()).unwrap();
+        twins.expect_same(&format!("call {call}"));
+        let record = finish(&rig, &mut device, &mut host).pop().unwrap();
+        for (group, name) in [(1, "estim_sq_dist"), (3, "d"), (3, "d_numerator")] {
+            let left = status.remembered(group, name).map(|value| value as f32);
+            assert_eq!(record.scalar(group, name), left, "call {call}, {name} of group {group}");
+        }
+        assert_eq!((record.scalar(0, "mu_product"), record.scalar(2, "d")), (None, None), "a cohort's is not shown");
+    }
+    assert!(twins.host.status(&Stream::host()).unwrap().remembered(3, "d").unwrap() > 1e-3, "it grew");
 }

@@ -107,4 +107,37 @@ pub const MUTANTS: &[Mutant] = &[
         ["const double* from = memory + (t & 1) * 2", "const double* from = memory + (~t & 1) * 2"],
         MEASURED,
     ),
+    mutant(
+        "what a skipped update did not leave is recorded",
+        "kernels/telemetry.cuh",
+        ["skipped ? t - 1 : t, step.cohort_capacity", "t, step.cohort_capacity"],
+        &["telemetry::estimates"],
+    ),
+    mutant(
+        "host: what a skipped update did not leave is recorded",
+        "src/host/engine.rs",
+        ["if skip { t.wrapping_sub(1) } else { t }", "t"],
+        &["telemetry::estimates"],
+    ),
+    mutant(
+        "host: the second rule comes first",
+        "src/rule/chain.rs",
+        [
+            "let (streams, others) = streams.split_at_mut(self.streams);",
+            "let (others, streams) = streams.split_at_mut(self.streams);",
+        ],
+        &["shown::parameters"],
+    ),
+    mutant(
+        "a second rule works on the parameter as it was",
+        "src/rule/tape/chain.rs",
+        ["(Op::Param, Some(param)) => param,", "(Op::Param, Some(param)) if param == Id::MAX => param,"],
+        &["shown::parameters"],
+    ),
+    mutant(
+        "one vector of a rule with many streams is left out",
+        "kernels/variant.cuh",
+        ["walk<S, AT_ONCE, N / AT_ONCE>", "walk<S, AT_ONCE, 1>"],
+        &["every_rule::every_rule_has_the_hosts_bits_in_f32"],
+    ),
 ];
