@@ -6,8 +6,11 @@ use bytemuck::Zeroable;
 
 use super::{Config, GroupConfig, RuleConfig};
 use crate::error::{Error, Result};
+use crate::optim::Visit;
 use crate::precision::{Scaled, State};
 use crate::program::Knobs;
+use crate::rule::tape::trace;
+use crate::rule::{Rule, Tape};
 use crate::schedule::Metric;
 use crate::settings::Settings;
 
@@ -96,6 +99,23 @@ impl Config {
     }
 }
 
+/// Records a rule: what is wrong with it, and with several together, is found without a device.
+#[derive(Clone, Copy)]
+struct Recorded;
+
+impl Visit for Recorded {
+    type Out = Tape;
+
+    fn visit<R: Rule>(self, rule: R) -> Result<Tape> {
+        rule.check()?;
+        trace(&rule)
+    }
+
+    fn then(self, first: Tape, second: Tape) -> Result<Tape> {
+        first.then(&second)
+    }
+}
+
 impl GroupConfig {
     /// The rule, which a group that is built has.
     pub(crate) fn expect_rule(&self) -> Result<&RuleConfig> {
@@ -113,6 +133,9 @@ impl GroupConfig {
         };
         for hyperparameter in &hyperparameters {
             hyperparameter.lower(knobs)?;
+        }
+        if let Some(rule) = &self.rule {
+            self.visit_rule(rule, Recorded, |rule| Ok(rule.tape))?.check()?;
         }
         self.metric.as_ref().map_or(Ok(()), Metric::check).map_err(|e| e.within("metric."))
     }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::GroupConfig;
 use crate::error::{Error, Result};
-use crate::optim::{AFTER, NAMES, Visit, visit_known};
+use crate::optim::{ALL_NAMES, NAMES, Visit, visit_known};
 use crate::rule::{Description, Fields, Hyperparameter, Rule, RuleOption, Stream, Tape, TapeRule};
 
 /// The update rule of a group and its options. Hyperparameters stand beside it, in the group.
@@ -39,7 +39,7 @@ const TAPE: &str = "tape";
 impl RuleConfig {
     /// A rule by its name in files, with the defaults of its options, e.g. `adamw`; or one that comes after others, e.g. `ema`.
     pub fn named(name: &str) -> Option<RuleConfig> {
-        let name = *NAMES.iter().chain(AFTER).find(|known| **known == name)?;
+        let name = *ALL_NAMES.iter().find(|known| **known == name)?;
         Some(RuleConfig(Form::Named { name, options: BTreeMap::new() }))
     }
 
@@ -229,7 +229,7 @@ impl GroupConfig {
         let Description { rule, hyperparameters, metric, named } = description;
         let (mut form, mut without) = (Vec::new(), Vec::new());
         for (tape_name, named) in named {
-            let name = NAMES.iter().chain(AFTER).find(|name| *name == tape_name);
+            let name = ALL_NAMES.iter().find(|name| *name == tape_name);
             let (Some(named), Some(name)) = (named, name) else { continue };
             let options = named.options.iter().map(|(option, value)| ((*option).to_owned(), value.clone()));
             form.push(RuleConfig(Form::Named { name, options: options.collect() }));
@@ -287,7 +287,7 @@ impl<'de> Visitor<'de> for RuleVisitor {
     }
 
     fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<RuleConfig, E> {
-        RuleConfig::named(name).ok_or_else(|| E::unknown_variant(name, NAMES))
+        RuleConfig::named(name).ok_or_else(|| E::unknown_variant(name, ALL_NAMES))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut rules: A) -> Result<RuleConfig, A::Error> {
@@ -306,7 +306,7 @@ impl<'de> Visitor<'de> for RuleVisitor {
         let rule = if name == TAPE {
             RuleConfig::tape(Tape::parse(&map.next_value::<String>()?).map_err(A::Error::custom)?)
         } else {
-            let Some(rule) = RuleConfig::named(&name) else { return Err(A::Error::unknown_variant(&name, NAMES)) };
+            let Some(rule) = RuleConfig::named(&name) else { return Err(A::Error::unknown_variant(&name, ALL_NAMES)) };
             let options: BTreeMap<String, RuleOption> = map.next_value()?;
             options.into_iter().fold(rule, |rule, (option, value)| rule.with(option, value))
         };

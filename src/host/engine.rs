@@ -93,7 +93,7 @@ impl Engine {
 
     /// Makes masters and remainders of the parameters anew.
     pub fn parameters_changed(&mut self) {
-        if self.refused_while_shown() {
+        if !self.plan.remakes() || self.refused_while_shown() {
             return;
         }
         memory::remake(&self.plan, &self.pieces, true);

@@ -16,7 +16,7 @@ pub enum Rectify {
     /// Until then the update is the first moment.
     #[default]
     Momentum,
-    /// Until then nothing moves but the moments.
+    /// Until then nothing moves but the moments, and decoupled decay.
     Wait,
 }
 

@@ -65,7 +65,7 @@ macro_rules! declare_after {
             fn with_options(said: &crate::optim::known::Said<'_>) -> crate::Result<$rule> {
                 let _ = said;
                 Ok($rule {
-                    $($argument: crate::schedule::Schedule::constant(0.0),)*
+                    $($argument: crate::schedule::Schedule::constant(crate::optim::after::or_zero!($($default)?)),)*
                     $($($option: said.flag(stringify!($option))?,)*)?
                 })
             }
@@ -93,4 +93,14 @@ macro_rules! declared_after {
     };
 }
 
-pub(super) use {declare_after, declared_after};
+/// A default, or 0 where a value must be given.
+macro_rules! or_zero {
+    () => {
+        0.0
+    };
+    ($default:literal) => {
+        $default
+    };
+}
+
+pub(super) use {declare_after, declared_after, or_zero};

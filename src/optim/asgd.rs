@@ -37,14 +37,15 @@ impl Rule for Asgd {
     }
 
     fn remember(&self) -> Vec<Remembered> {
-        vec![Remembered::new("next_eta", Of::Cohort, 0.0), Remembered::new("next_mu", Of::Cohort, 1.0)]
+        vec![Remembered::new("next_eta", Of::Cohort, -1.0), Remembered::new("next_mu", Of::Cohort, 1.0)]
     }
 
     fn resolve<W: Scalar>(&self, given: [W; 5], step: &mut Step<'_, W>) -> AsgdScalars<W::Element> {
         let [lr, weight_decay, lambd, alpha, t0] = given;
         let one = W::literal(1.0);
         let updates = step.updates();
-        let eta = W::select(updates.is(0), lr, step.remembered(0));
+        // Below 0 there was no update yet.
+        let eta = W::select(step.remembered(0).less(W::literal(0.0)), lr, step.remembered(0));
         let mu = step.remembered(1);
         let count = updates.next().scalar();
         step.remember(0, lr / (one + lambd * lr * count).pow(alpha));

@@ -1,8 +1,9 @@
 //! Adam with D-Adaptation.
 
 use super::declare::{declare, declared};
-use super::estimate::{known, limited, ratio};
+use super::estimate::{expect_constant, known, limited, ratio};
 use super::options::Decay;
+use crate::error::Result;
 use crate::rule::{Count, Element, Of, Over, Remembered, Rule, Scalar, Step, Stream, Sum, Terms};
 
 declare! {
@@ -30,7 +31,7 @@ declare! {
         eps: Positive = 1e-8,
         /// Sets the estimate to start from, above 0: a constant.
         d0: Positive = 1e-6,
-        /// Sets by how much the estimate may grow in one update. The default, 0, sets no limit.
+        /// Sets by how much the estimate may grow in one update; what is below 1 counts as 1. The default, 0, sets no limit.
         growth_rate: NotNegative = 0.0,
         /// Sets what the updates of this group are multiplied by beside those of others, not negative.
         layer_scale: NotNegative = 1.0,
@@ -77,6 +78,10 @@ impl Rule for DAdaptAdam {
         vec![Sum::new("numerator", Over::All), Sum::new("denominator", Over::All)]
     }
 
+    fn check(&self) -> Result<()> {
+        expect_constant("d0", &self.d0)
+    }
+
     fn remember(&self) -> Vec<Remembered> {
         ["d", "numerator_weighted"].map(|name| Remembered::new(name, Of::Group, 0.0)).into()
     }
@@ -94,7 +99,7 @@ impl Rule for DAdaptAdam {
         // The terms of the numerator have `take` in them.
         let numerator = sqrt_beta2.fma(step.remembered(NUMERATOR_WEIGHTED), step.sum(0)).named("numerator_weighted");
         let d_hat = ratio(numerator, take * step.sum(1)).named("d_hat");
-        let d_now = d.max(limited(&self.growth_rate, d_hat, d, growth_rate)).named("d_now");
+        let d_now = d.max(limited(d_hat, d, growth_rate)).named("d_now");
         step.remember(D, d_now);
         step.remember(NUMERATOR_WEIGHTED, numerator);
         DAdaptAdamScalars {

@@ -1,8 +1,9 @@
 //! SGD with D-Adaptation.
 
 use super::declare::{declare, declared};
-use super::estimate::{known, limited, ratio};
+use super::estimate::{expect_constant, known, limited, ratio};
 use super::options::Decay;
+use crate::error::Result;
 use crate::rule::{Element, Of, Over, Remembered, Rule, Scalar, Start, Step, Stream, Sum, Terms};
 
 declare! {
@@ -26,7 +27,7 @@ declare! {
         momentum: BelowOne = 0.0,
         /// Sets the estimate to start from, above 0: a constant.
         d0: Positive = 1e-6,
-        /// Sets by how much the estimate may grow in one update. The default, 0, sets no limit.
+        /// Sets by how much the estimate may grow in one update; what is below 1 counts as 1. The default, 0, sets no limit.
         growth_rate: NotNegative = 0.0,
     }
 }
@@ -61,6 +62,10 @@ impl Rule for DAdaptSgd {
         ["product", "grad_sum_sq", "gradient_sq", "plain_gradient_sq"].map(|name| Sum::new(name, Over::All)).into()
     }
 
+    fn check(&self) -> Result<()> {
+        expect_constant("d0", &self.d0)
+    }
+
     fn remember(&self) -> Vec<Remembered> {
         ["d", "g0_norm", "numerator_weighted"].map(|name| Remembered::new(name, Of::Group, 0.0)).into()
     }
@@ -76,7 +81,7 @@ impl Rule for DAdaptSgd {
         let numerator = (step.remembered(NUMERATOR_WEIGHTED) + product).named("numerator_weighted");
         let s_sq = (scale * scale).fma(step.sum(2), two.fma(product, step.sum(1)));
         let d_hat = ratio(two * numerator, s_sq.max(zero).sqrt()).named("d_hat");
-        let d_now = d.max(limited(&self.growth_rate, d_hat, d, growth_rate)).named("d_now");
+        let d_now = d.max(limited(d_hat, d, growth_rate)).named("d_now");
         step.remember(D, d_now);
         step.remember(G0_NORM, g0_norm);
         step.remember(NUMERATOR_WEIGHTED, numerator);

@@ -1,8 +1,9 @@
 //! DoG, LDoG and DoWG: rates from the distance that the parameters came and the gradients they met.
 
 use super::declare::{choice, declare, declared};
-use super::estimate::{known, ratio};
+use super::estimate::{expect_constant, known, ratio};
 use super::options::Decay;
+use crate::error::Result;
 use crate::rule::{Element, Of, Over, Remembered, Rule, Scalar, Start, Step, Stream, Sum, Terms};
 use crate::schedule::Schedule;
 
@@ -119,6 +120,10 @@ impl Rule for DoG {
         sums
     }
 
+    fn check(&self) -> Result<()> {
+        expect_constant("init_step", &self.init_step)
+    }
+
     fn remember(&self) -> Vec<Remembered> {
         ["rbar", "sum_sq_norm_grads"].map(|name| Remembered::new(name, of(self.over), 0.0)).into()
     }
@@ -175,6 +180,10 @@ impl Rule for DoWG {
 
     fn sums(&self) -> Vec<Sum> {
         vec![Sum::new("distance_sq", self.over), Sum::new("gradient_sq", self.over)]
+    }
+
+    fn check(&self) -> Result<()> {
+        expect_constant("init_estim_sq_dist", &self.init_estim_sq_dist)
     }
 
     fn remember(&self) -> Vec<Remembered> {

@@ -1,9 +1,9 @@
 //! What rules that estimate their own rate have in common.
 
 use super::declare::choice;
-use super::options::is_zero;
+use crate::error::{Error, Result};
 use crate::rule::{Over, Scalar, Step};
-use crate::schedule::Schedule;
+use crate::schedule::{Form, Schedule};
 
 choice!(Over { "tensor" => Tensor, "group" => Group, "all" => All });
 
@@ -19,7 +19,17 @@ pub(super) fn ratio<W: Scalar>(above: W, below: W) -> W {
     W::select(zero.less(below), above / below, zero)
 }
 
-/// The estimate `next`, at most `growth_rate` times `before`; as it is where `limit`, the schedule of that rate, is written as 0.
-pub(super) fn limited<W: Scalar>(limit: &Schedule, next: W, before: W, growth_rate: W) -> W {
-    if is_zero(limit) { next } else { next.min(before * growth_rate) }
+/// The estimate `next`, at most `growth_rate` times `before`; as it is where that rate is 0. A rate below 1 counts as 1: no estimate
+/// falls.
+pub(super) fn limited<W: Scalar>(next: W, before: W, growth_rate: W) -> W {
+    let limit = before * growth_rate.max(W::literal(1.0));
+    W::select(growth_rate.equal(W::literal(0.0)), next, next.min(limit))
+}
+
+/// Refuses a start of an estimate that is no constant.
+pub(super) fn expect_constant(name: &'static str, start: &Schedule) -> Result<()> {
+    match start.0 {
+        Form::Constant(_) => Ok(()),
+        _ => Err(Error::argument(name, "a schedule", "must be a constant: an estimate starts once")),
+    }
 }

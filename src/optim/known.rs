@@ -124,6 +124,11 @@ macro_rules! known {
         #[cfg_attr(not(feature = "serde"), expect(dead_code, reason = "files name rules"))]
         pub(crate) const AFTER: &[&str] = &[$(<$after as crate::rule::Rule>::NAME),*];
 
+        /// All of them.
+        #[cfg_attr(not(feature = "serde"), expect(dead_code, reason = "files name rules"))]
+        pub(crate) const ALL_NAMES: &[&str] =
+            &[$(<$first as crate::rule::Rule>::NAME,)* $(<$after as crate::rule::Rule>::NAME,)*];
+
         known::visits!($($first,)* $($after,)*);
     };
 }

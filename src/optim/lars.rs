@@ -88,6 +88,9 @@ impl Rule for Lars {
     }
 
     fn check(&self) -> Result<()> {
+        if self.nesterov && !self.has_momentum() {
+            return Err(Error::argument("nesterov", "set", "there is no momentum that it could act on"));
+        }
         if self.nesterov && !is_zero(&self.dampening) {
             return Err(Error::argument("dampening", "set", "Nesterov momentum has none"));
         }

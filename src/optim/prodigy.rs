@@ -1,8 +1,9 @@
 //! Prodigy.
 
 use super::declare::{declare, declared};
-use super::estimate::{known, limited, ratio};
-use super::options::{Decay, is_zero};
+use super::estimate::{expect_constant, known, limited, ratio};
+use super::options::Decay;
+use crate::error::Result;
 use crate::rule::{Count, Element, Of, Over, Remembered, Rule, Scalar, Start, Step, Stream, Sum, Terms};
 
 declare! {
@@ -10,7 +11,8 @@ declare! {
     ///
     /// The update is Adam's with the rate `d · lr`. `lr` is a schedule around 1, and `d` an estimate of the distance to the
     /// solution that starts at `d0` and grows: it follows from sums over all groups with the same options, weighted by each group's
-    /// `lr`, whatever their hyperparameters. Groups then share `d` if their betas, `d0`, `d_coef` and `growth_rate` are the same.
+    /// `lr`, whatever their hyperparameters. Groups then share `d` if their betas, `d0`, `d_coef` and `growth_rate` are the same, and what comes after
+    /// the rule.
     ///
     /// No start leads to NaN: while all gradients are 0, or while `lr` is 0 as at the start of a warm-up, `d` stays and nothing moves
     /// a parameter but decoupled decay, which is times `d · lr`. At `lr` 0 the moments go on as Adam's do. (prodigyopt leaves such
@@ -34,7 +36,7 @@ declare! {
         d0: Positive = 1e-6,
         /// Sets what estimates are multiplied by, above 0.
         d_coef: Positive = 1.0,
-        /// Sets by how much the estimate may grow in one update. The default, 0, sets no limit.
+        /// Sets by how much the estimate may grow in one update; what is below 1 counts as 1. The default, 0, sets no limit.
         growth_rate: NotNegative = 0.0,
     }
     options {
@@ -88,6 +90,10 @@ impl Rule for Prodigy {
         vec![Sum::new("numerator", Over::All), Sum::new("denominator", Over::All)]
     }
 
+    fn check(&self) -> Result<()> {
+        expect_constant("d0", &self.d0)
+    }
+
     fn remember(&self) -> Vec<Remembered> {
         ["d", "d_max", "d_numerator"].map(|name| Remembered::new(name, Of::Group, 0.0)).into()
     }
@@ -95,7 +101,7 @@ impl Rule for Prodigy {
     fn resolve<W: Scalar>(&self, given: [W; 9], step: &mut Step<'_, W>) -> ProdigyScalars<W::Element> {
         let [lr, weight_decay, beta1, beta2, beta3, eps, d0, d_coef, growth_rate] = given;
         let (one, t) = (W::literal(1.0), step.updates().next());
-        let beta3 = if is_zero(&self.beta3) { beta2.sqrt() } else { beta3 };
+        let beta3 = W::select(beta3.equal(W::literal(0.0)), beta2.sqrt(), beta3);
         let d = known(step, D, d0).named("d");
         let mut rate = d * lr;
         if self.use_bias_correction {
@@ -110,7 +116,7 @@ impl Rule for Prodigy {
         let d_max = step.remembered(D_MAX).max(d).max(d_hat).named("d_max");
         // An estimate that has never grown may grow at once.
         let grown = W::select(d.equal(d0), d.max(d_hat), d);
-        let d_now = limited(&self.growth_rate, d_max, grown, growth_rate).named("d_now");
+        let d_now = limited(d_max, grown, growth_rate).named("d_now");
         step.remember(D, d_now);
         step.remember(D_MAX, d_max);
         step.remember(D_NUMERATOR, numerator);

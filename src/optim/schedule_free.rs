@@ -9,7 +9,27 @@ pub use adamw::ScheduleFreeAdamW;
 pub use radam::ScheduleFreeRAdam;
 pub use sgd::ScheduleFreeSgd;
 
+use super::options::is_zero;
+use crate::error::{Error, Result};
 use crate::rule::{Count, Element, Of, Remembered, Scalar, Step};
+use crate::schedule::{Form, Number, Schedule};
+
+/// The average follows from the parameters for training while what made them of it stays.
+fn expect_constant(name: &'static str, part: &Schedule) -> Result<()> {
+    match part.0 {
+        Form::Constant(Number::Literal(_)) => Ok(()),
+        _ => Err(Error::argument(name, "a schedule or a knob", "must be a number: the average follows from it")),
+    }
+}
+
+/// A rate that weighs steps is given where it is asked for, and only there.
+fn expect_weight(own: bool, weight_lr: &Schedule) -> Result<()> {
+    match (own, is_zero(weight_lr)) {
+        (true, true) => Err(Error::argument("weight_lr", 0, "must be given with own_weight_lr")),
+        (false, false) => Err(Error::argument("weight_lr", "set", "own_weight_lr must say that it counts")),
+        _ => Ok(()),
+    }
+}
 
 /// What all of them remember: the largest rate so far, and the sum of weights.
 fn remembered() -> Vec<Remembered> {

@@ -10,7 +10,8 @@ impl Optimizer {
     ///
     /// In it are the clocks and counters, the loss scale and its growth, calls that only accumulated, the values of knobs and
     /// what [`now`](crate::Edit::now) resolved, what metric rules and update rules remember, every tensor's optimizer state as it is
-    /// stored, masters and remainders of the optimizer's. Not in it are parameters, masters of the engine's and gradients, which are the engine's own: it keeps the parameters itself, and in the middle of an
+    /// stored, masters and remainders of the optimizer's, and whether parameters for
+    /// evaluation are shown, with those for training then. Not in it are parameters, masters of the engine's and gradients, which are the engine's own: it keeps the parameters itself, and in the middle of an
     /// accumulation the gradients too. The block holds no address and is the same on every device and on the host (but for the
     /// bits of NaNs), as long as nothing steps on another stream.
     ///

@@ -21,7 +21,7 @@
 //! | `metr` | rows of the metric rules' states, of the half in force |
 //! | `wind` | rows of f64: the windows of the metric rules, of the half in force |
 //! | `memo` | rows of f64: what rules remember, of each cohort as the update before left it, then of each group (for each of its cohorts), then of each tensor; no such section where no rule remembers |
-//! | `stat` | for each tensor, for each of its states, as many values as the tensor has, as they are stored, without gaps: f32, 16 bits, or codes and then the f32 scales of their blocks; then its master (f32) or its remainder (16 bits), if it is the optimizer's |
+//! | `stat` | for each tensor, for each of its states, as many values as the tensor has, as they are stored, without gaps: f32, 16 bits, or codes and then the f32 scales of their blocks; for a rule that shows other parameters for evaluation, what is put aside meanwhile, zeros where nothing is; then its master (f32) or its remainder (16 bits), if it is the optimizer's |
 //!
 //! Values and records of schedules follow from the step, and are computed anew. Addresses and the gaps before them are in
 //! no section, so a block does not depend on where tensors lie. Parameters and gradients belong to the engine.
@@ -84,18 +84,25 @@ impl Plan {
     /// Where the states of all tensors lie in the state memory, in bytes: of each tensor every state, with its scales after it, and
     /// then the master or the remainder.
     fn state_ranges(&self) -> impl Iterator<Item = Range<usize>> {
+        self.ranges().map(|(range, _)| range)
+    }
+
+    /// The same, each with whether it is what is put aside while parameters for evaluation are shown.
+    fn ranges(&self) -> impl Iterator<Item = (Range<usize>, bool)> {
         self.tensors.iter().flat_map(|row| {
+            let states = 2 + self.variants[row.variant as usize].streams().len();
             let places = self.storages(row).iter().zip(&row.streams).enumerate();
             let pieces = places.flat_map(|(place, (storage, lies))| {
                 let [first, second] = storage.form.sizes(row.len);
                 let given = place == 0 && row.master_given;
                 [(place >= 2, lies.first, first), (storage.form.has_second() && !given, lies.second, second)]
+                    .map(|(own, address, len)| (own, address, len, place >= states))
             });
-            let range = |(_, address, len): (bool, u64, u64)| {
+            let range = |(_, address, len, aside): (bool, u64, u64, bool)| {
                 let begin = (address - self.state_base) as usize;
-                begin..begin + len as usize
+                (begin..begin + len as usize, aside)
             };
-            let own: Vec<Range<usize>> = pieces.filter(|(own, ..)| *own).map(range).collect();
+            let own: Vec<(Range<usize>, bool)> = pieces.filter(|(own, ..)| *own).map(range).collect();
             let beside_param = usize::from(self.storages(row)[0].form.has_second() && !row.master_given);
             let (of_param, of_states) = own.split_at(beside_param);
             [of_states, of_param].concat()
@@ -144,7 +151,14 @@ pub(crate) fn encode(plan: &Plan, tables: &Tables, memory: &[u8]) -> Result<Vec<
     if plan.remembers() {
         rows(REMEMBERED, &|section| section.rows(&tables.remembered))?;
     }
-    rows(STATES, &|section| plan.state_ranges().for_each(|range| section.bytes(&memory[range])))?;
+    // What was put aside once is no state of a run that shows nothing.
+    let stale = |aside: bool| aside && tables.control.shown == 0;
+    rows(STATES, &|section| {
+        plan.ranges().for_each(|(range, aside)| match stale(aside) {
+            true => section.bytes(&vec![0; range.len()]),
+            false => section.bytes(&memory[range]),
+        });
+    })?;
     Ok(block.finish())
 }
 

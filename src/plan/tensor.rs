@@ -137,7 +137,9 @@ impl Tensor {
     }
 
     /// Says that this tensor has had `updates` updates before: its bias correction goes on from there, while the
-    /// schedules follow the optimizer's own clock. Its optimizer state still starts at zero.
+    /// schedules follow the optimizer's own clock. Its optimizer state still starts at zero, that too which would start from the parameter or
+    /// the first gradient ([`Start`](crate::rule::Start)): the engine puts there what the updates before have made of it, or leaves such
+    /// rules (schedule-free ones, Prodigy, DoG, averages) without updates before.
     #[must_use]
     pub fn updates(mut self, updates: u64) -> Tensor {
         self.updates = updates;

@@ -73,15 +73,18 @@ impl Traced {
             first: self.code,
             second: second.code,
         };
+        let named = [self.named, second.named].concat();
         let [first, after] = [(self.identity, &self.tape), (second.identity, &second.tape)]
             .map(|(identity, tape)| identity.unwrap_or_else(|| tape.identity()));
+        // What no file names is one tape in a file, and has the name of that.
+        let identity = named.iter().all(|(_, named)| named.is_some()).then(|| format!("{first}, then {after}"));
         Ok(Traced {
             tape: self.tape.then(&second.tape)?,
-            identity: Some(format!("{first}, then {after}")),
+            identity,
             code: Arc::new(chain),
             hyperparameters: [self.hyperparameters, second.hyperparameters].concat(),
             metric: self.metric,
-            named: [self.named, second.named].concat(),
+            named,
         })
     }
 }

@@ -133,7 +133,8 @@ pub trait Rule: std::fmt::Debug + Clone + Send + Sync + 'static {
     /// What [`scalars!`](crate::scalars) made: the scalars that elements go by.
     type Scalars<T>: Scalars<T>;
 
-    /// The hyperparameters. The first is the learning rate, `lr`.
+    /// The hyperparameters. The first is the learning rate, `lr`; a rule that comes after another
+    /// ([`GroupRule::then`](crate::GroupRule::then)) has none.
     fn hyperparameters(&self) -> Self::Hyperparameters<Hyperparameter>;
 
     /// The streams. They move 4 bytes each way per parameter if they are f32; one that is only read moves half.

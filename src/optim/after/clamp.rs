@@ -1,7 +1,9 @@
 //! Bounds of the parameters.
 
 use super::{declare_after, declared_after};
+use crate::error::{Error, Result};
 use crate::rule::{Element, Rule, Scalar, Step};
+use crate::schedule::{Form, Number};
 
 declare_after! {
     /// Keeps every parameter in `[min, max]`: [`GroupRule::then`](crate::GroupRule::then). A NaN stays.
@@ -26,6 +28,15 @@ impl Rule for Clamp {
 
     fn streams(&self) -> [crate::rule::Stream; 0] {
         []
+    }
+
+    fn check(&self) -> Result<()> {
+        if let (Form::Constant(Number::Literal(min)), Form::Constant(Number::Literal(max))) = (&self.min.0, &self.max.0)
+            && min > max
+        {
+            return Err(Error::argument("clamp_min", min, format!("must not be above clamp_max, {max}")));
+        }
+        Ok(())
     }
 
     fn resolve<W: Scalar>(&self, [min, max]: [W; 2], _: &mut Step<'_, W>) -> ClampScalars<W::Element> {

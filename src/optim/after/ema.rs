@@ -27,9 +27,10 @@ crate::rule::scalars! {
 }
 
 impl Ema {
-    /// A decay that begins low, `min(decay, (1 + t) / (10 + t))` for update t from 0. Peer: `diffusers.training_utils.EMAModel`.
+    /// A decay that begins low, 0 for the first update and `min(decay, (1 + t) / (10 + t))` for update t from 1 on. Peer:
+    /// `diffusers.training_utils.EMAModel`.
     pub fn warmup(decay: f64) -> Schedule {
-        ((step() + 1.0) / (step() + 10.0)).min(decay)
+        step().less(1.0).select(0.0, ((step() + 1.0) / (step() + 10.0)).min(decay))
     }
 }
 

@@ -8,7 +8,8 @@ declare_after! {
     /// [`GroupRule::then`](crate::GroupRule::then).
     ///
     /// `every` (`lookahead_every` in files) is above 0, `alpha` (`lookahead_alpha`) in [0, 1]. The slow ones are a stream, `slow`, that starts
-    /// from the parameters as they are before the first update. Updates are counted from the first of the optimizer; a skipped one does not
+    /// from the parameters as they are before the first update, as in the paper (timm's are made at the first synchronization, which then
+    /// changes nothing). Updates are counted from the first of the optimizer; a skipped one does not
     /// count. 8 bytes more move per f32 parameter. Source: Zhang et al. 2019, arXiv:1907.08610, algorithm 1. Peers:
     /// `timm.optim.Lookahead`, `pytorch_optimizer.Lookahead`.
     Lookahead = "lookahead", 2 {

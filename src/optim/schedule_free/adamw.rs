@@ -1,6 +1,7 @@
 //! Schedule-free AdamW.
 
-use super::{Average, remembered, stepped};
+use super::{Average, expect_constant, expect_weight, remembered, stepped};
+use crate::error::Result;
 use crate::optim::declare::{declare, declared};
 use crate::optim::options::Decay;
 use crate::rule::{Count, Element, Remembered, Rule, Scalar, Start, Step, Stream};
@@ -15,7 +16,8 @@ declare! {
     ScheduleFreeAdamW = "schedule_free_adamw", 8 {
         /// Sets the weight decay, not negative.
         weight_decay: NotNegative = 0.0,
-        /// Sets the part of the average in the parameters for training, in [0, 1); at 0 there is no other parameter for evaluation.
+        /// Sets the part of the average in the parameters for training, in [0, 1): a number, since the
+        /// average follows from it. At 0 there is no other parameter for evaluation.
         beta1: BelowOne = 0.9,
         /// Sets the decay rate of the second moment, in [0, 1).
         beta2: BelowOne = 0.999,
@@ -48,6 +50,11 @@ impl Rule for ScheduleFreeAdamW {
 
     fn streams(&self) -> [Stream; 2] {
         [Stream::new("z").starts(Start::Param).exact(), Stream::new("exp_avg_sq").denominator()]
+    }
+
+    fn check(&self) -> Result<()> {
+        expect_constant("beta1", &self.beta1)?;
+        expect_weight(self.own_weight_lr, &self.weight_lr)
     }
 
     fn remember(&self) -> Vec<Remembered> {

@@ -1,6 +1,7 @@
 //! Schedule-free RAdam.
 
-use super::{Average, remembered, stepped};
+use super::{Average, expect_constant, remembered, stepped};
+use crate::error::Result;
 use crate::optim::declare::{declare, declared};
 use crate::optim::options::Decay;
 use crate::optim::rectify::Rectified;
@@ -15,7 +16,8 @@ declare! {
     ScheduleFreeRAdam = "schedule_free_radam", 7 {
         /// Sets the weight decay, not negative, taken at the parameters for training.
         weight_decay: NotNegative = 0.0,
-        /// Sets the part of the average in the parameters for training, in [0, 1); at 0 there is no other parameter for evaluation.
+        /// Sets the part of the average in the parameters for training, in [0, 1): a number, since the
+        /// average follows from it. At 0 there is no other parameter for evaluation.
         beta1: BelowOne = 0.9,
         /// Sets the decay rate of the second moment, in [0, 1).
         beta2: BelowOne = 0.999,
@@ -46,6 +48,10 @@ impl Rule for ScheduleFreeRAdam {
 
     fn streams(&self) -> [Stream; 2] {
         [Stream::new("z").starts(Start::Param).exact(), Stream::new("exp_avg_sq").denominator()]
+    }
+
+    fn check(&self) -> Result<()> {
+        expect_constant("beta1", &self.beta1)
     }
 
     fn remember(&self) -> Vec<Remembered> {

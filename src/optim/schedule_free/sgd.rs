@@ -1,6 +1,7 @@
 //! Schedule-free SGD.
 
-use super::{Average, remembered, stepped};
+use super::{Average, expect_constant, expect_weight, remembered, stepped};
+use crate::error::Result;
 use crate::optim::declare::{declare, declared};
 use crate::optim::options::Decay;
 use crate::rule::{Element, Remembered, Rule, Scalar, Start, Step, Stream};
@@ -13,7 +14,8 @@ declare! {
     ScheduleFreeSgd = "schedule_free_sgd", 6 {
         /// Sets the weight decay, not negative, taken at the parameters for training.
         weight_decay: NotNegative = 0.0,
-        /// Sets the part of the average in the parameters for training, in [0, 1); at 0 there is no other parameter for evaluation.
+        /// Sets the part of the average in the parameters for training, in [0, 1): a number, since the
+        /// average follows from it. At 0 there is no other parameter for evaluation.
         momentum: BelowOne = 0.9,
         /// Sets the power of the step's number in its weight (`r` of the paper), not negative.
         weight_power: NotNegative = 0.0,
@@ -40,6 +42,11 @@ impl Rule for ScheduleFreeSgd {
 
     fn streams(&self) -> [Stream; 1] {
         [Stream::new("z").starts(Start::Param).exact()]
+    }
+
+    fn check(&self) -> Result<()> {
+        expect_constant("momentum", &self.momentum)?;
+        expect_weight(self.own_weight_lr, &self.weight_lr)
     }
 
     fn remember(&self) -> Vec<Remembered> {

@@ -1,5 +1,6 @@
 //! One rule after another in the same update: the second sees the parameter that the first makes, and keeps streams of its own.
 
+use super::words::is_name;
 use super::{Apply, Id, Node, Op, Resolve, Show, Tape};
 use crate::error::{Error, Result};
 
@@ -48,6 +49,12 @@ impl Tape {
             let rule = format!("`{}` comes after another rule, and sums are taken before it", second.name);
             return Err(Error::argument(format!("rule.sums.{}", sum.name), "stated", rule));
         }
+        let changes = second.apply.nodes[second.apply.param as usize].op != Op::Param;
+        if self.show.is_some() && changes {
+            let rule =
+                format!("`{}` has parameters for evaluation, which follow from those that it made itself", self.name);
+            return Err(Error::argument("rule", format!("`{}` after another", second.name), rule));
+        }
         let before = Before {
             hyperparameters: self.hyperparameters.len() as u32,
             streams: self.streams.len() as u32,
@@ -55,7 +62,12 @@ impl Tape {
             scalars: self.scalars.len() as u32,
         };
         let mut both = self.clone();
-        both.name = format!("{}_then_{}", self.name, second.name);
+        let name = format!("{}_then_{}", self.name, second.name);
+        both.name = if is_name(&name) {
+            name
+        } else {
+            format!("{}_and_more", self.name.split("_then_").next().unwrap_or_default())
+        };
         both.hyperparameters.extend(second.hyperparameters.iter().cloned());
         both.streams.extend(second.streams.iter().cloned());
         both.memory.extend(second.memory.iter().cloned());

@@ -162,7 +162,7 @@ impl Tape {
         if let Some(stream) = self.streams.iter().find(|s| matches!(s.start, Start::Value(value) if value.is_nan())) {
             return Err(refused(format!("streams.{}.start", stream.name), "NaN", "must be a number"));
         }
-        let keys = ["name", "rule", "metric"];
+        let keys = ["name", "rule", "metric", "precision"];
         if let Some(stated) = self.hyperparameters.iter().find(|stated| keys.contains(&&*stated.name)) {
             let rule = "files have that key for something else of a group";
             return Err(refused("hyperparameters", format!("{:?}", stated.name), rule));

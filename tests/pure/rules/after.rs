@@ -37,7 +37,7 @@ fn an_average_of_decay_1_stays() {
 #[test]
 fn a_decay_warms_up() {
     let decay = Ema::warmup(0.5);
-    assert_eq!([0, 8, 100].map(|t| decay.at(t).unwrap()), [0.1, 0.5, 0.5]);
+    assert_eq!([0, 1, 8, 100].map(|t| decay.at(t).unwrap()), [0.0, 2.0 / 11.0, 0.5, 0.5]);
 }
 
 /// Every second update the slow parameter goes half the way, and the fast one goes on from there.
