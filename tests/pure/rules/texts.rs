@@ -169,7 +169,11 @@ fn what_is_written_is_stated_and_what_is_stated_is_written() {
             "fma 0.5 peak grad",
             "rule.show is with the gradient, but between two updates there is none",
         ),
-        ("fma 0.5 peak param", "fma 0.5 tilt param", "?"),
+        (
+            "fma 0.5 peak param",
+            "fma 0.5 ratio param",
+            "rule.show is with `ratio`, but `show` comes before sums, and uses no scalar that follows from one or that is a tensor's",
+        ),
         ("  sum lean value x1\n", "", "line 64 of the tape: `apply`: `measure` adds nothing to `lean`"),
         (
             "sum lean value x1\n",
