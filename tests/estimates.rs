@@ -4,7 +4,7 @@
 use instep::rule::{Over, Rule};
 use instep::{
     DAdaptAdam, DAdaptSgd, Device, DoG, DoWG, InitStep, NonFinite, Optimizer, Prodigy, Result, Schedule, Status,
-    Stream, Tensor,
+    Stream, Tensor, knob,
 };
 
 const START: [f32; 4] = [1.0, -0.5, 0.25, 0.0];
@@ -232,4 +232,20 @@ fn as_many_bytes_move_as_the_docs_say() {
     assert_eq!([true, false].map(|decouple| bytes(DAdaptAdam::default().decouple(decouple))), [48.0, 52.0]);
     assert_eq!(bytes(DAdaptSgd::default()), 36.0);
     assert_eq!([bytes(DoG::default()), bytes(DoWG::default())], [24.0; 2]);
+}
+
+/// A limit that is a knob at 0 is none, and one below 1 counts as 1: no estimate falls.
+#[test]
+fn a_limit_of_growth_that_is_no_limit_spoils_nothing() {
+    let run = |rule: Prodigy| {
+        let mut run = Run::new(&[rule.d0(1e-4)]);
+        (0..9).for_each(|_| run.step_down());
+        run.estimate("d")
+    };
+    let free = run(Prodigy::default());
+    assert!(free > 1e-4);
+    assert_eq!(run(Prodigy::default().growth_rate(knob("growth", 0.0))), free);
+    assert_eq!(run(Prodigy::default().beta3(knob("beta3", 0.0))), free, "0 stands for the root of beta2");
+    let held = run(Prodigy::default().growth_rate(0.5));
+    assert!((1e-4..=free).contains(&held), "{held}");
 }

@@ -165,6 +165,9 @@ fn a_state_of_the_moment_brings_the_parameters_for_training_back() {
     second.assert_equal("put back");
     assert!(second.params.bytes() == training);
     first.show(false);
+    // What was put aside once is no part of it later.
+    let states = [&first, &second].map(|sides| sides.host.state(&Stream::host()).unwrap());
+    assert!(states[0] == states[1] && states[0] == second.device.state(&rig.stream).unwrap());
     first.step();
     second.step();
     second.assert_equal("the run goes on");

@@ -96,6 +96,16 @@ fn every_rule_has_its_name_and_its_options() {
     let averaged = AdamW::new(0.1).then(Lookahead::new(5.0, 0.5)).then(Ema::new(0.9).eval());
     let rules = r#"["adamw", "lookahead", {"ema": {"eval": true}}], "ema_decay": 0.9, "lookahead_every": 5"#;
     same(rules, builder().group(averaged, &[]));
+    // What is left out is the rule's default.
+    same(r#"["sgd", "lookahead"]"#, builder().group(Sgd::new(0.1).then(Lookahead::new(6.0, 0.5)), &[]));
+    let text = r#"{"version": 1, "groups": [{"lr": 0.1, "rule": ["sgd", "lookahead"]}]}"#;
+    let config = Config::from_json(text).unwrap().builder(&Device::host(), &[&[]]).unwrap().config().unwrap();
+    let given = ["lookahead_every", "lookahead_alpha"].map(|name| config.groups[0].get(name).unwrap().at(0).unwrap());
+    assert_eq!(given, [6.0, 0.5]);
+    // Long names of several are no obstacle.
+    let four = r#"{"version": 1, "groups": [{"lr": 0.1, "rule": ["adamw", "lookahead", "clamp", "ema"],
+        "clamp_min": -1, "clamp_max": 1, "ema_decay": 0.5}]}"#;
+    Config::from_json(four).unwrap().builder(&Device::host(), &[&[]]).unwrap().emit().unwrap();
 }
 
 /// Every rule and option of the crate is its own when it is written and read.
@@ -134,6 +144,35 @@ fn what_a_rule_does_not_take_is_refused_at_its_place() {
         (r#""rule": {"adamw": {"caution": []}}"#, "groups[1].rule.adamw.caution: invalid type: sequence"),
         (r#""rule": []"#, "groups[1].rule: invalid length 0, expected an update rule"),
         (r#""rule": ["adamw", "ema"]"#, "groups[1].ema_decay is missing, but the rule ema has no default for it"),
+        (
+            r#""rule": ["adamw", "ema", "ema"], "ema_decay": 0.5"#,
+            "groups[1].rule.hyperparameters is \"ema_decay\", but another of hyperparameters has that name",
+        ),
+        (
+            r#""rule": ["adamw", "lamb"]"#,
+            "groups[1].rule.sums.params is stated, but `lamb` comes after another rule, and sums are taken before it",
+        ),
+        (
+            r#""rule": ["schedule_free_sgd", "clamp"], "clamp_min": 0, "clamp_max": 1"#,
+            "groups[1].rule is `clamp` after another, but `schedule_free_sgd` has parameters for evaluation",
+        ),
+        (
+            r#""rule": ["sgd", "clamp"], "clamp_min": 1, "clamp_max": 0"#,
+            "groups[1].clamp_min is 1, but must not be above clamp_max, 0",
+        ),
+        (
+            r#""rule": "schedule_free_sgd", "momentum": {"linear": {"from": 0.9, "to": 0.5, "over": 9}}"#,
+            "groups[1].momentum is a schedule or a knob, but must be a number: the average follows from it",
+        ),
+        (r#""rule": "schedule_free_sgd", "weight_lr": 1"#, "groups[1].weight_lr is set, but own_weight_lr must say"),
+        (
+            r#""rule": {"schedule_free_adamw": {"own_weight_lr": true}}"#,
+            "groups[1].weight_lr is 0, but must be given with own_weight_lr",
+        ),
+        (
+            r#""rule": "prodigy", "d0": {"linear": {"from": 1, "to": 2, "over": 9}}"#,
+            "groups[1].d0 is a schedule, but must be a constant: an estimate starts once",
+        ),
         (r#""rule": "ema""#, "groups[1].lr is set, but ema has no such hyperparameter: it has ema_decay"),
         (
             r#""rule": ["adamw", "ema"], "ema_decay": 2"#,
