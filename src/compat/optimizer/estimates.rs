@@ -1,10 +1,12 @@
 //! Optimizers that find their rates themselves: those of `prodigyopt`, `dadaptation` and `dog` (dog-optimizer), and optax's.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::{Class, Options};
 use crate::config::{GroupConfig, RuleConfig};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::optim::{DAdaptAdam, DAdaptSgd, DoG, DoWG, Prodigy};
 
 const LR: (&str, Option<f64>) = ("lr", Some(1.0));
@@ -28,6 +30,53 @@ pub(super) const OF_OPTAX: &[Class] = &[
     Class { name: "dowg", lr: OPTAX_LR, read: optax_dowg },
 ];
 
+/// What all groups of prodigyopt's must be alike in.
+const ALIKE_IN_PRODIGY: &[&str] =
+    &["lr", "betas", "beta3", "d0", "d_coef", "growth_rate", "decouple", "use_bias_correction", "safeguard_warmup"];
+/// What all groups of dadaptation's must be alike in.
+const ALIKE_IN_DADAPTATION: &[&str] = &["lr", "d0", "growth_rate"];
+
+/// What was read of a group, by the peer's names, and what it must be alike in.
+pub(super) type Said = (&'static [&'static str], BTreeMap<String, Value>);
+
+/// Refuses groups that differ in what they must be alike in, from the first group, or in rates from the first that moves.
+pub(super) fn check_alike(groups: &[GroupConfig], said: &[Said]) -> Result<()> {
+    let value = |group: usize, name: &str| said[group].1.get(name).filter(|value| !value.is_null());
+    let shown = |group: usize, name: &str| value(group, name).map_or("its default".into(), Value::to_string);
+    // What a scheduler makes of a rate of 0 need not be written as 0.
+    let steps = || (0..1_000).chain((10..32).map(|power| 1 << power));
+    let moves = |group: usize| {
+        let lr = groups[group].lr();
+        let from_zero = value(group, "lr").and_then(Value::as_f64) == Some(0.0);
+        !(from_zero && lr.trace(steps()).is_ok_and(|rates| rates.iter().all(|rate| *rate == 0.0)))
+    };
+    for (i, (group, (alike, _))) in groups.iter().zip(said).enumerate() {
+        for name in *alike {
+            let first = if *name == "lr" { (0..groups.len()).find(|group| moves(*group)).unwrap_or(i) } else { 0 };
+            let before = &groups[first];
+            let (differ, scheduled, why) = match *name {
+                "lr" => {
+                    let differ = moves(i) && (group.lr(), group.metric) != (before.lr(), before.metric);
+                    (differ, differ, "the peer raises for rates that differ between groups, 0 excepted")
+                }
+                _ => {
+                    let scheduled = *name == "betas" && group.get("beta1") != before.get("beta1");
+                    (value(i, name) != value(first, name), scheduled, "the estimate is one over all groups")
+                }
+            };
+            if value(i, name) == value(first, name) && scheduled {
+                let rule = format!("{why}: it gives groups[{first}] and groups[{i}] other {name}");
+                return Err(Error::argument("schedule", "given", rule));
+            }
+            if differ {
+                let rule = format!("{why}: in groups[{first}] it is {}", shown(first, name));
+                return Err(Error::argument(format!("groups[{i}].options.{name}"), shown(i, name), rule));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The group with its rate and its weight decay.
 fn group(options: &mut Options) -> Result<GroupConfig> {
     Ok(GroupConfig::new(options.lr()?).with("weight_decay", options.weight_decay(0.0)?))
@@ -40,10 +89,11 @@ fn moments(options: &mut Options, group: GroupConfig) -> Result<GroupConfig> {
     Ok(group.with("beta1", options.beta1(beta1)).with("beta2", beta2).with("eps", eps))
 }
 
-/// The estimate to start from, which the peers call `name`, and how fast it may grow.
-fn estimate(options: &mut Options, group: GroupConfig, name: &str) -> Result<GroupConfig> {
+/// The estimate to start from and how fast it may grow, which is one over all groups: they are alike in `alike`.
+fn estimate(options: &mut Options, group: GroupConfig, alike: &'static [&'static str]) -> Result<GroupConfig> {
+    options.alike = alike;
     options.off("fsdp_in_use", "an estimate over the processes of a sharded run")?;
-    let mut group = group.with("d0", options.number(name, 1e-6)?);
+    let mut group = group.with("d0", options.number("d0", 1e-6)?);
     if !options.infinite("growth_rate")
         && let Some(growth_rate) = options.number_where("growth_rate", |rate| rate > 0.0, "must be above 0")?
     {
@@ -76,7 +126,7 @@ fn prodigy(options: &mut Options) -> Result<GroupConfig> {
     options.number_where("slice_p", |p| p == 1.0, "an estimate from a part of the elements is not there yet")?;
     let group = group(options)?;
     let group = moments(options, group)?;
-    let mut group = estimate(options, group, "d0")?.with("d_coef", options.number("d_coef", 1.0)?);
+    let mut group = estimate(options, group, ALIKE_IN_PRODIGY)?.with("d_coef", options.number("d_coef", 1.0)?);
     beta3(options, &mut group)?;
     let known = [("decouple", true), ("use_bias_correction", false), ("safeguard_warmup", false)];
     Ok(group.rule(flags(options, RuleConfig::of::<Prodigy>(), &known)?))
@@ -86,7 +136,8 @@ fn dadapt_adam(options: &mut Options) -> Result<GroupConfig> {
     options.ignore("log_every");
     let group = group(options)?;
     let group = moments(options, group)?;
-    let group = estimate(options, group, "d0")?.with("layer_scale", options.number("layer_scale", 1.0)?);
+    let group =
+        estimate(options, group, ALIKE_IN_DADAPTATION)?.with("layer_scale", options.number("layer_scale", 1.0)?);
     let known = [("decouple", false), ("use_bias_correction", false)];
     Ok(group.rule(flags(options, RuleConfig::of::<DAdaptAdam>(), &known)?))
 }
@@ -97,7 +148,7 @@ fn dadapt_sgd(options: &mut Options) -> Result<GroupConfig> {
     if let Some(momentum) = options.momentum("momentum")? {
         group.set("momentum", momentum);
     }
-    Ok(estimate(options, group, "d0")?.rule(RuleConfig::of::<DAdaptSgd>()))
+    Ok(estimate(options, group, ALIKE_IN_DADAPTATION)?.rule(RuleConfig::of::<DAdaptSgd>()))
 }
 
 /// A first step in the peer's terms goes before the distance; the peer does not multiply it by the rate.
@@ -122,7 +173,8 @@ fn dog(options: &mut Options, over: Option<&str>) -> Result<GroupConfig> {
 fn optax_prodigy(options: &mut Options) -> Result<GroupConfig> {
     let group = group(options)?;
     let group = moments(options, group)?;
-    let mut group = estimate(options, group, "estim_lr0")?.with("d_coef", options.number("estim_lr_coef", 1.0)?);
+    let group = group.with("d0", options.number("estim_lr0", 1e-6)?);
+    let mut group = group.with("d_coef", options.number("estim_lr_coef", 1.0)?);
     beta3(options, &mut group)?;
     let rule = RuleConfig::of::<Prodigy>().with("use_bias_correction", true);
     Ok(group.rule(flags(options, rule, &[("safeguard_warmup", false)])?))
@@ -132,7 +184,7 @@ fn optax_dadapt_adamw(options: &mut Options) -> Result<GroupConfig> {
     let group = group(options)?;
     let group = moments(options, group)?;
     let rule = RuleConfig::of::<DAdaptAdam>().with("decouple", true).with("use_bias_correction", true);
-    Ok(estimate(options, group, "estim_lr0")?.rule(rule))
+    Ok(group.with("d0", options.number("estim_lr0", 1e-6)?).rule(rule))
 }
 
 fn optax_dog(options: &mut Options) -> Result<GroupConfig> {

@@ -161,7 +161,7 @@ impl OptimizerConfiguration {
         let params = if self.params.is_null() { Value::Object(Default::default()) } else { self.params.clone() };
         let recipes = schedule::recipes(self, class, &params, &groups)?;
         let shared = if groups.len() > 1 { Recipe::shared_metric(&recipes) } else { None };
-        let (mut read, mut own_clip) = (Vec::new(), None);
+        let (mut read, mut said, mut own_clip) = (Vec::new(), Vec::new(), None);
         for (i, Group { name, ndim, options }) in groups.into_iter().enumerate() {
             let own = Arguments::new(&format!("groups[{i}].options"), &options)?;
             // One recipe is for all groups.
@@ -170,16 +170,18 @@ impl OptimizerConfiguration {
             options.ndim = ndim;
             let mut group = (class.read)(&mut options)?;
             own_clip = own_clip.or(options.clip.take());
+            said.push((options.alike, std::mem::take(&mut options.read)));
             options.finish()?;
             group.name = name;
             group.metric = recipe.and_then(|recipe| recipe.metric).filter(|_| shared.is_none());
             read.push(group);
         }
+        estimates::check_alike(&read, &said)?;
         let mut config = Config::new(read);
         config.metric = shared;
         config.clip = gradients::clip(&self.clip)?;
         if config.clip.is_some() && own_clip.is_some() {
-            let rule = "the class clips by itself: leave one of them out";
+            let rule = "the class clips by itself: leave this out, or let `max_grad_norm: null` among `params` leave out the class's";
             return Err(Error::argument("clip", &self.clip, rule));
         }
         config.clip = config.clip.or(own_clip);

@@ -1,5 +1,7 @@
 //! The options of one parameter group: its own before those of the class, and what a scheduler moves before both.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::super::{Arguments, Recipe};
@@ -21,11 +23,15 @@ pub(super) struct Options<'a> {
     pub ndim: Option<i64>,
     /// The clipping that the class does itself.
     pub clip: Option<Clip>,
+    /// What all groups must be alike in, by the peer's names.
+    pub alike: &'static [&'static str],
+    /// Numbers and flags that were read, defaults among them; null for one that has none.
+    pub read: BTreeMap<String, Value>,
 }
 
 impl<'a> Options<'a> {
     pub fn new(own: Arguments, class: Arguments, lr: (&'static str, Option<f64>), recipe: Option<&'a Recipe>) -> Self {
-        Options { own, class, lr, recipe, ndim: None, clip: None }
+        Options { own, class, lr, recipe, ndim: None, clip: None, alike: &[], read: BTreeMap::new() }
     }
 
     /// Takes what computes the same in another way, and refuses what nobody asked for.
@@ -56,12 +62,16 @@ impl<'a> Options<'a> {
 
     /// A number, or `default`.
     pub fn number(&mut self, name: &str, default: f64) -> Result<f64> {
-        Ok(self.optional_number(name)?.unwrap_or(default))
+        let number = self.optional_number(name)?.unwrap_or(default);
+        self.note(name, number);
+        Ok(number)
     }
 
     pub fn optional_number(&mut self, name: &str) -> Result<Option<f64>> {
         let of_class = self.class.optional_f64(name)?;
-        Ok(self.own.optional_f64(name)?.or(of_class))
+        let number = self.own.optional_f64(name)?.or(of_class);
+        self.note(name, number);
+        Ok(number)
     }
 
     /// A number, or `default` where it is left out; None where it is null.
@@ -96,8 +106,32 @@ impl<'a> Options<'a> {
 
     /// Whether it is infinite, which JSON can only say as a word; it is taken then.
     pub fn infinite(&mut self, name: &str) -> bool {
-        let infinite = self.peek(name).and_then(Value::as_str).is_some_and(|word| ["inf", "Infinity"].contains(&word));
-        infinite && self.value(name).is_some()
+        let word = |value: Option<&Value>| matches!(value.and_then(Value::as_str), Some("inf" | "Infinity"));
+        let infinite = word(self.peek(name));
+        if word(self.class.peek(name)) {
+            // A number of the group's goes before it.
+            self.class.value(name);
+        }
+        if infinite {
+            self.value(name);
+        }
+        infinite
+    }
+
+    fn note(&mut self, name: &str, value: impl Into<Value>) {
+        self.read.insert(name.into(), value.into());
+    }
+
+    /// Refuses a number or null of the group's that is another than the class's, which alone counts; `default` is the class's.
+    pub fn only_of_class(&mut self, name: &str, default: f64, rule: &str) -> Result<()> {
+        let said = |by: &Arguments| by.names(name).then(|| by.peek(name).cloned());
+        let number = |value: &Option<Value>| value.as_ref().map(Value::as_f64);
+        let of_class = said(&self.class).unwrap_or(Some(default.into()));
+        if let Some(own) = said(&self.own).filter(|own| number(own) != number(&of_class)) {
+            return Err(self.own.error(name, own.unwrap_or_default(), rule));
+        }
+        self.own.value(name);
+        Ok(())
     }
 
     /// Takes what changes nothing.
@@ -108,7 +142,9 @@ impl<'a> Options<'a> {
     /// True or false, or `default`.
     pub fn flag(&mut self, name: &str, default: bool) -> Result<bool> {
         let of_class = self.class.bool_or(name, default)?;
-        self.own.bool_or(name, of_class)
+        let flag = self.own.bool_or(name, of_class)?;
+        self.note(name, flag);
+        Ok(flag)
     }
 
     /// Two numbers, or `default`.
@@ -122,12 +158,14 @@ impl<'a> Options<'a> {
     }
 
     fn numbers<const N: usize>(&mut self, name: &str, default: [f64; N], rule: &str) -> Result<[f64; N]> {
-        let place = self.error(name, "a list", rule);
+        let place = self.error(name, self.peek(name).unwrap_or(&Value::Null), rule);
         let of_class = self.class.optional_numbers(name)?;
-        match self.own.optional_numbers(name)?.or(of_class) {
-            None => Ok(default),
-            Some(values) => <[f64; N]>::try_from(values).map_err(|_| place),
-        }
+        let values = match self.own.optional_numbers(name)?.or(of_class) {
+            None => default,
+            Some(values) => <[f64; N]>::try_from(values).map_err(|_| place)?,
+        };
+        self.note(name, values.to_vec());
+        Ok(values)
     }
 
     /// `rule` with those of these options that are true and that it has by the same names.
@@ -203,6 +241,7 @@ impl<'a> Options<'a> {
     pub fn lr(&mut self) -> Result<Schedule> {
         let (name, default) = self.lr;
         let own = self.optional_number(name)?.or(default);
+        self.note(name, own);
         match (self.recipe, own) {
             (Some(recipe), _) => Ok(recipe.lr.clone()),
             (None, Some(lr)) => Ok(lr.into()),
@@ -231,21 +270,21 @@ impl<'a> Options<'a> {
         Ok(self.recipe.and_then(|recipe| recipe.weight_decay.clone()).unwrap_or(own.into()))
     }
 
-    /// The learning rate, and the weight decay, or `default`; where `corrected_weight_decay` is true, the decay is multiplied by the rate
-    /// over the one that the class was given.
-    pub fn lr_and_corrected_decay(&mut self, default: f64) -> Result<(Schedule, Schedule)> {
-        let (name, usual) = self.lr;
-        let first = self.class.peek(name).and_then(Value::as_f64).or(usual);
+    /// The learning rate, and the weight decay, or `default`; where `corrected_weight_decay` is true and the decay is decoupled, it is
+    /// multiplied by the rate over the one that the class was given.
+    pub fn lr_and_corrected_decay(&mut self, default: f64, decoupled: bool) -> Result<(Schedule, Schedule)> {
+        let made_with = self.made_with();
+        let largest = self.optional_number("max_lr_snapshot")?.or(made_with);
         let (lr, decay) = (self.lr()?, self.weight_decay(default)?);
-        if !self.flag("corrected_weight_decay", false)? || decay == Schedule::constant(0.0) {
+        if !self.flag("corrected_weight_decay", false)? || !decoupled || decay == Schedule::constant(0.0) {
             return Ok((lr, decay));
         }
         let refused = |rule: &str| Err(self.error("corrected_weight_decay", true, rule));
-        match first {
+        match largest {
             _ if self.recipe.is_some_and(|recipe| recipe.metric.is_some()) => {
                 refused("a weight decay that follows a rate that follows a metric is not there yet")
             }
-            Some(first) if first > 0.0 => Ok((lr.clone(), decay * lr / first)),
+            Some(largest) if largest > 0.0 => Ok((lr.clone(), decay * lr / largest)),
             _ => refused("the decay is divided by the rate that the class was given, which must be above 0"),
         }
     }

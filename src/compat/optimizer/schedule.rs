@@ -97,7 +97,7 @@ fn call(schedule: &Value) -> Result<Option<(String, String, Value)>> {
         if let Some(other) = fields.keys().find(|key| !["library", "api", "params"].contains(&key.as_str())) {
             return Err(Error::argument(
                 format!("schedule.{other}"),
-                "given",
+                &fields[other],
                 "beside library and api stand params alone",
             ));
         }

@@ -87,7 +87,23 @@ fn a_corrected_weight_decay_follows_the_rate() {
     refused("timm.optim.AdamWLegacy", at_zero, json!({"schedule": {"class": "ConstantLR"}}), rule);
     let plateau = json!({"schedule": {"class": "ReduceLROnPlateau"}});
     let rule = "a rate that follows a metric is not there yet";
-    refused("timm.optim.SGDW", json!({"weight_decay": 1, "corrected_weight_decay": true}), plateau, rule);
+    let params = json!({"weight_decay": 1, "corrected_weight_decay": true});
+    for api in ["timm.optim.SGDW", "timm.optim.Lion", "timm.optim.Mars"] {
+        let mut params = params.clone();
+        if api.ends_with("Mars") {
+            params["optimize_1d"] = json!(true);
+        }
+        refused(api, params, plateau.clone(), rule);
+    }
+    // What is not decoupled is not corrected.
+    for api in ["timm.optim.Lamb", "timm.optim.RMSpropTF"] {
+        let config = read(api, params.clone(), plateau.clone()).unwrap();
+        assert_eq!(config.groups[0].get("weight_decay"), Some(&Schedule::constant(1.0)), "{api}");
+    }
+    let lower = json!({"groups": [{"options": {"max_lr_snapshot": 0.25}}]});
+    let params = json!({"lr": 0.5, "weight_decay": 0.25, "corrected_weight_decay": true});
+    let config = read("timm.optim.Lion", params, lower).unwrap();
+    assert_eq!(config.groups[0].get("weight_decay").unwrap().at(0), Ok(0.5));
 }
 
 #[test]
@@ -226,7 +242,7 @@ fn what_is_wrong_is_refused_at_its_place() {
         (sgd, json!({"rate": 1}), "params.rate is 1, but is not an argument of this call"),
         (sgd, json!({"lr": "fast"}), "params.lr is \"fast\", but must be a number"),
         (sgd, json!({"nesterov": true}), "params.nesterov is true, but torch wants a momentum and no dampening"),
-        (adam, json!({"betas": [0.9]}), "params.betas is a list, but must be two numbers"),
+        (adam, json!({"betas": [0.9]}), "params.betas is [0.9], but must be two numbers"),
         (adam, json!({"betas": [0.9, 1.0]}), "groups[0].beta2 is 1, but must lie in [0, 1)"),
         (adam, json!({"lr": -1.0}), "groups[0].lr is -1, but must not be negative"),
         ("optax.sgd", json!({}), "params.learning_rate is missing, but must be given"),
@@ -331,7 +347,21 @@ fn lamb_clips_by_itself() {
     assert_eq!(clip(json!({"max_grad_norm": 2.0})), Some(Clip::optax_norm(2.0)));
     assert_eq!(clip(json!({"max_grad_norm": null})), None);
     let twice = json!({"clip": {"function": "clip_grad_value_", "clip_value": 1}});
-    refused(lamb, json!({}), twice, "the class clips by itself: leave one of them out");
+    refused(
+        lamb,
+        json!({}),
+        twice.clone(),
+        "clips by itself: leave this out, or let `max_grad_norm: null` among `params`",
+    );
+    let mut off = twice;
+    off["groups"] = json!([{"options": {"max_grad_norm": null}}, {}]);
+    assert_eq!(read(lamb, json!({"max_grad_norm": null}), off).unwrap().clip, Some(Clip::value(1.0)));
+    let groups = |limit: Value| json!({"groups": [{}, {"options": {"max_grad_norm": limit}}]});
+    assert_eq!(read(lamb, json!({}), groups(json!(1))).unwrap().clip, Some(Clip::optax_norm(1.0)));
+    let rule =
+        "groups[1].options.max_grad_norm is 2, but timm reads the limit of the norm over all groups from the class";
+    refused(lamb, json!({}), groups(json!(2)), rule);
+    refused(lamb, json!({}), groups(Value::Null), "groups[1].options.max_grad_norm is null, but timm reads");
 }
 
 #[test]

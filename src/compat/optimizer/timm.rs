@@ -1,6 +1,6 @@
 //! `timm.optim`: torch's own classes under their names, and timm's, with what they add.
 
-use super::torch::{self, LR, LrAndDecay, with_flags};
+use super::torch::{self, LR, LrAndDecay};
 use super::{Class, Options};
 use crate::config::{GroupConfig, RuleConfig};
 use crate::error::Result;
@@ -23,11 +23,6 @@ pub(super) const CLASSES: &[Class] = &[
     Class { name: "RMSpropTF", lr: ("lr", Some(1e-2)), read: rmsprop_tf },
 ];
 
-/// timm's caution, where it is set.
-fn cautious(options: &mut Options, rule: RuleConfig) -> Result<RuleConfig> {
-    Ok(if options.flag("caution", false)? { rule.with("caution", "mean") } else { rule })
-}
-
 fn adamw(options: &mut Options) -> Result<GroupConfig> {
     adamw_with(options, |rule| rule)
 }
@@ -41,7 +36,7 @@ fn adamw_with(options: &mut Options, more: fn(RuleConfig) -> RuleConfig) -> Resu
     let clips = options.optional_number("clipping_threshold")?;
     let mut group = torch::adam(options, 0.01, true, LrAndDecay::Correctable)?;
     if let Some(rule) = group.rule.take() {
-        let rule = cautious(options, more(rule))?;
+        let rule = options.caution(more(rule), "caution", "mean")?;
         group.rule = Some(match clips {
             Some(most) => rule.with("clip_update", most),
             None => rule,
@@ -55,7 +50,7 @@ fn sgdw(options: &mut Options) -> Result<GroupConfig> {
     let mut group = torch::sgd(options, LrAndDecay::Correctable)?;
     let has_momentum = group.get("momentum").is_some();
     if let Some(rule) = group.rule.take() {
-        let careful = cautious(options, rule.clone())?;
+        let careful = options.caution(rule.clone(), "caution", "mean")?;
         let rule = if has_momentum { careful } else { rule };
         let decays = group.get("weight_decay").is_some_and(|decay| *decay != Schedule::constant(0.0));
         group.rule = Some(if decays { rule.with("decoupled_weight_decay", true) } else { rule });
@@ -67,14 +62,16 @@ fn sgdw(options: &mut Options) -> Result<GroupConfig> {
 fn rmsprop_tf(options: &mut Options) -> Result<GroupConfig> {
     let in_momentum = options.flag("lr_in_momentum", true)?;
     let momentum = options.momentum("momentum")?;
-    let group = LrAndDecay::Correctable.group(options, 0.0)?;
+    let decoupled = options.flag("decoupled_decay", false)?;
+    let (lr, decay) = options.lr_and_corrected_decay(0.0, decoupled)?;
+    let group = GroupConfig::new(lr).with("weight_decay", decay);
     let mut group = group.with("alpha", options.number("alpha", 0.9)?).with("eps", options.number("eps", 1e-10)?);
-    let rule = with_flags(options, RuleConfig::of::<RmsProp>(), &["centered"])?
+    let rule = options
+        .passed(RuleConfig::of::<RmsProp>(), &["centered"])?
         .with("start_at_one", true)
         .with("eps_in_root", true);
-    let mut rule =
-        if options.flag("decoupled_decay", false)? { rule.with("decoupled_weight_decay", true) } else { rule };
-    let careful = cautious(options, rule.clone())?;
+    let mut rule = if decoupled { rule.with("decoupled_weight_decay", true) } else { rule };
+    let careful = options.caution(rule.clone(), "caution", "mean")?;
     if let Some(momentum) = momentum {
         group.set("momentum", momentum);
         rule = if in_momentum { careful.with("lr_in_momentum", true) } else { careful };

@@ -6,7 +6,6 @@ use crate::config::{GroupConfig, RuleConfig};
 use crate::error::Result;
 use crate::gradient::Clip;
 use crate::optim::{AdamW, Adan, Adopt, LaProp, Lamb, Lars, Lion, Mars, NovoGrad};
-use crate::schedule::Schedule;
 
 pub(super) const CLASSES: &[Class] = &[
     Class { name: "Lion", lr: ("lr", Some(1e-4)), read: lion },
@@ -23,17 +22,7 @@ pub(super) const CLASSES: &[Class] = &[
 /// The rate and the decay, which may be multiplied by the rate as a part of the one that the optimizer was made with: of
 /// decoupled decays alone.
 fn decayed(options: &mut Options, default: f64, decoupled: bool) -> Result<GroupConfig> {
-    let made_with = options.made_with();
-    let largest = options.optional_number("max_lr_snapshot")?.or(made_with);
-    let corrected = options.flag("corrected_weight_decay", false)?;
-    let (lr, mut weight_decay): (Schedule, Schedule) = (options.lr()?, options.weight_decay(default)?);
-    if corrected
-        && decoupled
-        && weight_decay != Schedule::constant(0.0)
-        && let Some(largest) = largest
-    {
-        weight_decay = lr.clone() * weight_decay / largest;
-    }
+    let (lr, weight_decay) = options.lr_and_corrected_decay(default, decoupled)?;
     Ok(GroupConfig::new(lr).with("weight_decay", weight_decay))
 }
 
@@ -121,8 +110,10 @@ fn adopt(options: &mut Options) -> Result<GroupConfig> {
     Ok(group.rule(options.passed(rule, &["maximize"])?))
 }
 
-/// The clipping of the norm over all groups is the configuration's.
+/// The clipping of the norm over all groups is the configuration's, and its limit the class's.
 fn lamb(options: &mut Options) -> Result<GroupConfig> {
+    let rule = "timm reads the limit of the norm over all groups from the class alone, and ignores a group's";
+    options.only_of_class("max_grad_norm", 1.0, rule)?;
     options.clip = options.nullable("max_grad_norm", 1.0)?.map(Clip::optax_norm);
     let decoupled = options.flag("decoupled_decay", false)?;
     let group = decayed(options, 0.01, decoupled)?.with("eps", options.number("eps", 1e-6)?);

@@ -34,15 +34,10 @@ impl LrAndDecay {
     pub fn group(self, options: &mut Options, default: f64) -> Result<GroupConfig> {
         let (lr, decay) = match self {
             LrAndDecay::Plain => (options.lr()?, options.weight_decay(default)?),
-            LrAndDecay::Correctable => options.lr_and_corrected_decay(default)?,
+            LrAndDecay::Correctable => options.lr_and_corrected_decay(default, true)?,
         };
         Ok(GroupConfig::new(lr).with("weight_decay", decay))
     }
-}
-
-/// `rule` with those of `flags` that are set.
-pub(super) fn with_flags(options: &mut Options, rule: RuleConfig, flags: &[&str]) -> Result<RuleConfig> {
-    flags.iter().try_fold(rule, |rule, flag| Ok(if options.flag(flag, false)? { rule.with(*flag, true) } else { rule }))
 }
 
 /// torch leaves dampening out where there is no momentum.
@@ -59,7 +54,7 @@ pub(super) fn sgd(options: &mut Options, read: LrAndDecay) -> Result<GroupConfig
             group.set("dampening", dampening);
         }
     }
-    let mut rule = with_flags(options, RuleConfig::of::<Sgd>(), &["maximize"])?;
+    let mut rule = options.passed(RuleConfig::of::<Sgd>(), &["maximize"])?;
     if nesterov {
         rule = rule.with("momentum", "nesterov");
     }
@@ -79,26 +74,22 @@ pub(super) fn adam(options: &mut Options, weight_decay: f64, decoupled: bool, re
     let flags = &["amsgrad", "maximize"];
     let decoupled = options.flag("decoupled_weight_decay", decoupled)?;
     let rule = if decoupled { RuleConfig::of::<AdamW>() } else { RuleConfig::of::<Adam>() };
-    Ok(group.rule(with_flags(options, rule, flags)?))
+    Ok(group.rule(options.passed(rule, flags)?))
 }
 
 pub(super) fn nadam(options: &mut Options) -> Result<GroupConfig> {
     let momentum_decay = options.number("momentum_decay", 4e-3)?;
     let group = with_moments(options, LrAndDecay::Plain, 0.0)?.with("momentum_decay", momentum_decay);
-    Ok(group.rule(with_flags(options, RuleConfig::of::<NAdam>(), &["decoupled_weight_decay", "maximize"])?))
+    Ok(group.rule(options.passed(RuleConfig::of::<NAdam>(), &["decoupled_weight_decay", "maximize"])?))
 }
 
 pub(super) fn radam(options: &mut Options) -> Result<GroupConfig> {
     let group = with_moments(options, LrAndDecay::Plain, 0.0)?;
-    Ok(group.rule(with_flags(options, RuleConfig::of::<RAdam>(), &["decoupled_weight_decay", "maximize"])?))
+    Ok(group.rule(options.passed(RuleConfig::of::<RAdam>(), &["decoupled_weight_decay", "maximize"])?))
 }
 
 pub(super) fn adamax(options: &mut Options) -> Result<GroupConfig> {
-    Ok(with_moments(options, LrAndDecay::Plain, 0.0)?.rule(with_flags(
-        options,
-        RuleConfig::of::<Adamax>(),
-        &["maximize"],
-    )?))
+    Ok(with_moments(options, LrAndDecay::Plain, 0.0)?.rule(options.passed(RuleConfig::of::<Adamax>(), &["maximize"])?))
 }
 
 /// A group with these numbers beside rate and decay, each under its name with its default.
@@ -109,7 +100,7 @@ fn with_numbers(options: &mut Options, numbers: &[(&'static str, f64)]) -> Resul
 
 pub(super) fn adagrad(options: &mut Options) -> Result<GroupConfig> {
     let numbers = [("lr_decay", 0.0), ("initial_accumulator_value", 0.0), ("eps", 1e-10)];
-    Ok(with_numbers(options, &numbers)?.rule(with_flags(options, RuleConfig::of::<Adagrad>(), &["maximize"])?))
+    Ok(with_numbers(options, &numbers)?.rule(options.passed(RuleConfig::of::<Adagrad>(), &["maximize"])?))
 }
 
 pub(super) fn rmsprop(options: &mut Options) -> Result<GroupConfig> {
@@ -117,20 +108,17 @@ pub(super) fn rmsprop(options: &mut Options) -> Result<GroupConfig> {
     if let Some(momentum) = options.momentum("momentum")? {
         group.set("momentum", momentum);
     }
-    Ok(group.rule(with_flags(options, RuleConfig::of::<RmsProp>(), &["centered", "maximize"])?))
+    Ok(group.rule(options.passed(RuleConfig::of::<RmsProp>(), &["centered", "maximize"])?))
 }
 
 pub(super) fn adadelta(options: &mut Options) -> Result<GroupConfig> {
-    Ok(with_numbers(options, &[("rho", 0.9), ("eps", 1e-6)])?.rule(with_flags(
-        options,
-        RuleConfig::of::<Adadelta>(),
-        &["maximize"],
-    )?))
+    Ok(with_numbers(options, &[("rho", 0.9), ("eps", 1e-6)])?
+        .rule(options.passed(RuleConfig::of::<Adadelta>(), &["maximize"])?))
 }
 
 fn asgd(options: &mut Options) -> Result<GroupConfig> {
     let group = with_numbers(options, &[("lambd", 1e-4), ("alpha", 0.75), ("t0", 1e6)])?;
-    Ok(group.rule(with_flags(options, RuleConfig::of::<Asgd>(), &["maximize"])?))
+    Ok(group.rule(options.passed(RuleConfig::of::<Asgd>(), &["maximize"])?))
 }
 
 fn rprop(options: &mut Options) -> Result<GroupConfig> {
@@ -138,5 +126,5 @@ fn rprop(options: &mut Options) -> Result<GroupConfig> {
     let [min_step, max_step] = options.pair("step_sizes", [1e-6, 50.0])?;
     let group = GroupConfig::new(options.lr()?).with("eta_minus", eta_minus).with("eta_plus", eta_plus);
     let group = group.with("min_step", min_step).with("max_step", max_step);
-    Ok(group.rule(with_flags(options, RuleConfig::of::<Rprop>(), &["maximize"])?))
+    Ok(group.rule(options.passed(RuleConfig::of::<Rprop>(), &["maximize"])?))
 }

@@ -60,6 +60,8 @@ fn what_optimizers_that_find_their_rates_have_not_is_refused() {
             json!({"init_step": ["far", 1]}),
             "params.init_step is [\"far\",1], but must be a list of one of",
         ),
+        ("optax.contrib.prodigy", json!({"growth_rate": 2}), "params.growth_rate is 2, but is not an argument"),
+        ("optax.contrib.dadapt_adamw", json!({"fsdp_in_use": false}), "params.fsdp_in_use is false, but is not an"),
         ("optax.contrib.dog", json!({"init_step": 1}), "params.init_step is 1, but must be a list of one of"),
         ("optax.contrib.dowg", json!({"mask": 1}), "params.mask is 1, but a mask of the weight decay is not there yet"),
     ];
@@ -71,4 +73,51 @@ fn what_optimizers_that_find_their_rates_have_not_is_refused() {
     assert_eq!(config.groups[0].lr().at(3), Ok(0.5));
     let given = json!({"learning_rate": 1.0});
     refused("optax.contrib.dowg", given, json!({"schedule": schedule}), "leave one of them out");
+}
+
+#[test]
+fn groups_that_share_an_estimate_are_alike() {
+    let (prodigy, adam, sgd) = ("prodigyopt.Prodigy", "dadaptation.DAdaptAdam", "dadaptation.DAdaptSGD");
+    let groups = |first: Value, second: Value| json!({"groups": [{"options": first}, {"options": second}]});
+    let rates = "groups[1].options.lr is 0.5, but the peer raises for rates that differ between groups, 0 excepted: in groups[0]";
+    for api in [prodigy, adam, sgd] {
+        refused(api, json!({}), groups(json!({}), json!({"lr": 0.5})), rates);
+        for schedule in [
+            Value::Null,
+            json!({"class": "StepLR", "step_size": 3}),
+            json!({"class": "CosineAnnealingLR", "T_max": 8}),
+            json!({"class": "hf", "name": "linear", "num_warmup_steps": 2, "num_training_steps": 9}),
+        ] {
+            let mut more = groups(json!({"lr": 0, "weight_decay": 0.5}), json!({}));
+            more["schedule"] = schedule;
+            read(api, json!({"d0": 1e-5}), more).unwrap();
+        }
+        let grown = groups(json!({"growth_rate": 1.5}), json!({"growth_rate": "inf"}));
+        let expected = "groups[1].options.growth_rate is its default, but the estimate is one over all groups: in groups[0] it is 1.5";
+        refused(api, json!({}), grown, expected);
+        refused(api, json!({}), groups(json!({}), json!({"d0": 1e-4})), "groups[1].options.d0 is ");
+        let read =
+            read(api, json!({"growth_rate": "inf"}), groups(json!({"growth_rate": 1.5}), json!({"growth_rate": 1.5})));
+        assert_eq!(read.unwrap().groups[1].get("growth_rate").unwrap().at(0), Ok(1.5));
+    }
+    let others = [
+        ("betas", json!([0.9, 0.99])),
+        ("beta3", json!(0.5)),
+        ("d_coef", json!(2)),
+        ("decouple", json!(false)),
+        ("use_bias_correction", json!(true)),
+        ("safeguard_warmup", json!(true)),
+    ];
+    for (name, value) in others {
+        let second = json!({ name: value });
+        refused(prodigy, json!({}), groups(json!({}), second), &format!("groups[1].options.{name} is "));
+    }
+    read(prodigy, json!({}), groups(json!({"betas": [0.9, 0.999], "d_coef": 1}), json!({"decouple": true}))).unwrap();
+    let cycle =
+        |momentum: Value| json!({"class": "OneCycleLR", "max_lr": 1.0, "total_steps": 20, "base_momentum": momentum});
+    let mut more = groups(json!({}), json!({}));
+    more["schedule"] = cycle(json!([0.85, 0.5]));
+    refused(prodigy, json!({}), more.clone(), "schedule is given, but the estimate is one over all groups");
+    more["schedule"] = cycle(json!(0.85));
+    read(prodigy, json!({}), more).unwrap();
 }
