@@ -179,20 +179,19 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR)
 // As an update, with a ticket: the last block says what is shown, after all have looked.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR) show(const Step step) {
   if constexpr (SHOWS) {
-    __shared__ Scratch scratch;
+    __shared__ Scratch own;
     const u64 call = load_relaxed(&step.control->calls);
     const u32 tiles = load_row(&step.counts->tiles), shown = load_relaxed(&step.control->shown);
     if (blockIdx.x > tiles) return;
-    if (threadIdx.x == 0) scratch.begin(step.control, call, tiles);
+    if (threadIdx.x == 0) own.begin(step.control, call, tiles);
     if (blockIdx.x != 0 && shown != step.choice) {
-      const Tile tile = load_row(step.tiles + (blockIdx.x - 1));
-      show_tile(step, load_relaxed(&step.control->t), tile, step.choice != 0);
+      show_tile(step, load_relaxed(&step.control->t), load_row(&step.tiles[blockIdx.x - 1]), step.choice != 0);
     }
     __syncthreads();  // all threads of the block have looked
     bool mixed;
-    if (threadIdx.x == 0 && arrives_last(step.ticket, scratch.call, scratch.blocks, mixed)) {
-      store_relaxed(&scratch.control->shown, step.choice);
-      if (mixed) store_row(&scratch.control->overlapped, 1u);
+    if (threadIdx.x == 0 && arrives_last(step.ticket, own.call, own.blocks, mixed)) {
+      store_relaxed(&own.control->shown, step.choice);
+      if (mixed) store_row(&own.control->overlapped, 1u);
     }
   }
 }

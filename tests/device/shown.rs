@@ -201,7 +201,7 @@ const FAULTS: &[Fault] = &[
         "struct Storage<Shown<Master<Half>>> : Storage<Master<Half>> {};\ntemplate <class Half>\nstruct Unused {",
     ),
     ("what is shown is shown again", "blockIdx.x != 0 && shown != step.choice", "blockIdx.x != 0"),
-    ("nothing says what is shown", "store_relaxed(&scratch.control->shown, step.choice);", ""),
+    ("nothing says what is shown", "store_relaxed(&own.control->shown, step.choice);", ""),
     ("an update is made meanwhile", "if (load_relaxed(&step.control->shown) == 0) return false;", "return false;"),
     ("nothing says that an update was to be made", "store_row(&step.control->called_while_shown, 1u);", ";"),
     ("a flag stays", "store_row(&control->called_while_shown, 0u);", ""),
