@@ -29,10 +29,10 @@ declare! {
         trust_clip: bool = false,
         /// Decays as AdamW does, before the norms are taken.
         decoupled_weight_decay: bool = false,
-        /// Adds gradients to the first moment as they are, not times `1 - beta1`.
-        no_averaging: bool = false,
-        /// Leaves the moments uncorrected.
-        no_correction: bool = false,
+        /// Adds gradients to the first moment times `1 - beta1`, as by default, or as they are.
+        grad_averaging: bool = true,
+        /// Corrects the moments for their start at 0, as by default, or not.
+        bias_correction: bool = true,
         /// Leaves out what of the update, without the decay, goes against the gradient.
         caution: Caution = Caution::Off,
     }
@@ -116,14 +116,14 @@ impl Rule for Lamb {
         let [lr, weight_decay, beta1, beta2, eps] = given;
         let (one, updates) = (W::literal(1.0), step.updates().next());
         let corrections = [beta1, beta2].map(|beta| beta.bias_correction(updates));
-        let [correction1, correction2] = if self.no_correction { [one, one] } else { corrections };
+        let [correction1, correction2] = if self.bias_correction { corrections } else { [one, one] };
         let (scale, decay) = (one / correction1, lr * weight_decay);
         let ratio = self.ratio(step, scale, weight_decay, decay);
         LambScalars {
             step_size: (lr * ratio * scale).round(),
             lr_weight_decay: if self.decoupled_weight_decay { decay } else { decay * ratio }.round(),
             beta1: beta1.round(),
-            take1: if self.no_averaging { one } else { one - beta1 }.round(),
+            take1: if self.grad_averaging { one - beta1 } else { one }.round(),
             beta2: beta2.round(),
             one_minus_beta2: (one - beta2).round(),
             inv_sqrt_bias_correction2: (one / correction2.sqrt()).round(),

@@ -121,9 +121,9 @@ fn lamb(options: &mut Options) -> Result<GroupConfig> {
     if decoupled {
         rule = rule.with("decoupled_weight_decay", true);
     }
-    for (name, without) in [("grad_averaging", "no_averaging"), ("bias_correction", "no_correction")] {
+    for name in ["grad_averaging", "bias_correction"] {
         if !options.flag(name, true)? {
-            rule = rule.with(without, true);
+            rule = rule.with(name, false);
         }
     }
     let rule = options.caution(rule, "caution", "mean")?;

@@ -131,7 +131,11 @@ fn rules_with_norms_are_the_same_bits_interpreted() {
         StableAdamW::new(warm()).coupled_weight_decay(true),
         Lamb::new(warm()),
         Lamb::new(warm()).trust_clip(true).caution(Caution::Mean),
-        Lamb::new(warm()).decoupled_weight_decay(true).caution(Caution::Mean).no_averaging(true).no_correction(true),
+        Lamb::new(warm())
+            .decoupled_weight_decay(true)
+            .caution(Caution::Mean)
+            .grad_averaging(false)
+            .bias_correction(false),
         Lars::new(warm()),
         Lars::new(warm()).nesterov(true).trust_clip(true).always_adapt(true),
         Lars::new(warm()).joint_norm(true).lr_in_momentum(true),
