@@ -185,7 +185,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR)
     if (blockIdx.x > tiles) return;
     if (threadIdx.x == 0) own.begin(step.control, call, tiles);
     if (blockIdx.x != 0 && shown != step.choice) {
-      show_tile(step, load_relaxed(&step.control->t), load_row(&step.tiles[blockIdx.x - 1]), step.choice != 0);
+      const u32 place = blockIdx.x - 1;
+      show_tile(step, load_relaxed(&step.control->t), load_row(step.tiles + place), step.choice != 0);
     }
     __syncthreads();  // all threads of the block have looked
     bool mixed;

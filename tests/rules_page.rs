@@ -19,7 +19,11 @@ fn config(rule: &str, hyperparameters: &[String]) -> Result<Config, Error> {
 fn first() -> Vec<String> {
     let message = config("\"none_such\"", &[]).expect_err("no such rule").to_string();
     let (_, names) = message.split_once("expected one of ").expect("a list of the rules");
-    names.split(", ").map(|name| name.trim_matches('`').to_owned()).collect()
+    let names = names.split(", ").map(|name| name.trim().trim_matches('`').to_owned());
+    // Those that come after others have no rate.
+    let has_rate =
+        |name: &String| RuleConfig::named(name).is_some_and(|rule| rule.hyperparameters().contains(&"lr".into()));
+    names.filter(has_rate).collect()
 }
 
 /// The words of a rule in a configuration: names, options, their values.
