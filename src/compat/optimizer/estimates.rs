@@ -33,8 +33,10 @@ pub(super) const OF_OPTAX: &[Class] = &[
 /// What all groups of prodigyopt's must be alike in.
 const ALIKE_IN_PRODIGY: &[&str] =
     &["lr", "betas", "beta3", "d0", "d_coef", "growth_rate", "decouple", "use_bias_correction", "safeguard_warmup"];
-/// What all groups of dadaptation's must be alike in.
-const ALIKE_IN_DADAPTATION: &[&str] = &["lr", "d0", "growth_rate"];
+/// What all groups of dadaptation's Adam must be alike in.
+const ALIKE_IN_DADAPT_ADAM: &[&str] = &["lr", "betas", "d0", "growth_rate", "decouple", "use_bias_correction"];
+/// The same of its SGD, whose momentum and decay are each group's own here.
+const ALIKE_IN_DADAPT_SGD: &[&str] = &["lr", "d0", "growth_rate"];
 
 /// What was read of a group, by the peer's names, and what it must be alike in.
 pub(super) type Said = (&'static [&'static str], BTreeMap<String, Value>);
@@ -137,7 +139,7 @@ fn dadapt_adam(options: &mut Options) -> Result<GroupConfig> {
     let group = group(options)?;
     let group = moments(options, group)?;
     let group =
-        estimate(options, group, ALIKE_IN_DADAPTATION)?.with("layer_scale", options.number("layer_scale", 1.0)?);
+        estimate(options, group, ALIKE_IN_DADAPT_ADAM)?.with("layer_scale", options.number("layer_scale", 1.0)?);
     let known = [("decouple", false), ("use_bias_correction", false)];
     Ok(group.rule(flags(options, RuleConfig::of::<DAdaptAdam>(), &known)?))
 }
@@ -148,7 +150,7 @@ fn dadapt_sgd(options: &mut Options) -> Result<GroupConfig> {
     if let Some(momentum) = options.momentum("momentum")? {
         group.set("momentum", momentum);
     }
-    Ok(estimate(options, group, ALIKE_IN_DADAPTATION)?.rule(RuleConfig::of::<DAdaptSgd>()))
+    Ok(estimate(options, group, ALIKE_IN_DADAPT_SGD)?.rule(RuleConfig::of::<DAdaptSgd>()))
 }
 
 /// A first step in the peer's terms goes before the distance; the peer does not multiply it by the rate.
