@@ -16,8 +16,8 @@ const FAULTS: &[Fault] = &[
     ),
     (
         "a parameter is not stored beside its master",
-        "    Storage<Half>::template store<WHOLE>(at, place, count, x, random, 0);\n",
-        "",
+        "place, count, x, random, 0);\n    Storage<Half>::template store<WHOLE>(at, place, count, x, random, 0);\n",
+        "place, count, x, random, 0);\n",
     ),
     ("a remainder has no sign", "(u32)(int)(short)(lower & 0xffff)", "(lower & 0xffff)"),
     ("every other remainder has no sign", "(u32)((int)lower >> 16)", "(lower >> 16)"),
