@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use crate::program::{Cuda, LastLine, digits, picture, run};
+use crate::program::{Cuda, LastLine, Recorded, record};
 
 /// The words of the option, and what the example then says of its tensors: nothing for f32. The last is for comparison.
 const FORMS: [(&str, &str); 6] = [
@@ -38,20 +38,9 @@ struct Trained {
 
 /// Trains on the host where there is no device.
 fn trained(device: Option<&Cuda>, precision: &str, options: &[&str]) -> Trained {
-    let backend = if device.is_some() { "cuda" } else { "host" };
-    let picture = picture(&format!("{backend}-{precision}-{}", options.join("").replace("--", "-")));
-    let csv = picture.with_extension("csv");
-    let mut command = digits(&["--precision", precision], &picture);
-    command.args(options).arg("--csv").arg(&csv);
-    let run = run(match device {
-        Some(device) => device.command(&mut command),
-        None => command.arg("--host"),
-    });
-    let last = LastLine::of(&run);
-    assert_eq!(last.backend, backend, "{run:?}");
-    let text = String::from_utf8_lossy(&run.stdout);
+    let Recorded { last, table, text } = record(device, ["--precision", precision], options);
     let told = text.trim_end().rsplit_once('\n').map_or("", |(told, _)| told).to_owned();
-    Trained { told, last, table: std::fs::read_to_string(csv).expect("the table") }
+    Trained { told, last, table }
 }
 
 impl Trained {

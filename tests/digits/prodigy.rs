@@ -5,7 +5,7 @@ use std::thread;
 
 use approx::abs_diff_eq;
 
-use crate::program::{Cuda, LastLine, digits, picture, run};
+use crate::program::{Cuda, LastLine, Recorded, picture, record};
 use crate::recipe::{Decline, Recipe, Rule};
 
 const STEPS_PER_EPOCH: usize = 22;
@@ -23,18 +23,7 @@ struct Trained {
 
 /// Trains on the host where there is no device.
 fn trained(device: Option<&Cuda>, rule: &str, options: &[&str]) -> Trained {
-    let backend = if device.is_some() { "cuda" } else { "host" };
-    let picture = picture(&format!("{backend}-{rule}-{}", options.join("").replace("--", "-")));
-    let csv = picture.with_extension("csv");
-    let mut command = digits(&["--rule", rule], &picture);
-    command.args(options).arg("--csv").arg(&csv);
-    let run = run(match device {
-        Some(device) => device.command(&mut command),
-        None => command.arg("--host"),
-    });
-    let last = LastLine::of(&run);
-    assert_eq!(last.backend, backend, "{run:?}");
-    let table = std::fs::read_to_string(csv).expect("the table");
+    let Recorded { last, table, .. } = record(device, ["--rule", rule], options);
     let rows: Vec<Vec<&str>> = table.lines().skip(1).map(|line| line.split(',').collect()).collect();
     let number = |text: &str| text.parse::<f32>().unwrap_or_else(|error| panic!("{text}: {error}"));
     Trained {

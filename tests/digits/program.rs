@@ -85,3 +85,27 @@ pub fn run(command: &mut Command) -> Output {
 pub fn picture(test: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("digits-{test}.svg"))
 }
+
+/// A run with its table: the last line, all that was printed, and the table.
+pub struct Recorded {
+    pub last: LastLine,
+    pub text: String,
+    pub table: String,
+}
+
+/// Trains with an option and its value, and further options, on the host where there is no device.
+pub fn record(device: Option<&Cuda>, [option, value]: [&str; 2], options: &[&str]) -> Recorded {
+    let backend = if device.is_some() { "cuda" } else { "host" };
+    let picture = picture(&format!("{backend}-{value}-{}", options.join("").replace("--", "-")));
+    let csv = picture.with_extension("csv");
+    let mut command = digits(&[option, value], &picture);
+    command.args(options).arg("--csv").arg(&csv);
+    let run = run(match device {
+        Some(device) => device.command(&mut command),
+        None => command.arg("--host"),
+    });
+    let last = LastLine::of(&run);
+    assert_eq!(last.backend, backend, "{run:?}");
+    let text = String::from_utf8_lossy(&run.stdout).into_owned();
+    Recorded { last, text, table: std::fs::read_to_string(csv).expect("the table") }
+}
