@@ -4,8 +4,8 @@
 // for another. A warp takes a bundle, so bias corrections run beside the schedules. Tables that are too large are read where
 // they lie.
 //
-// Reads 16 B per bundle and scalar, 16 B + 4 B per input of each cohort, and the constants; writes 8 B per scalar and 4 B per
-// value of a record; nothing per parameter.
+// Reads 16 B per bundle, 8 B per scalar, 16 B + 4 B per input of each cohort (16 B more where tensors scale their rates), 16 B per age,
+// and the constants; writes 8 B per scalar, 4 B per value of a record, and 8 B per age where tensors may rest; nothing per parameter.
 #pragma once
 #include "generated.cuh"  // run_program, resolve_variant: written by src/plan/emit.rs for one optimizer
 #include "gradients.cuh"
@@ -74,17 +74,32 @@ __device__ __forceinline__ void carry_memory(const Step& step, u64 t) {
     const double* from = memory + (t & 1) * 2 * (u64)pairs;
     double* to = memory + (~t & 1) * 2 * (u64)pairs;
 #pragma unroll 1
-    for (u32 i = threadIdx.x; i < pairs; i += THREADS) store_row(to + 2 * i, load_row(from + 2 * i + 1));
+    for (u32 i = threadIdx.x; i < pairs; i += THREADS) {
+      const u32 after = cohort_rests(step, i / COHORT_MEMORY) ? 0 : 1;  // or else as it was
+      store_row(to + 2 * i, load_row(from + 2 * i + after));
+    }
   }
 }
 
+// Which update a half is filled for: the one in force, or ahead of it the next one.
+enum class Of { now, next };
+
+// The base of an age for update `t`. `ages`: the bases, staged.
+template <Of OF>
+__device__ __forceinline__ u64 base_at(const Step& step, const u64* ages, u64 t, u32 age) {
+  const u64 before = OF == Of::next ? t - 1 : t;
+  const u64 base = load_staged(ages + (before & 1) * step.age_capacity + age);
+  return OF == Of::next && age_rests(step, age) ? base - 1 : base;
+}
+
 // Fills half `t & 1` with what update `t` needs, at which the progress clock shows `progress`. The tables are staged.
-template <u32 THREADS>
+template <u32 THREADS, Of OF>
 __device__ __forceinline__ void evaluate(const Step& step, Scratch& scratch, u64 t, u64 progress) {
   const Counts counts = load_staged(staged(step, scratch, step.counts));
   const Bundle* bundles = staged(step, scratch, step.bundles);
   const Scalar* scalars = staged(step, scratch, step.scalars);
   const u64* constants = staged(step, scratch, (const u64*)step.constants);
+  const u64* ages = staged(step, scratch, (const u64*)step.ages);
   double* kept = step.values + (t & 1) * step.scalar_capacity;
   double* values = step.scalar_capacity <= STAGED_VALUES ? scratch.values : kept;
   const u32 lane = threadIdx.x % WARP;
@@ -95,7 +110,8 @@ __device__ __forceinline__ void evaluate(const Step& step, Scratch& scratch, u64
     if (lane < bundle.count) {
       const u32 place = bundle.first + lane;
       const Scalar scalar = load_staged(scalars + place);
-      const u64 updates = t + scalar.base + 1;  // with this one
+      const u64 base = scalar.age == NO_AGE ? 0 : base_at<OF>(step, ages, t, scalar.age);
+      const u64 updates = t + base + 1;  // with this one
       const double value = run_program(bundle.program, constants + scalar.constants, t, progress, updates);
       store_staged(values + place, value);
       store_row(kept + place, value);  // for edits, which may go on from it
@@ -106,12 +122,17 @@ __device__ __forceinline__ void evaluate(const Step& step, Scratch& scratch, u64
 #pragma unroll 1
   for (u32 i = threadIdx.x; i < counts.cohorts; i += THREADS) {
     const Cohort* row = row_at<Cohort>(staged(step, scratch, (const unsigned char*)step.cohorts), step.cohort_bytes, i);
-    const Cohort cohort = load_staged(row);
-    double scale = 1.0;
-    if (cohort.metric != 0) {
-      const MetricState* state = step.metric_states + ((t & 1) * step.metric_capacity + cohort.metric - 1);
-      scale = load_row(&state->scale);
+    CohortAt at(t, i, row, base_at<OF>(step, ages, t, load_staged(&row->age)), values);
+    if (at.row.metric != 0) {
+      const MetricState* state = step.metric_states + ((t & 1) * step.metric_capacity + at.row.metric - 1);
+      at.lr_scale = load_row(&state->scale);
     }
-    resolve_variant(step, {t, i, cohort, (const u32*)(row + 1), values, scale});
+    resolve_variant(step, at);
+  }
+  if constexpr (MAY_REST && OF == Of::next) {
+#pragma unroll 1
+    for (u32 i = threadIdx.x; i < counts.ages; i += THREADS) {
+      store_row(step.ages + (t & 1) * step.age_capacity + i, base_at<OF>(step, ages, t, i));
+    }
   }
 }

@@ -16,7 +16,8 @@ using MeasureScratch = SumScratch<Norm::one, MEASURE_WIDTH>;
 // The cohort in row `index` for update `t`.
 __device__ __forceinline__ CohortAt cohort_at(const Step& step, u64 t, u32 index) {
   const Cohort* row = row_at<Cohort>(step.cohorts, step.cohort_bytes, index);
-  CohortAt at = {t, index, load_row(row), (const u32*)(row + 1), step.values + (t & 1) * step.scalar_capacity, 1.0};
+  const u64 base = load_row(step.ages + (t & 1) * step.age_capacity + load_row(&row->age));
+  CohortAt at(t, index, row, base, step.values + (t & 1) * step.scalar_capacity);
   if (at.row.metric != 0) {
     const MetricState* state = step.metric_states + ((t & 1) * step.metric_capacity + at.row.metric - 1);
     at.lr_scale = load_row(&state->scale);
@@ -24,25 +25,42 @@ __device__ __forceinline__ CohortAt cohort_at(const Step& step, u64 t, u32 index
   return at;
 }
 
-// What follows from the sums over a tensor, by one thread. `place`: in the list of tensors.
+// What a tensor or a group at rest remembers goes on as it is.
+template <u32 OF, u32 MEMORY>
+__device__ __forceinline__ void keep_memory(double* memory, u64 t, u32 rows, u32 k, u32 width) {
+  double kept[MEMORY];
+  load_memory<OF>(memory_of(memory, t - 1, rows, k, width), 1, kept);
+  store_memory<OF>(memory_of(memory, t, rows, k, width), 1, kept);
+}
+
+// What follows from the sums over a tensor, by one thread. `resting`: it is left alone by this update.
 template <class R>
-__device__ __forceinline__ void conclude_tensor(const Step& step, u64 t, u32 cohort, u32 place, u64 len, const Measurements& sums) {
-  const CohortAt at = cohort_at(step, t, cohort);
+__device__ __forceinline__ void conclude_tensor(const Step& step, u64 t, const TensorHead& tensor, bool resting,
+                                                const Measurements& sums) {
+  const u32 place = tensor.place;
+  if (resting) {
+    if constexpr (R::OF_TENSOR != 0) {
+      const u32 tensors = load_row(&step.rules->tensor_capacity);
+      keep_memory<R::OF_TENSOR, R::MEMORY + 1>(load_row(&step.rules->tensor_memory), t, tensors, place, TENSOR_MEMORY);
+    }
+    return;
+  }
+  const CohortAt at = cohort_at(step, t, tensor.cohort);
   Known<R> known = {};
   Resolved<R> r;
 #pragma unroll
   for (u32 k = 0; k < R::SUMS; k++) {
     known.sum[k] = sums.sum[k];
-    known.len[k] = (double)len;
+    known.len[k] = (double)tensor.len;
   }
   if constexpr (R::OF_TENSOR != 0) {
-    const u32 tensors = load_row(&step.rules->tensor_count);
+    const u32 tensors = load_row(&step.rules->tensor_capacity);
     double* memory = load_row(&step.rules->tensor_memory);
     load_memory<R::OF_TENSOR>(memory_of(memory, t - 1, tensors, place, TENSOR_MEMORY), 1, known.memory);
-    resolve_rule<R>(step, at, t + at.row.base, known, r);
+    resolve_rule<R>(step, at, t + at.base, known, r);
     store_memory<R::OF_TENSOR>(memory_of(memory, t, tensors, place, TENSOR_MEMORY), 1, r.memory);
   } else {
-    resolve_rule<R>(step, at, t + at.row.base, known, r);
+    resolve_rule<R>(step, at, t + at.base, known, r);
   }
   if constexpr (R::TENSOR_SCALARS != 0) {
     void* own = load_row(&step.rules->own);
@@ -50,7 +68,23 @@ __device__ __forceinline__ void conclude_tensor(const Step& step, u64 t, u32 coh
   }
 }
 
-// What follows from the sums over group `group`, and over all where the rule has such, by one thread.
+// The group in row `index` as this update finds it: without the elements of tensors that rest.
+__device__ __forceinline__ Group group_at(const Step& step, const RuleTables& rules, u32 index) {
+  Group group = load_row(rules.groups + index);
+  if constexpr (MAY_REST) {
+    group.len = 0;
+#pragma unroll 1
+    for (u32 c = group.first_cohort; c != NO_COHORT;) {
+      const Cohort row = load_row(row_at<Cohort>(step.cohorts, step.cohort_bytes, c));
+      if (!age_rests(step, row.age)) group.len += load_row(rules.cohort_lens + c);
+      c = row.next;
+    }
+  }
+  return group;
+}
+
+// What follows from the sums over group `group`, and over all where the rule has such, by one thread. Where all that was to be
+// summed rests, what it remembers stays.
 template <class R>
 __device__ __forceinline__ void conclude_group(const Step& step, u64 t, const Group& group, const Measurements& sums,
                                                const Measurements& all) {
@@ -61,12 +95,19 @@ __device__ __forceinline__ void conclude_group(const Step& step, u64 t, const Gr
     known.sum[k] = over_all ? all.sum[k] : sums.sum[k];
     known.len[k] = (double)(over_all ? group.len_of_all : group.len);
   }
+  const bool resting = MAY_REST && (R::OVER_ALL != 0 ? group.len_of_all : group.len) == 0;
 #pragma unroll 1
-  for (u32 i = 0; i < group.cohorts; i++) {
-    const u32 cohort = group.first_cohort + i;
+  for (u32 cohort = group.first_cohort, next; cohort != NO_COHORT; cohort = next) {
     const CohortAt at = cohort_at(step, t, cohort);
+    next = at.row.next;
+    if (resting) {
+      if constexpr (R::OF_GROUP != 0) {
+        keep_memory<R::OF_GROUP, R::MEMORY + 1>(load_row(&step.rules->group_memory), t, step.cohort_capacity, cohort, GROUP_MEMORY);
+      }
+      continue;
+    }
     Resolved<R> r;
-    resolve_rule<R>(step, at, t + at.row.base, known, r);
+    resolve_rule<R>(step, at, t + at.base, known, r);
     float* record = record_at<float>(step, t, cohort);
 #pragma unroll
     for (u32 k = 0; k < R::SCALARS; k++) {
@@ -74,7 +115,8 @@ __device__ __forceinline__ void conclude_group(const Step& step, u64 t, const Gr
     }
     if constexpr (R::OF_GROUP != 0) {
       // What the group remembers counts the optimizer's updates, not one cohort's: the same for all of its cohorts.
-      const CohortAt first = cohort_at(step, t, group.first_cohort);
+      CohortAt first = cohort_at(step, t, group.first_cohort);
+      first.scales = {1.0, 1.0};  // of a tensor, which is not the group
       resolve_rule<R>(step, first, t, known, r);
       double* memory = load_row(&step.rules->group_memory);
       store_memory<R::OF_GROUP>(memory_of(memory, t, step.cohort_capacity, cohort, GROUP_MEMORY), 1, r.memory);
@@ -95,12 +137,11 @@ struct Measuring : Functor {
   Measurements span = {}, kept = {};
 
   __device__ __forceinline__ Measuring(const Step& s, u64 now, u32 c, const GradientScalars& g, Partial* to)
-      : scalars(R::scalars(load_row(record_at<const Record<R::SCALARS>>(s, now, c)))),
-        gradient(g),
-        step(s),
-        t(now),
-        cohort(c),
-        sums(to) {}
+      : scalars(scalars_of<R>(s, now, c)), gradient(g), step(s), t(now), cohort(c), sums(to) {}
+  template <class Row>
+  __device__ __forceinline__ void before_tensor(const Row& tensor) {
+    take_cohort<R>(step, t, tensor, cohort, scalars);
+  }
 
   template <u32 ALL>
   __device__ __forceinline__ void element(float (&all)[ALL]) {
@@ -113,13 +154,19 @@ struct Measuring : Functor {
   // Tensors of a pack have one block.
   template <class Row>
   __device__ __forceinline__ void after_tensor(const Row& tensor) {
+    end_tensor(tensor, false);
+  }
+  // It adds nothing.
+  template <class Row>
+  __device__ __forceinline__ void rest(const Row& tensor) {
+    end_tensor(tensor, true);
+  }
+  __device__ __forceinline__ void end_tensor(const TensorHead& tensor, bool resting) {
     if (sums == nullptr) return;
     const Measurements all = lanes_added(kept, WARPS / 2);
     if (threadIdx.x % WARP == 0) {
       store_total(sums, load_row(load_row(&step.rules->measure_slots) + tensor.place), all);
-      if constexpr (R::TENSOR_SCALARS != 0 || R::OF_TENSOR != 0) {
-        conclude_tensor<R>(step, t, cohort, tensor.place, tensor.len, all);
-      }
+      if constexpr (R::TENSOR_SCALARS != 0 || R::OF_TENSOR != 0) conclude_tensor<R>(step, t, tensor, resting, all);
     }
     kept = {};
   }

@@ -36,6 +36,11 @@ struct Squares : Functor {
     if (threadIdx.x % WARP == 0) store_total(sums, tensor.slot, all);
     kept = {};
   }
+  // It adds nothing.
+  template <class Row>
+  __device__ __forceinline__ void rest(const Row& tensor) {
+    after_tensor(tensor);
+  }
 };
 
 // Shared memory of the norm launch.

@@ -13,9 +13,17 @@ constexpr bool HAS_ASIDE = S::COUNT > R::STREAMS;
 template <class R, class S>
 struct Show : Functor {
   static constexpr u32 LOADS = R::SHOW_LOADS | PARAM, STORES = PARAM | (HAS_ASIDE<R, S> ? 1u << R::STREAMS : 0);
+  static constexpr bool OF_UPDATE = false;
   typename R::Scalars scalars;
+  const Step& step;
+  u64 t;
+  u32 cohort;
 
-  __device__ __forceinline__ explicit Show(const Record<R::SCALARS>& r) : scalars(R::scalars(r)) {}
+  __device__ __forceinline__ Show(const Step& s, u64 now, u32 of) : scalars(scalars_of<R>(s, now, of)), step(s), t(now), cohort(of) {}
+  template <class Row>
+  __device__ __forceinline__ void before_tensor(const Row& tensor) {
+    take_cohort<R>(step, t, tensor, cohort, scalars);
+  }
   __device__ __forceinline__ void element(float (&x)[S::COUNT]) const {
     float(&own)[R::STREAMS] = first_of<R::STREAMS>(x);
     if constexpr (HAS_ASIDE<R, S>) x[R::STREAMS] = x[PARAM_AT];
@@ -27,6 +35,7 @@ struct Show : Functor {
 template <class R, class S>
 struct PutBack : Functor {
   static constexpr u32 LOADS = HAS_ASIDE<R, S> ? 1u << R::STREAMS : PARAM, STORES = PARAM;
+  static constexpr bool OF_UPDATE = false;
 
   __device__ __forceinline__ void element(float (&x)[S::COUNT]) const {
     if constexpr (HAS_ASIDE<R, S>) x[PARAM_AT] = x[R::STREAMS];
@@ -38,7 +47,7 @@ template <class R, class S, u32 N>
 __device__ __forceinline__ void show_with(const Step& step, u64 t, const Tile& tile, bool show) {
   using Shown = typename OfShown<S>::Type;
   if (show) {
-    Show<R, Shown> functor(load_row(record_at<const Record<R::SCALARS>>(step, t, tile.cohort)));
+    Show<R, Shown> functor(step, t, tile.cohort);
     walk<Shown, N>(step, tile.tensor, tile.place, functor);
   } else {
     PutBack<R, Shown> functor;

@@ -64,6 +64,19 @@ struct OfShown<Streams<T, Rest...>> {
   using Type = Streams<Shown<T>, Rest...>;
 };
 
+// The tensor in row `i`. Its gradient's address is loaded beside the row.
+template <u32 ADDRESSES>
+__device__ __forceinline__ Tensor<ADDRESSES> load_tensor(const Step& step, u64 i) {
+  const auto row = load_row(row_at<TensorRow<ADDRESSES>>(step.tensors, step.tensor_bytes, i));
+  Tensor<ADDRESSES> tensor;
+  static_cast<TensorHead&>(tensor) = row.head;
+  tensor.address[PARAM_AT] = row.address[0];
+  tensor.address[GRAD_AT] = load_row(step.grads + i);
+#pragma unroll
+  for (u32 k = 2; k < ADDRESSES; k++) tensor.address[k] = row.address[k - 1];
+  return tensor;
+}
+
 // The first elements of `x`, one of each stream that a rule knows.
 template <u32 COUNT, u32 ALL>
 __device__ __forceinline__ float (&first_of(float (&x)[ALL]))[COUNT] {

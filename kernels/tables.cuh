@@ -10,7 +10,8 @@
 struct alignas(16) Counts {
   u32 tiles, norm_tiles;  // blocks of a launch past them leave at once
   u32 bundles, cohorts, metrics, windows;
-  u32 reserved[2];
+  u32 all_tiles;  // with those of frozen tensors, which come last: for launches that are no update
+  u32 ages;
 };
 static_assert(sizeof(Counts) == 32, "src/plan/layout.rs: Counts");
 
@@ -63,8 +64,9 @@ static_assert(sizeof(MeasureTile) == 32, "src/plan/layout.rs: MeasureTileRow");
 // A group, for what follows from its sums.
 struct alignas(16) Group {
   u32 variant;
-  u32 first_cohort, cohorts;
+  u32 first_cohort;  // others follow, see `Cohort`
   u32 slot;         // where its sum is
+  u32 reserved;
   u64 len;          // elements of its tensors
   u64 len_of_all;   // of the tensors of all groups with this variant
 };
@@ -78,19 +80,36 @@ struct alignas(16) Partial {
 };
 static_assert(sizeof(Partial) == 16, "src/plan/layout.rs: PartialRow");
 
-// One tensor. Addresses: see `Streams`.
-template <u32 ADDRESSES>
-struct alignas(16) Tensor {
+// What is said of every tensor. Its place in the list follows from nothing else: rows are sorted, and never move.
+struct alignas(8) TensorHead {
   u64 len;
   u32 slot;    // where its sum goes
   u32 place;   // in the list of tensors
   u32 number;  // for random bits
   u32 flags;
-  u64 address[ADDRESSES];  // of element 0
+  u32 cohort;
+  u32 gate;    // the place of the flag that it follows, counted from 1; 0 if it follows none
 };
-static_assert(sizeof(Tensor<4>) == 64, "src/plan/layout.rs: tensor_bytes");
 
-constexpr u32 MASTER_GIVEN = 1;  // a flag of a tensor; src/plan/layout.rs has the same number
+static_assert(sizeof(TensorHead) == 32, "src/plan/layout.rs: TensorHead");
+
+// A row of the table of tensors. The address of the gradient, which may move, is in a table of its own.
+template <u32 ADDRESSES>
+struct alignas(8) TensorRow {
+  TensorHead head;
+  u64 address[ADDRESSES - 1];  // of element 0
+};
+static_assert(sizeof(TensorRow<4>) == 56, "src/plan/layout.rs: tensor_bytes");
+
+// One tensor. Addresses: see `Streams`.
+template <u32 ADDRESSES>
+struct Tensor : TensorHead {
+  u64 address[ADDRESSES];
+};
+
+// Flags of a tensor; src/plan/layout.rs has the same numbers.
+constexpr u32 MASTER_GIVEN = 1;
+constexpr u32 JUST_ADDED = 2;
 
 // Up to 32 scalars whose formulas have one structure: a warp evaluates them, one a lane.
 struct alignas(16) Bundle {
@@ -101,22 +120,43 @@ struct alignas(16) Bundle {
 };
 static_assert(sizeof(Bundle) == 16, "src/plan/layout.rs: BundleRow");
 
-// One value of a half: of a schedule, or what follows from one and a cohort's count of updates.
-struct alignas(16) Scalar {
-  u64 base;       // as in `Cohort`
+// One value of a half: of a schedule, or what follows from one and a count of updates.
+struct alignas(8) Scalar {
+  u32 age;        // whose count, or NO_AGE
   u32 constants;  // where its constants begin
-  u32 reserved;
 };
-static_assert(sizeof(Scalar) == 16, "src/plan/layout.rs: ScalarRow");
+static_assert(sizeof(Scalar) == 8, "src/plan/layout.rs: ScalarRow");
 
-// Tensors of a group that have had the same number of updates: `t + base`, modulo 2^64. u32[Rule::INPUTS] follow: the
-// scalars that the rule's own are resolved from.
+constexpr u32 NO_AGE = 0xffffffffu;  // src/plan/layout.rs has the same number
+
+// An age: tensors that have had the same number of updates, `t + base` modulo 2^64, and rest together. `Step.ages` has the bases,
+// in halves: a tensor that has no gradient for update `t` rests, and block 0 leaves `base - 1` for the next one. What is said of
+// ages besides: who rests until the host says otherwise, and which flag of the engine's they follow.
+struct alignas(4) AgeFlags {
+  u32 bits;
+
+  __device__ __forceinline__ bool absent() const { return (bits & 1) != 0; }
+  __device__ __forceinline__ u32 gate() const { return bits >> 1; }  // as in `TensorHead`
+};
+static_assert(sizeof(AgeFlags) == 4, "src/plan/layout.rs: AgeFlags");
+
+// Tensors of a group of one age, for which the hyperparameters are the same. Where some tensors scale those, `Scales` follow; then
+// u32[Rule::INPUTS]: the scalars that the rule's own are resolved from.
 struct alignas(8) Cohort {
-  u64 base;
+  u32 age;
   u32 variant;
   u32 metric;  // the place of the group's metric rule, counted from 1; 0 if it has none
+  u32 next;    // another cohort of the group, or NO_COHORT
 };
-static_assert(sizeof(Cohort) == 16, "src/plan/layout.rs: cohort_bytes");
+static_assert(sizeof(Cohort) == 16, "src/plan/layout.rs: CohortHead");
+
+constexpr u32 NO_COHORT = 0xffffffffu;  // src/plan/layout.rs has the same number
+
+// What the learning rate and the weight decay are multiplied by.
+struct alignas(8) Scales {
+  double rate, decay;
+};
+static_assert(sizeof(Scales) == 16, "src/plan/layout.rs: cohort_bytes");
 
 // What an update needs of its cohort: the hyperparameters, then what the rule derives from them, in f64, rounded once to
 // f32. Each rule names the places.
@@ -145,12 +185,13 @@ struct alignas(16) RuleTables {
   double* cohort_memory;
   double* group_memory;
   double* tensor_memory;
+  const u64* cohort_lens;  // elements of the tensors of each cohort
   u32 measure_tile_count;
   u32 group_count;
-  u32 tensor_count;
-  u32 reserved;
+  u32 tensor_capacity;
+  u32 reserved[3];
 };
-static_assert(sizeof(RuleTables) == 96, "src/plan/layout.rs: RuleTablesRow");
+static_assert(sizeof(RuleTables) == 112, "src/plan/layout.rs: RuleTablesRow");
 
 // The argument of every launch but set_condition.
 struct Step {
@@ -160,9 +201,13 @@ struct Step {
   const Bundle* bundles;
   const Scalar* scalars;
   const void* cohorts;  // rows of cohort_bytes
+  u64* ages;            // two halves of [age_capacity] bases
   u64* constants;       // written by edits alone
+  const AgeFlags* age_flags;  // used where tensors may rest
+  const u64* gates;           // addresses of flags of the engine's, f32[1] each: 0 lets those who follow it rest
   const Tile* tiles;
   const void* tensors;  // rows of tensor_bytes
+  const u64* grads;     // for each of those, the address of its gradient; 0 where it rests
   double* values;  // two halves of [scalar_capacity]
   void* records;   // two halves of [cohort_capacity] rows of record_bytes
   u64* ticket;     // of the running update: see commit.cuh. u32[nodes] follow: blocks that brought their sums to each node
@@ -180,13 +225,14 @@ struct Step {
   u64* host_flags;  // in the host's memory, u64[2]: `stop` and `raised`; or null
   u32 staged_bytes;  // from `counts` on; 0 if that is more than fits
   u32 cohort_bytes, tensor_bytes, record_bytes;
-  u32 scalar_capacity, cohort_capacity, metric_capacity, window_capacity;
+  u32 scalar_capacity, cohort_capacity, age_capacity, metric_capacity, window_capacity;
+  u32 reserved;
   u32 flush;  // this launch makes an update of the calls before it alone
   u32 choice;  // of `remake`: masters that the engine gave too; of `show`: for evaluation, or else for training
   u64 seed;  // of random bits: here, since its sums are then kept in uniform registers
   const RuleTables* rules;  // used where a rule measures or remembers
 };
-static_assert(sizeof(Step) == 240, "src/plan/layout.rs: Step");
+static_assert(sizeof(Step) == 280, "src/plan/layout.rs: Step");
 
 // The row at `index` of a table whose rows are `bytes` apart.
 template <class Row>
@@ -202,25 +248,25 @@ __device__ __forceinline__ Row* record_at(const Step& step, u64 t, u32 cohort) {
 
 // What an edit writes at one place of the table of constants; edit.cuh has what each kind means.
 struct Write {
-  enum Kind : u32 { set, clock, cut, length, reached };
+  enum Kind : u32 { set, clock, cut, length, reached, age_of, age_at, memory_of, start_cohort, start_group, start_tensor };
   u64 bits;
   u32 place;
   u32 kind;
 };
 static_assert(sizeof(Write) == 16, "src/plan/layout.rs: Write");
 
-constexpr u32 MAX_WRITES = 239;  // with all else they fill the 4 KiB that the argument of a kernel may have
+constexpr u32 MAX_WRITES = 236;  // with all else they fill the 4 KiB that the argument of a kernel may have
 
 // The argument of an edit.
 struct Edit {
-  enum Flags : u32 { take_increment = 1, evaluate_anew = 2, take_accumulate = 4, take_stop_at = 8, lower_flags = 16 };
+  enum Flags : u32 { take_increment = 1, evaluate_anew = 2, take_accumulate = 4, take_stop_at = 8, lower_flags = 16, level_memory = 32 };
   Step step;
   u64 increment;   // by how much an applied update advances the progress clock from now on
   u64 stop_at;     // the number of updates that raises the stop flag from now on, or 0
   u32 accumulate;  // calls per update from now on
   u32 count;
   u32 flags;
-  u32 reserved;
+  u32 reserved[3];
   Write writes[MAX_WRITES];
 };
 static_assert(sizeof(Edit) == 4096, "src/plan/layout.rs: EditRow");

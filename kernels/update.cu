@@ -2,7 +2,7 @@
 //
 // `update` applies one step to every tensor of every group and computes the next step's scalars, in one launch. Traffic per
 // parameter is what the rule states in generated.cuh, +4 B if f32 gradients are zeroed (2 B of 16 bits), plus 16 B per tile of 2,048
-// elements and 24 B per tensor and 8 B per address of it for the tables.
+// elements and 32 B per tensor and 8 B per address of it for the tables.
 // It also writes 80 B and more to the telemetry ring, if there is one (telemetry.cuh).
 // `gradient_norm` comes before it where something must be known of all gradients first: 4 B per f32 gradient, 2 B of 16 bits.
 // `measure` comes between the two where a rule sums over elements: what it states per parameter.
@@ -36,7 +36,7 @@ __device__ __forceinline__ void look_ahead(const Step& step, Scratch& scratch, u
   carry_metrics<THREADS>(step, scratch, t);
   carry_memory<THREADS>(step, t);
   if constexpr (Features::OBSERVES) observe_in_step<THREADS>(step, t + 1);
-  evaluate<THREADS>(step, scratch, t + 1, facts.control.progress + facts.control.increment);
+  evaluate<THREADS, Of::next>(step, scratch, t + 1, facts.control.progress + facts.control.increment);
   if constexpr (Features::TELEMETRY) note_call<THREADS, Gradients>(step, facts, t);
   if constexpr (Features::STOPS) look_for_end(step, t + 1);
 }
@@ -102,20 +102,31 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR)
   }
 }
 
-// What is known when `node` has added, by one thread. `cohort`: that of the tensor, if it is a tensor's node.
-__device__ __forceinline__ void conclude(const Step& step, const RuleTables& rules, u64 t, const Node& node, u32 cohort,
-                                         const Measurements& sum) {
+// What is known when the sum of the tensor in row `index` is, by one thread.
+__device__ __forceinline__ void conclude_row(const Step& step, u64 t, u32 variant, u32 index, bool always, const Measurements& sum) {
+  const auto tensor = load_tensor<2>(step, index);
+  if (!always && tensor.len > NORM_BLOCK) return;
+  conclude_tensor_of(variant, step, t, tensor, rests(step, tensor, tensor.address[GRAD_AT]), sum);
+}
+
+// What is known when `node` has added, by one thread.
+__device__ __forceinline__ void conclude(const Step& step, const RuleTables& rules, u64 t, const Node& node, const Measurements& sum) {
   if constexpr (MEASURED != 0) {
-    if (node.level == Level::tensor) {
-      const auto tensor = load_row(row_at<Tensor<1>>(step.tensors, step.tensor_bytes, node.index));
-      conclude_tensor_of(node.variant, step, t, cohort, tensor.place, tensor.len, sum);
-    }
-    if (node.level == Level::group) conclude_group_of(step, t, load_row(rules.groups + node.index), sum, {});
+    if (node.level == Level::tensor) conclude_row(step, t, node.variant, node.index, true, sum);
+    if (node.level == Level::group) conclude_group_of(step, t, group_at(step, rules, node.index), sum, {});
     if (node.level == Level::all) {
+      u64 len = 0;
+#pragma unroll 1
+      for (u32 i = 0; MAY_REST && i < rules.group_count; i++) {
+        const Group group = group_at(step, rules, i);
+        if (group.variant == node.variant) len += group.len;
+      }
 #pragma unroll 1
       for (u32 i = 0; i < rules.group_count; i++) {
-        const Group group = load_row(rules.groups + i);
-        if (group.variant == node.variant) conclude_group_of(step, t, group, load_measurements(rules.measure_sums, group.slot), sum);
+        Group group = group_at(step, rules, i);
+        if (group.variant != node.variant) continue;
+        if constexpr (MAY_REST) group.len_of_all = len;
+        conclude_group_of(step, t, group, load_measurements(rules.measure_sums, group.slot), sum);
       }
     }
   }
@@ -136,8 +147,7 @@ __device__ __forceinline__ void measure_all(const Step& step, MeasureScratch& sc
     Measurements sum = measure_tile(step, rules, t, tile, gradient_scalars<Gradients>(step, facts), scratch);
     if ((tile.place & PACK) == 0 && threadIdx.x == 0) {
       store_total(rules.measure_sums, tile.slot, sum);
-      const auto tensor = load_row(row_at<Tensor<1>>(step.tensors, step.tensor_bytes, tile.tensor));
-      if (tensor.len <= NORM_BLOCK) conclude_tensor_of(tile.variant, step, t, tile.cohort, tensor.place, tensor.len, sum);
+      conclude_row(step, t, tile.variant, tile.tensor, false, sum);  // of a single block
     }
     u32 parent = tile.parent;
 #pragma unroll 1
@@ -147,7 +157,7 @@ __device__ __forceinline__ void measure_all(const Step& step, MeasureScratch& sc
       sum = node_added<Norm::one, MEASURE_WIDTH>(rules.measure_sums, scratch, node);
       if (threadIdx.x == 0) {
         store_total(rules.measure_sums, node.slot, sum);
-        conclude(step, rules, t, node, tile.cohort, sum);
+        conclude(step, rules, t, node, sum);
       }
       parent = node.parent;
     }
@@ -163,7 +173,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR)
 __device__ __forceinline__ void evaluate_anew(const Step& step, Scratch& scratch, u64 t) {
   stage<THREADS>(step, scratch);
   __syncthreads();  // all threads read what each staged
-  evaluate<THREADS>(step, scratch, t, scratch.facts.control.progress);
+  evaluate<THREADS, Of::now>(step, scratch, t, scratch.facts.control.progress);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR) remake(const Step step) {
@@ -171,8 +181,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR)
     if constexpr (SHOWS) {
       if (refused_while_shown(step)) return;
     }
-    if (blockIdx.x >= load_row(&step.counts->tiles)) return;
-    remake_tile(step, load_row(step.tiles + blockIdx.x), step.choice != 0);
+    if (blockIdx.x >= load_row(&step.counts->all_tiles)) return;
+    remake_tile(step, load_row(step.tiles + blockIdx.x), step.choice);
   }
 }
 
@@ -181,7 +191,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR)
   if constexpr (SHOWS) {
     __shared__ Scratch own;
     const u64 call = load_relaxed(&step.control->calls);
-    const u32 tiles = load_row(&step.counts->tiles), shown = load_relaxed(&step.control->shown);
+    const u32 tiles = load_row(&step.counts->all_tiles), shown = load_relaxed(&step.control->shown);
     if (blockIdx.x > tiles) return;
     if (threadIdx.x == 0) own.begin(step.control, call, tiles);
     if (blockIdx.x != 0 && shown != step.choice) {

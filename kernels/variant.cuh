@@ -7,6 +7,7 @@
 //   R::MEASURE_LOADS, R::SHOW_LOADS            that `measure` and `show` read
 //   R::OF_COHORT, R::OF_GROUP, R::OF_TENSOR    sets of what it remembers, by whose it is
 //   R::LATE                                    the values of a record that follow from sums
+//   R::DECAY                                   which input is the weight decay; R::INPUTS if there is none
 //   R::resolve(inputs, updates, known, r)      in f64, each scalar rounded once
 //   R::scalars(record), R::take(s, own)        what elements go by, and of that the tensor's own
 //   R::start(x, s), R::measure(x, s, sum), R::apply(x, s)
@@ -30,6 +31,24 @@ struct Resolved {
   double memory[R::MEMORY + 1];
 };
 
+// What elements of the tensors of a cohort go by in update `t`.
+template <class R>
+__device__ __forceinline__ typename R::Scalars scalars_of(const Step& step, u64 t, u32 cohort) {
+  return R::scalars(load_row(record_at<const Record<R::SCALARS>>(step, t, cohort)));
+}
+
+// The same for a tensor, where the tile says another cohort: tensors of a pack may have different ones, and a tensor may have got
+// one of its own since.
+template <class R>
+__device__ __forceinline__ void take_cohort(const Step& step, u64 t, const TensorHead& tensor, u32& cohort,
+                                            typename R::Scalars& scalars) {
+  if constexpr (DYNAMIC) {
+    if (tensor.cohort == cohort) return;
+    cohort = tensor.cohort;
+    scalars = scalars_of<R>(step, t, cohort);
+  }
+}
+
 // Applies rule R to elements, after what options O do to their gradients.
 template <class R, class O>
 struct Update : Functor {
@@ -40,9 +59,11 @@ struct Update : Functor {
   GradientScalars gradient;
   Dice dice;
   const Step& step;
+  u64 t;
+  u32 cohort;  // whose scalars these are
 
-  __device__ __forceinline__ Update(const Step& s, const Record<R::SCALARS>& r, const GradientScalars& g, const Dice& d)
-      : scalars(R::scalars(r)), gradient(g), dice(d), step(s) {}
+  __device__ __forceinline__ Update(const Step& s, u64 now, u32 of, const GradientScalars& g)
+      : scalars(scalars_of<R>(s, now, of)), gradient(g), dice{s.seed, (u32)now}, step(s), t(now), cohort(of) {}
 
   __device__ __forceinline__ bool stores_once() const {
     if constexpr (STORES_ONCE != 0) return scalars.first != 0.0f;
@@ -50,6 +71,7 @@ struct Update : Functor {
   }
   template <class Row>
   __device__ __forceinline__ void before_tensor(const Row& tensor) {
+    take_cohort<R>(step, t, tensor, cohort, scalars);
     if constexpr (R::TENSOR_SCALARS != 0) {
       const void* own = load_row(&step.rules->own);
       R::take(scalars, load_row(row_at<Own<R::TENSOR_SCALARS>>(own, OWN_BYTES, tensor.place)));
@@ -65,17 +87,20 @@ struct Update : Functor {
   }
 };
 
-// Makes masters and remainders anew of the parameters beside them: all of them, or those alone that are not the engine's.
+// Makes masters and remainders anew of the parameters beside them.
 struct Remake : Functor {
+  enum Which : u32 { own, all, added };  // those that are not the engine's, all, or of those that are not of tensors just added
   static constexpr u32 LOADS = 0, STORES = 0, STORES_ONCE = PARAM;
-  bool all, given = false;
+  static constexpr bool OF_UPDATE = false;
+  u32 which;
+  bool makes = false;
 
-  __device__ __forceinline__ explicit Remake(bool of_all) : all(of_all) {}
+  __device__ __forceinline__ explicit Remake(u32 of) : which(of) {}
   template <class Row>
   __device__ __forceinline__ void before_tensor(const Row& tensor) {
-    given = (tensor.flags & MASTER_GIVEN) != 0;
+    makes = which == all || ((tensor.flags & MASTER_GIVEN) == 0 && (which == own || (tensor.flags & JUST_ADDED) != 0));
   }
-  __device__ __forceinline__ bool stores_once() const { return all || !given; }
+  __device__ __forceinline__ bool stores_once() const { return makes; }
   template <u32 COUNT>
   __device__ __forceinline__ void element(float (&)[COUNT]) const {}
 };
@@ -97,16 +122,15 @@ constexpr u32 in_flight() {
 // Updates what `tile` holds. Its record and its tensor's row are loaded side by side.
 template <class R, class S, u32 N, class O>
 __device__ __forceinline__ void update_with(const Step& step, u64 t, const Tile& tile, const GradientScalars& gradient) {
-  const auto record = load_row(record_at<const Record<R::SCALARS>>(step, t, tile.cohort));
-  Update<R, O> functor(step, record, gradient, {step.seed, (u32)t});
+  Update<R, O> functor(step, t, tile.cohort, gradient);
   constexpr u32 AT_ONCE = in_flight<R, S, N>();
   walk<S, AT_ONCE, N / AT_ONCE>(step, tile.tensor, tile.place, functor);
 }
 
 // Makes masters or remainders of what `tile` holds anew.
 template <class S, u32 N>
-__device__ __forceinline__ void remake_with(const Step& step, const Tile& tile, bool all) {
-  Remake functor(all);
+__device__ __forceinline__ void remake_with(const Step& step, const Tile& tile, u32 which) {
+  Remake functor(which);
   walk<typename OfRemade<S>::Type, N>(step, tile.tensor, tile.place, functor);
 }
 
@@ -138,9 +162,21 @@ struct CohortAt {
   u64 t;
   u32 index;
   Cohort row;
+  u64 base;    // of its age
   const u32* inputs;  // u32[R::INPUTS], places in `values`; it and `values` may be staged
   const double* values;
   double lr_scale;  // of its metric rule
+  Scales scales;
+
+  // `of`: the same row, which may be staged.
+  __device__ __forceinline__ CohortAt(u64 now, u32 place, const Cohort* of, u64 from, const double* all)
+      : t(now), index(place), row(load_staged(of)), base(from), inputs((const u32*)(of + 1)), values(all), lr_scale(1.0), scales{1.0, 1.0} {
+    if constexpr (SCALED) {
+      const Scales* own = (const Scales*)(of + 1);
+      scales = load_staged(own);
+      inputs = (const u32*)(own + 1);
+    }
+  }
 };
 
 // Resolves a cohort's rule. What depends on sums that are not `known` is arbitrary.
@@ -150,6 +186,10 @@ __device__ __forceinline__ void resolve_rule(const Step& step, const CohortAt& a
 #pragma unroll
   for (u32 k = 0; k < R::INPUTS; k++) in[k] = load_staged(at.values + load_staged(at.inputs + k));
   in[0] = in[0] * at.lr_scale;
+  if constexpr (SCALED) {
+    in[0] = in[0] * at.scales.rate;
+    if constexpr (R::DECAY < R::INPUTS) in[R::DECAY] = in[R::DECAY] * at.scales.decay;
+  }
   if constexpr (R::OF_COHORT != 0) {
     const double* of = memory_of(load_row(&step.rules->cohort_memory), at.t, step.cohort_capacity, at.index, 2 * COHORT_MEMORY);
     load_memory<R::OF_COHORT>(of, 2, known.memory);
@@ -166,7 +206,7 @@ template <class R>
 __device__ __forceinline__ void resolve(const Step& step, const CohortAt& at) {
   Known<R> known = {};
   Resolved<R> r;
-  resolve_rule<R>(step, at, at.t + at.row.base, known, r);
+  resolve_rule<R>(step, at, at.t + at.base, known, r);
   store_row(record_at<Record<R::SCALARS>>(step, at.t, at.index), r.record);
   if constexpr (R::OF_COHORT != 0) {
     double* of = memory_of(load_row(&step.rules->cohort_memory), at.t, step.cohort_capacity, at.index, 2 * COHORT_MEMORY);

@@ -11,9 +11,11 @@
 //   dice                                what stores that need random bits throw
 //   before_tensor(tensor), after_span(at), after_tensor(tensor)
 //                                       for what it loads and gathers; all lanes of a warp come there together
+//   OF_UPDATE, rest(tensor)             whether it leaves tensors alone that rest in this update, and what it does instead
 //
-// Reads 16 B a tile and 24 B + 8 B an address for each tensor in it, beside the elements.
+// Reads 16 B a tile and 32 B + 8 B an address for each tensor in it, beside the elements.
 #pragma once
+#include "rests.cuh"
 #include "streams.cuh"
 
 constexpr u32 THREADS = 256;  // with 2 vectors a thread 98.4 % of the copy, as 512 and 1,024 have; 124 M elements, H100
@@ -24,8 +26,11 @@ constexpr u32 APART = WARP * VECTOR;  // elements between two vectors of a threa
 // What most functors need nothing of.
 struct Functor {
   static constexpr u32 STORES_ONCE = 0;
+  static constexpr bool OF_UPDATE = true;
 
   __device__ __forceinline__ bool stores_once() const { return false; }
+  template <class Row>
+  __device__ __forceinline__ void rest(const Row&) {}
   template <class Row>
   __device__ __forceinline__ void before_tensor(const Row&) {}
   __device__ __forceinline__ void after_span(u64) {}
@@ -220,7 +225,13 @@ __device__ __forceinline__ void walk(const Step& step, u32 first, u32 place, F& 
   const u32 end = first + (pack ? place : 1);
 #pragma unroll 1
   for (u32 i = first + (pack ? warp : 0); i < end; i += WARPS) {
-    const auto tensor = load_row(row_at<Tensor<S::ADDRESSES>>(step.tensors, step.tensor_bytes, i));
+    const auto tensor = load_tensor<S::ADDRESSES>(step, i);
+    if constexpr (F::OF_UPDATE && MAY_REST) {
+      if (rests(step, tensor, tensor.address[GRAD_AT])) {
+        functor.rest(tensor);
+        continue;
+      }
+    }
     functor.before_tensor(tensor);
     u64 at = pack ? 0 : ((u64)place * WARPS + warp) * SPAN;
     if (!pack && is_whole<S, F>(tensor, at, SPAN)) {

@@ -1,6 +1,7 @@
 //! An edit on the CPU: `kernels/edit.cuh`, write for write.
 
 use super::Engine;
+use super::resolve::Half;
 use crate::error::Result;
 use crate::plan::Request;
 use crate::plan::layout::{EditRow, Step, Write};
@@ -25,7 +26,7 @@ impl Engine {
         for write in writes.iter().filter(|write| write.kind == Write::SET) {
             constants[write.place as usize] = write.bits;
         }
-        let half = (clocks.t & 1) as usize * self.plan.scalars.len();
+        let half = (clocks.t & 1) as usize * self.plan.room.scalars;
         let mut remaining = 0;
         for Write { bits, place, kind } in writes {
             let place = *place as usize;
@@ -59,7 +60,7 @@ impl Engine {
         }
         if row.flags & EditRow::EVALUATE != 0 {
             let before = self.end_in_force();
-            self.evaluate(clocks);
+            self.evaluate(clocks, Half::InForce);
             self.stop_if_end(clocks.t, before);
         }
     }

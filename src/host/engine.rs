@@ -7,6 +7,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::memory::{Given, Piece};
 use super::metrics::BELOW;
+use super::resolve::Half;
 use super::{gradients, memory};
 use crate::error::{Error, Result};
 use crate::gradient::{Factor, ScaleState};
@@ -35,6 +36,8 @@ pub(crate) struct Engine {
     pub(super) control: Box<Control>,
     /// Two halves of one value per scalar, as on the device.
     pub(super) values: Vec<f64>,
+    /// Two halves of one base per age.
+    pub(super) ages: Vec<u64>,
     /// Two halves of one record per cohort, each as wide as the widest.
     pub(super) records: Vec<f32>,
     /// Two halves of one state per metric rule, and of all windows.
@@ -61,11 +64,12 @@ impl Engine {
         plan.place_state(state.as_mut_ptr() as u64);
         memory::fill_states(&plan);
         let mut engine = Engine {
-            values: vec![f64::NAN; 2 * plan.scalars.len()],
-            records: vec![f32::NAN; 2 * plan.cohorts.len() * plan.widths().record],
+            values: vec![f64::NAN; 2 * plan.room.scalars],
+            records: vec![f32::NAN; 2 * plan.room.cohorts * plan.widths().record],
+            ages: plan.bases().repeat(2),
             pieces: memory::pieces(&plan),
             remembered: plan.remembered(),
-            own: vec![f32::NAN; plan.tensors.len() * plan.widths().own],
+            own: vec![f32::NAN; plan.room.tensors * plan.widths().own],
             metric_states: metrics::start(&plan.metrics).repeat(2),
             windows: vec![0.0; 2 * metrics::window_count(&plan.metrics)],
             ring: (0..plan.telemetry.as_ref().map_or(0, Layout::words)).map(|_| AtomicU64::new(0)).collect(),
@@ -76,7 +80,7 @@ impl Engine {
             state,
         };
         memory::remake(&engine.plan, &engine.pieces, false);
-        engine.evaluate(Clocks { t: 0, progress: 0 });
+        engine.evaluate(Clocks { t: 0, progress: 0 }, Half::InForce);
         engine.stop_if_end(0, BELOW);
         Ok(engine)
     }
@@ -150,7 +154,7 @@ impl Engine {
         self.carry_metrics(t);
         self.carry_memory(t);
         self.observe_in_step(t + 1);
-        self.evaluate(Clocks { t: t + 1, progress });
+        self.evaluate(Clocks { t: t + 1, progress }, Half::Next);
         self.note_call(skip, calls);
         if self.plan.features.stops {
             self.look_for_end(t + 1);

@@ -2,6 +2,7 @@
 //! summation, and the decisions of `kernels/gradients.cuh`.
 
 use super::memory;
+use super::rests::rests;
 use crate::gradient::{ClipForm, Factor, Norm, Verdict};
 use crate::plan::layout::{Control, NORM_BLOCK, SECTION, VECTOR, WARP, WARPS};
 use crate::plan::{HandedIn, Plan};
@@ -70,8 +71,9 @@ pub(super) fn look(plan: &Plan, control: &mut Control, handed_in: HandedIn, call
     let mut groups = Vec::with_capacity(plan.groups.len());
     let mut blocks = memory::map_norm_blocks(plan, |grad| norm_of_block(norm, grad)).into_iter();
     for group in 0..plan.groups.len() {
-        let tensors = plan.tensors[plan.tensors_of(group)].iter().map(|tensor| {
-            let count = tensor.len.div_ceil(NORM_BLOCK) as usize;
+        let tensors = plan.tensors_of(group).map(|tensor| &plan.tensors[tensor]).map(|tensor| {
+            // One that rests has no blocks: it adds nothing.
+            let count = if rests(plan, tensor) { 0 } else { tensor.len.div_ceil(NORM_BLOCK) as usize };
             let blocks: Vec<Sum> = blocks.by_ref().take(count).collect();
             let sections: Vec<Sum> = blocks.chunks(SECTION as usize).map(|blocks| level(norm, blocks)).collect();
             level(norm, &sections)

@@ -1,16 +1,19 @@
 //! The unsafe part of the CPU backend: views of memory that the caller registered, and the AVX2 + FMA build of the loops.
 
+mod fma;
 mod show;
 
 use bytemuck::AnyBitPattern;
 use rayon::prelude::*;
 
 use super::gradients::GradientScalars;
+use super::rests::rests;
 use crate::plan::layout::NORM_BLOCK;
 use crate::plan::{Dtype, Forms, Lies, Plan, Scalar, TensorRow};
 use crate::precision::{CODES_BLOCK, Dice, Form, Storage, Stored, StoredMut, Throws};
 use crate::rule::{Compiled, Lanes, Start};
 
+pub(super) use fma::{Work, has_fma, with_fma};
 pub(super) use show::show;
 
 /// Elements that are prepared at once: they stay in the cache. Whole blocks of codes.
@@ -67,7 +70,11 @@ pub(super) fn read_element(address: u64, dtype: Dtype) -> f64 {
 /// Sound for the reasons that [`update`] gives; gradients are only read.
 pub(super) fn map_norm_blocks<T: Send>(plan: &Plan, work: impl Fn(&[f32]) -> T + Sync) -> Vec<T> {
     let blocks = |row: &TensorRow| (0..row.len.div_ceil(NORM_BLOCK)).map(move |i| i * NORM_BLOCK);
-    let all: Vec<_> = plan.tensors.iter().flat_map(|row| blocks(row).map(move |begin| (row, begin))).collect();
+    let summed = (0..plan.groups.len()).flat_map(|group| plan.tensors_of(group)).map(|tensor| &plan.tensors[tensor]);
+    let all: Vec<_> = summed
+        .filter(|row| !rests(plan, row))
+        .flat_map(|row| blocks(row).map(move |begin| (row, begin)))
+        .collect();
     let blocks = all.par_iter().with_min_len(MIN_PIECES);
     blocks
         .map(|(row, begin)| {
@@ -86,6 +93,9 @@ pub(super) fn zero_gradients(plan: &Plan, pieces: &[Piece]) {
     debug_assert!(plan.gradients.zero);
     pieces.par_iter().with_min_len(MIN_PIECES).for_each(|piece| {
         let row = &plan.tensors[piece.tensor as usize];
+        if rests(plan, row) {
+            return;
+        }
         // SAFETY: the caller vouches for the tensor; no other gradient or parameter overlaps this gradient, and this
         // piece of it is ours.
         unsafe { stored_mut(plan.storages(row)[1], row.streams[1], piece.elements(row)) }.zero();
@@ -146,6 +156,9 @@ pub(super) fn update(plan: &Plan, pieces: &[Piece], given: Given<'_>) {
     let (width, own_width) = (plan.widths().record, plan.widths().own);
     pieces.par_iter().with_min_len(MIN_PIECES).for_each(|piece| {
         let row = &plan.tensors[piece.tensor as usize];
+        if rests(plan, row) {
+            return;
+        }
         let forms = &plan.forms[row.form as usize];
         let rule = &*plan.variants[row.variant as usize];
         let record = &records[row.cohort as usize * width..][..width];
@@ -225,7 +238,8 @@ pub(super) fn map_terms<T: Send>(
     work: impl Fn(&BlockTerms) -> T + Sync,
 ) -> Vec<T> {
     let (width, rule) = (plan.widths().record, &*plan.variants[variant as usize]);
-    let rows = plan.tensors.iter().filter(|row| row.variant == variant);
+    let summed = (0..plan.groups.len()).flat_map(|group| plan.tensors_of(group)).map(|tensor| &plan.tensors[tensor]);
+    let rows = summed.filter(|row| row.variant == variant && !rests(plan, row));
     let all: Vec<_> =
         rows.flat_map(|row| (0..row.len.div_ceil(NORM_BLOCK)).map(move |i| (row, i * NORM_BLOCK))).collect();
     let blocks = all.par_iter().with_min_len(MIN_PIECES);
@@ -357,39 +371,4 @@ unsafe fn view_mut<'a, T: AnyBitPattern>(address: u64, Elements { begin, len }: 
     let first = (address as usize as *mut T).wrapping_add(begin);
     // SAFETY: the caller's promise; the address is not null and aligned, which `plan::check` made sure of.
     unsafe { std::slice::from_raw_parts_mut(first, len) }
-}
-
-/// Loops that are worth compiling for AVX2 and FMA.
-pub(super) trait Work {
-    /// Marked `#[inline(always)]`, with all that it calls: else it is compiled for any CPU.
-    fn run(self);
-}
-
-/// Whether this CPU has FMA instructions.
-pub(super) fn has_fma() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma");
-    #[cfg(not(target_arch = "x86_64"))]
-    return true;
-}
-
-/// Does `work` with FMA instructions, or else `otherwise`: without them `mul_add` is a library call, the same bits, ten times slower.
-pub(super) fn with_fma<W: Work>(work: W, otherwise: impl FnOnce(W)) {
-    #[cfg(target_arch = "x86_64")]
-    match has_fma() {
-        // SAFETY: the CPU has what the function is compiled for.
-        true => unsafe { with_avx2_and_fma(work) },
-        false => otherwise(work),
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        let _ = otherwise;
-        work.run();
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn with_avx2_and_fma(work: impl Work) {
-    work.run();
 }

@@ -1,5 +1,6 @@
 //! Observations and the end of training: `kernels/metric.cuh` and `kernels/end.cuh`.
 
+use super::resolve::Half;
 use super::{Engine, memory};
 use crate::plan::layout::Control;
 use crate::plan::{Dtype, Scalar, metrics, state};
@@ -15,7 +16,7 @@ impl Engine {
     pub fn observe(&mut self, metric: f64) {
         let (t, before) = (self.control.t, self.end_in_force());
         self.observe_all(t, metric);
-        self.evaluate(Clocks { t, progress: self.control.progress });
+        self.evaluate(Clocks { t, progress: self.control.progress }, Half::InForce);
         self.stop_if_end(t, before);
     }
 
@@ -60,7 +61,7 @@ impl Engine {
         let settings = &plan.settings;
         let mut end = 0;
         // The first of a record is the rate.
-        let mut rates = state::half(&self.records, t).iter().step_by(plan.widths().record);
+        let mut rates = state::half(&self.records, t).iter().step_by(plan.widths().record).take(plan.cohorts.len());
         if settings.stop_below > 0.0 && rates.all(|rate| *rate < settings.stop_below) {
             end |= BELOW;
         }

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::Engine;
+use super::resolve::Half;
 use super::engine::refuse_flushed_subnormals;
 use super::metrics::BELOW;
 use crate::error::Result;
@@ -37,7 +38,7 @@ impl Engine {
         self.windows[half * windows.len()..][..windows.len()].copy_from_slice(&windows);
         (self.plan.settings, self.plan.constants) = (settings, constants);
         self.plan.take(loaded.editable);
-        self.evaluate(Clocks { t: control.t, progress: control.progress });
+        self.evaluate(Clocks { t: control.t, progress: control.progress }, Half::InForce);
         self.stop_if_end(control.t, BELOW);
         self.ring().iter().for_each(|word| word.store(0, Ordering::Relaxed));
         self.runs().restart(control.t + control.skipped);

@@ -374,6 +374,7 @@ impl OptimizerBuilder {
         let mut plan = Plan::new(&groups, self.increment, &options, &self.features, purpose)?;
         (plan.tuning, plan.seed) = (self.tuning.check()?, self.seed);
         plan.check_tuning()?;
+        plan.make_room();
         Ok(plan)
     }
 }

@@ -94,8 +94,9 @@ impl Engine {
         let ring = plan.telemetry.as_ref().map(|layout| ring(&setup, context, layout)).transpose()?;
 
         let wave = context.multiprocessors() * update.blocks_per_multiprocessor(THREADS)?;
-        let Tables { mut bytes, mut step, grid, norm_grid, measure_grid, mut rules, seen } =
-            Tables::of(&plan, wave, ring.as_ref().map_or(0, Ring::address));
+        plan.sort_rows(plan.tuning.wave.unwrap_or(wave));
+        let Tables { mut bytes, mut step, grid, norm_grid, measure_grid, mut rules, shape: _, sums: _, seen } =
+            Tables::of(&plan, ring.as_ref().map_or(0, Ring::address));
         // Before the memory: if this fails below, what frees the memory waits for `prime`, which writes to both.
         let flags = Pinned::new(context, FLAGS)?;
         let memory = Memory::new(context, bytes.len())?;
@@ -106,9 +107,13 @@ impl Engine {
             &mut step.bundles,
             &mut step.scalars,
             &mut step.cohorts,
+            &mut step.ages,
             &mut step.constants,
+            &mut step.age_flags,
+            &mut step.gates,
             &mut step.tiles,
             &mut step.tensors,
+            &mut step.grads,
             &mut step.values,
             &mut step.records,
             &mut step.ticket,

@@ -9,6 +9,7 @@ mod cuda;
 mod edit;
 mod group;
 mod observe;
+mod shape;
 mod show;
 mod state;
 mod tables;

@@ -1,12 +1,14 @@
-//! The tables of a plan, as a CUDA device gets them: one block of bytes, uploaded once.
+//! The tables of a plan, as a CUDA device gets them: one block of bytes, uploaded once. What follows from the tensors is in
+//! `shape`, and may be written again.
 
 use bytemuck::{NoUninit, Pod, Zeroable};
 
+use super::shape::Shape;
 use crate::error::{Error, Result};
 use crate::plan::layout::{
-    Control, Counts, MASTER_GIVEN, MetricStateRow, NormTileRow, PartialRow, RuleTablesRow, Step, TelemetryRow, TileRow,
+    Control, MetricStateRow, NormTileRow, PartialRow, RuleTablesRow, Step, TelemetryRow, TileRow,
 };
-use crate::plan::{MeasureTables, Plan, Remembered, metrics};
+use crate::plan::{Plan, Remembered, metrics};
 use crate::telemetry::Layout;
 
 /// What a block that evaluates stages in shared memory at most. `kernels/evaluate.cuh` has the same number.
@@ -26,6 +28,10 @@ pub(super) struct Tables {
     pub measure_grid: Option<u32>,
     /// Where the addresses of [`RuleTablesRow`] are, if there is one: offsets, as those of `step`.
     pub rules: RuleTablesRow,
+    /// Where the contents of a [`Shape`] are, in its order: offsets, as those of `step`.
+    pub shape: Vec<u64>,
+    /// Sums, which are 0 where nobody writes them: offsets and bytes.
+    pub sums: Vec<(u64, usize)>,
     /// What a report needs.
     pub seen: Seen,
 }
@@ -86,30 +92,16 @@ fn rows<T: Pod>(bytes: &[u8]) -> Vec<T> {
 }
 
 impl Tables {
-    /// For a device that runs `wave` blocks at once. `ring`: the address of that of telemetry.
-    pub fn of(plan: &Plan, wave: u32, ring: u64) -> Tables {
-        let tiles = plan.tiles(plan.tuning.wave.unwrap_or(wave));
-        let norm = plan.gradients.norm.map(|_| plan.norm_tables(&tiles));
-        let measure = plan.measures().then(|| plan.measure_tables(&tiles));
-        let (widths, reserve) = (plan.widths(), plan.tuning.reserve);
+    /// For a plan whose rows are sorted. `ring`: the address of that of telemetry.
+    pub fn of(plan: &Plan, ring: u64) -> Tables {
+        let shape = Shape::of(plan);
+        let (widths, reserve, room, capacity) = (plan.widths(), plan.tuning.reserve, plan.room, shape.capacity);
         let (windows, metric_count) = (metrics::window_count(&plan.metrics), plan.metrics.len());
-        let norm_tiles = norm.as_ref().map_or(0, |norm| norm.rows.len() as u32);
-        let nodes = norm.as_ref().map_or(0, |norm| norm.tree.nodes.len());
-        let measure_nodes = measure.as_ref().map_or(0, |measure| measure.tree.nodes.len());
-        let counts = Counts {
-            tiles: tiles.rows.len() as u32,
-            norm_tiles,
-            bundles: plan.bundles.len() as u32,
-            cohorts: plan.cohorts.len() as u32,
-            metrics: metric_count as u32,
-            windows: windows as u32,
-            reserved: [0; 2],
-        };
         let mut bytes = Bytes::default();
         let control = bytes.put(&[Control::new(plan.increment, plan.gradients, &plan.settings)], LINE);
         // Right after it: all of this is read back together. The ticket of the update is a u64.
-        let ticket = bytes.put(&vec![0u32; 2 + nodes + measure_nodes], size_of::<u64>());
-        let records = bytes.put(&vec![f32::NAN; 2 * plan.cohorts.len() * widths.record], LINE);
+        let ticket = bytes.put(&vec![0u32; 2 + capacity.norm.nodes + capacity.measure.nodes], size_of::<u64>());
+        let records = bytes.put(&vec![f32::NAN; 2 * room.cohorts * widths.record], LINE);
         let metric_states = bytes.put(&metrics::start(&plan.metrics).repeat(2), size_of::<u64>());
         let Remembered { cohorts: of_cohorts, groups, tensors: of_tensors } = plan.remembered();
         let remembered = [of_cohorts, groups, of_tensors].map(|table| bytes.put(&table, size_of::<f64>()));
@@ -121,39 +113,62 @@ impl Tables {
             end: bytes.0.len(),
         };
         let settings = bytes.put(&[plan.settings], LINE);
-        let first = bytes.put(&[counts], LINE);
+
+        let [counts, bundles, scalars, cohorts] = shape.staged.each_ref().map(|table| bytes.put_table(table, STAGED));
+        let ages = bytes.put(&plan.bases().repeat(2), STAGED);
+        let constants = bytes.put(&plan.constants, STAGED);
+        bytes.align(STAGED);
+        let staged = bytes.0.len() - counts as usize;
+        let [age_flags, tensors, tiles] = shape.walked.each_ref().map(|table| bytes.put_table(table, LINE));
+        bytes.extend_by(reserve as usize * size_of::<TileRow>());
         let mut step = Step {
             control,
             settings,
-            counts: first,
+            counts,
             ticket,
             records,
             metric_states,
-            bundles: bytes.put(&plan.bundles, STAGED),
-            scalars: bytes.put(&plan.scalars, STAGED),
-            cohorts: bytes.put(&cohorts(plan), STAGED),
-            constants: bytes.put(&plan.constants, STAGED),
+            bundles,
+            scalars,
+            cohorts,
+            ages,
+            constants,
+            staged_bytes: if staged <= STAGED_BYTES { staged as u32 } else { 0 },
+            age_flags,
+            grads: age_flags + shape.grads_at as u64,
+            tensors,
+            tiles,
+            values: bytes.put(&vec![f64::NAN; 2 * room.scalars], LINE),
+            gates: bytes.put(&plan.gates, LINE),
             ..Step::zeroed()
         };
-        bytes.align(STAGED);
-        let staged = bytes.0.len() - first as usize;
-        step.staged_bytes = if staged <= STAGED_BYTES { staged as u32 } else { 0 };
-
-        let slots = norm.as_ref().map(|norm| &norm.tensor_slots[..]);
-        step.tensors = bytes.put(&tensors(plan, &tiles.order, slots), LINE);
-        step.tiles = bytes.put(&tiles.rows, LINE);
-        bytes.extend_by(reserve as usize * size_of::<TileRow>());
-        step.values = bytes.put(&vec![f64::NAN; 2 * plan.scalars.len()], LINE);
-        if let Some(norm) = &norm {
-            step.norm_tiles = bytes.put(&norm.rows, LINE);
+        let (mut places, mut sums) = (vec![counts, bundles, scalars, cohorts, age_flags, tensors, tiles], Vec::new());
+        if let Some(norm) = &shape.norm {
+            [step.norm_tiles, step.nodes] = norm.each_ref().map(|table| bytes.put_table(table, LINE));
             bytes.extend_by((1 + reserve as usize) * size_of::<NormTileRow>());
-            step.nodes = bytes.put(&norm.tree.nodes, LINE);
-            step.sums = bytes.put(&vec![PartialRow::zeroed(); norm.tree.slots as usize], LINE);
+            step.sums = bytes.put(&vec![PartialRow::zeroed(); capacity.norm.slots], LINE);
+            places.extend([step.norm_tiles, step.nodes]);
+            sums.push((step.sums, capacity.norm.slots * size_of::<PartialRow>()));
         }
-        let (measure_grid, rules) =
-            bytes.put_rules(plan, measure.as_ref(), ticket + 4 * (2 + nodes as u64), remembered);
+        let mut rules = RuleTablesRow {
+            own: bytes.put(&vec![f32::NAN; room.tensors * widths.own], LINE),
+            cohort_memory: remembered[0],
+            group_memory: remembered[1],
+            tensor_memory: remembered[2],
+            measure_arrivals: ticket + 4 * (2 + capacity.norm.nodes as u64),
+            ..shape.rules
+        };
+        if let Some(measure) = &shape.measure {
+            let tables = measure.each_ref().map(|table| bytes.put_table(table, LINE));
+            [rules.measure_tiles, rules.measure_nodes, rules.measure_slots, rules.groups, rules.cohort_lens] = tables;
+            let slots = capacity.measure.slots * widths.sums;
+            rules.measure_sums = bytes.put(&vec![PartialRow::zeroed(); slots], LINE);
+            places.extend(tables);
+            sums.push((rules.measure_sums, slots * size_of::<PartialRow>()));
+        }
         if plan.measures() || plan.remembers() {
             step.rules = bytes.put(&[rules], LINE);
+            places.push(step.rules);
         }
         step.metrics = bytes.put(&metrics::rows(&plan.metrics), LINE);
         step.windows = bytes.put(&vec![0.0f64; 2 * windows], LINE);
@@ -161,47 +176,19 @@ impl Tables {
         step.cohort_bytes = widths.cohort_bytes() as u32;
         step.tensor_bytes = widths.tensor_bytes() as u32;
         step.record_bytes = widths.record_bytes() as u32;
-        step.scalar_capacity = plan.scalars.len() as u32;
-        step.cohort_capacity = plan.cohorts.len() as u32;
+        step.scalar_capacity = room.scalars as u32;
+        step.cohort_capacity = room.cohorts as u32;
+        step.age_capacity = room.ages as u32;
         step.metric_capacity = metric_count as u32;
         step.window_capacity = windows as u32;
         step.seed = plan.seed;
         // A grid is never empty: one block evaluates, and one judges a norm of nothing.
-        let norm_grid = norm.map(|_| norm_tiles.max(1) + reserve);
-        Tables { bytes: bytes.0, step, grid: 1 + counts.tiles + reserve, norm_grid, measure_grid, rules, seen }
+        let grid = 1 + capacity.tiles as u32 + reserve;
+        let norm_grid = shape.norm.as_ref().map(|_| (capacity.norm.tiles as u32).max(1) + reserve);
+        // Without elements there is nothing to sum, and nothing follows.
+        let measure_grid = shape.measure.as_ref().map(|_| capacity.measure.tiles as u32).filter(|grid| *grid > 0);
+        Tables { bytes: bytes.0, step, grid, norm_grid, measure_grid, rules, shape: places, sums, seen }
     }
-}
-
-/// Rows of cohorts.
-fn cohorts(plan: &Plan) -> Vec<u8> {
-    let width = plan.widths().cohort_bytes();
-    let mut bytes = Vec::with_capacity(width * plan.cohorts.len());
-    for (i, cohort) in plan.cohorts.iter().enumerate() {
-        let group = &plan.groups[cohort.group as usize];
-        bytes.extend_from_slice(&cohort.base.to_ne_bytes());
-        bytes.extend_from_slice(bytemuck::cast_slice(&[group.variant, group.metric]));
-        bytes.extend_from_slice(bytemuck::cast_slice(&cohort.inputs));
-        bytes.resize((i + 1) * width, 0);
-    }
-    bytes
-}
-
-/// Rows of tensors in this order. `slots`: where the sum of each goes, in the order of the list.
-fn tensors(plan: &Plan, order: &[u32], slots: Option<&[u32]>) -> Vec<u8> {
-    let width = plan.widths().tensor_bytes();
-    let mut bytes = Vec::with_capacity(width * order.len());
-    for (i, place) in order.iter().enumerate() {
-        let tensor = &plan.tensors[*place as usize];
-        let slot = slots.map_or(0, |slots| slots[*place as usize]);
-        bytes.extend_from_slice(&tensor.len.to_ne_bytes());
-        let flags = if tensor.master_given { MASTER_GIVEN } else { 0 };
-        bytes.extend_from_slice(bytemuck::cast_slice(&[slot, *place, tensor.number, flags]));
-        let seconds = tensor.streams.iter().zip(plan.storages(tensor)).filter(|(_, storage)| storage.form.has_second());
-        let addresses = tensor.streams.iter().map(|lies| lies.first).chain(seconds.map(|(lies, _)| lies.second));
-        addresses.for_each(|address| bytes.extend_from_slice(&address.to_ne_bytes()));
-        bytes.resize((i + 1) * width, 0);
-    }
-    bytes
 }
 
 #[derive(Default)]
@@ -216,43 +203,19 @@ impl Bytes {
         offset
     }
 
+    /// The same with the room that a table has.
+    fn put_table(&mut self, (rows, room): &(Vec<u8>, usize), alignment: usize) -> u64 {
+        let offset = self.put(rows, alignment);
+        self.0.resize(offset as usize + rows.len().max(*room), 0);
+        offset
+    }
+
     fn align(&mut self, alignment: usize) {
         self.extend_by(self.0.len().next_multiple_of(alignment) - self.0.len());
     }
 
     fn extend_by(&mut self, bytes: usize) {
         self.0.resize(self.0.len() + bytes, 0);
-    }
-
-    /// What rules that measure or remember need, and how many blocks measure. `arrivals`: where tickets of its nodes are; then
-    /// where what is remembered is.
-    fn put_rules(
-        &mut self,
-        plan: &Plan,
-        measure: Option<&MeasureTables>,
-        arrivals: u64,
-        [cohort_memory, group_memory, tensor_memory]: [u64; 3],
-    ) -> (Option<u32>, RuleTablesRow) {
-        let mut rules = RuleTablesRow {
-            cohort_memory,
-            group_memory,
-            tensor_memory,
-            own: self.put(&vec![f32::NAN; plan.tensors.len() * plan.widths().own], LINE),
-            measure_arrivals: arrivals,
-            group_count: plan.groups.len() as u32,
-            tensor_count: plan.tensors.len() as u32,
-            ..RuleTablesRow::default()
-        };
-        let Some(measure) = measure else { return (None, rules) };
-        rules.measure_tile_count = measure.rows.len() as u32;
-        rules.measure_tiles = self.put(&measure.rows, LINE);
-        rules.measure_nodes = self.put(&measure.tree.nodes, LINE);
-        rules.measure_slots = self.put(&measure.tensor_slots, LINE);
-        rules.groups = self.put(&measure.groups, LINE);
-        let sums = measure.tree.slots as usize * plan.widths().sums;
-        rules.measure_sums = self.put(&vec![PartialRow::zeroed(); sums], LINE);
-        // Without elements there is nothing to sum, and nothing follows.
-        ((rules.measure_tile_count > 0).then_some(rules.measure_tile_count), rules)
     }
 
     /// Where records of calls go: a row, and then the places of the values.

@@ -228,7 +228,7 @@ fn forms(plan: &Plan) -> Vec<TelemetryForm> {
         let states = plan.variants[of_group.variant as usize].streams().iter().map(|stream| &*stream.name);
         for (place, name) in ["param", "grad"].into_iter().chain(states).enumerate() {
             let begin = all.len();
-            for row in &plan.tensors[plan.tensors_of(group)] {
+            for row in plan.tensors_of(group).map(|tensor| &plan.tensors[tensor]) {
                 let form = plan.storages(row)[place].form;
                 match all[begin..].iter_mut().find(|known| known.form == form) {
                     Some(known) => known.tensors += 1,

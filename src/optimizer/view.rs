@@ -50,7 +50,7 @@ impl DeviceView {
         let record = |index: usize| records + (index * plan.widths().record_bytes()) as u64;
         let scalars = (0..plan.groups.len()).map(|group| {
             let cohort = plan.first_cohort(group);
-            [record(cohort), record(plan.cohorts.len() + cohort)]
+            [record(cohort), record(plan.room.cohorts + cohort)]
         });
         let scale =
             |index: usize| states + (index * size_of::<MetricStateRow>() + offset_of!(MetricStateRow, scale)) as u64;

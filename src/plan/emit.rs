@@ -51,9 +51,9 @@ pub(crate) fn generated(plan: &Plan) -> String {
         }),
     ));
     let remake = each("tile.form", &forms_of(|forms, _| forms.remakes()), |i| {
-        format!("remake_with<Streams{i}, VECTORS>(step, tile, all);")
+        format!("remake_with<Streams{i}, VECTORS>(step, tile, which);")
     });
-    text.push_str(&function("void remake_tile(const Step& step, const Tile& tile, bool all)", &remake));
+    text.push_str(&function("void remake_tile(const Step& step, const Tile& tile, u32 which)", &remake));
     let show = each("tile.form", &forms_of(|_, rule| rule.tape.show.is_some()), |i| {
         let variant = plan.forms[i].variant;
         format!("show_with<Variant{variant}, Streams{i}, VECTORS>(step, t, tile, show);")
@@ -69,10 +69,10 @@ pub(crate) fn generated(plan: &Plan) -> String {
         if measure.is_empty() { "  return {};\n" } else { &measure },
     ));
     text.push_str(&function(
-        "void conclude_tensor_of(u32 variant, const Step& step, u64 t, u32 cohort, u32 place, u64 len,
+        "void conclude_tensor_of(u32 variant, const Step& step, u64 t, const TensorHead& tensor, bool resting,
                                                    const Measurements& sums)",
         &switch("variant", &of(Compiled::concludes_tensors), |i| {
-            format!("if (variant == {i}) conclude_tensor<Variant{i}>(step, t, cohort, place, len, sums);")
+            format!("if (variant == {i}) conclude_tensor<Variant{i}>(step, t, tensor, resting, sums);")
         }),
     ));
     text.push_str(&function(
@@ -100,9 +100,15 @@ fn widths(plan: &Plan) -> String {
         ("GRAD_TYPES", plan.grad_types() as usize, "of gradients, a bit for each"),
     ];
     let line = |(name, value, what): (&str, usize, &str)| format!("constexpr u32 {name} = {value};  // {what}\n");
-    let remakes = format!("constexpr bool REMAKES = {};  // something lies beside parameters\n", plan.remakes());
-    let shows = format!("constexpr bool SHOWS = {};  // some parameters for evaluation are others\n", plan.shows());
-    format!("#include \"types.cuh\"\n{}{remakes}{shows}", numbers.map(line).concat())
+    let facts = [
+        ("REMAKES", plan.remakes(), "something lies beside parameters"),
+        ("SHOWS", plan.shows(), "some parameters for evaluation are others"),
+        ("DYNAMIC", plan.reserve.is_some(), "tensors may come, go, freeze, and have no gradient"),
+        ("GATED", !plan.gates.is_empty(), "groups follow flags of the engine's"),
+        ("SCALED", widths.scaled, "tensors scale the rates of their groups"),
+    ];
+    let fact = |(name, value, what): (&str, bool, &str)| format!("constexpr bool {name} = {value};  // {what}\n");
+    format!("#include \"types.cuh\"\n{}{}", numbers.map(line).concat(), facts.map(fact).concat())
 }
 
 fn function(signature: &str, body: &str) -> String {

@@ -99,7 +99,7 @@ pub(super) fn describe(plan: &Plan, facts: &mut impl Facts) -> Result<()> {
             let (row, path) = (&plan.tensors[tensor], |field| format!("groups[{g}].tensors[{i}].{field}"));
             facts.text(&plan.names[tensor], || path("name"), "the tensor's name")?;
             facts.number(row.len, || path("len"), "the tensor's length")?;
-            let updates = plan.cohorts[row.cohort as usize].base;
+            let updates = plan.ages[plan.cohorts[row.cohort as usize].age as usize].base;
             facts.number(updates, || path("updates"), "what the tensor was registered with")?;
         }
     }

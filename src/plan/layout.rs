@@ -1,9 +1,11 @@
 //! Layouts shared with CUDA: the same structs as `kernels/state.cuh` and `kernels/tables.cuh`, asserted on both sides. Rows
 //! whose width depends on the rules are made of bytes: [`Widths`] has their sizes.
 
+mod edit;
 mod sums;
 
 use bytemuck::{Pod, Zeroable};
+pub(crate) use edit::{EditRow, MAX_WRITES, Write};
 pub(crate) use sums::{GroupRow, MeasureTileRow, NodeRow, NormTileRow, PartialRow, ROOT, RuleTablesRow, level};
 
 use crate::gradient::Gradients;
@@ -79,7 +81,9 @@ pub(crate) struct Counts {
     pub cohorts: u32,
     pub metrics: u32,
     pub windows: u32,
-    pub reserved: [u32; 2],
+    /// With those of frozen tensors.
+    pub all_tiles: u32,
+    pub ages: u32,
 }
 const _: () = assert!(size_of::<Counts>() == 32);
 
@@ -102,6 +106,12 @@ pub(crate) const PACK: u32 = 1 << 31;
 pub(crate) const GRAD_TYPE: u32 = 29;
 /// A flag of a tensor's row: its master is the engine's. `kernels/tables.cuh` has the same number.
 pub(crate) const MASTER_GIVEN: u32 = 1;
+/// Another one: what lies beside its parameter is to be made. `kernels/tables.cuh` has the same number.
+pub(crate) const JUST_ADDED: u32 = 2;
+/// In place of an age: of a scalar that follows from no count. `kernels/tables.cuh` has the same number.
+pub(crate) const NO_AGE: u32 = u32::MAX;
+/// In place of a cohort: the group has no further one. `kernels/tables.cuh` has the same number.
+pub(crate) const NO_COHORT: u32 = u32::MAX;
 
 /// How wide the rows are that depend on the rules of one optimizer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,17 +128,20 @@ pub(crate) struct Widths {
     pub sums: usize,
     /// The most that a cohort, a group and a tensor remember.
     pub memory: [usize; 3],
+    /// Whether cohorts scale rates.
+    pub scaled: bool,
 }
 
 impl Widths {
-    /// Bytes of a tensor's row: its length, its slot among the sums, its place, number and flags, its addresses.
+    /// Bytes of a tensor's row: its head and its addresses, but for that of the gradient.
     pub fn tensor_bytes(self) -> usize {
-        (24 + 8 * self.addresses).next_multiple_of(16)
+        size_of::<TensorHead>() + 8 * (self.addresses - 1)
     }
 
-    /// Bytes of a cohort's row: base, variant, metric, a place among the scalars for each input.
+    /// Bytes of a cohort's row: its head, what it scales rates by, a place among the scalars for each input.
     pub fn cohort_bytes(self) -> usize {
-        (16 + 4 * self.inputs).next_multiple_of(8)
+        let scales = if self.scaled { 2 * size_of::<f64>() } else { 0 };
+        (size_of::<CohortHead>() + scales + 4 * self.inputs).next_multiple_of(8)
     }
 
     /// Bytes of a record.
@@ -149,16 +162,54 @@ pub(crate) struct BundleRow {
 const _: () = assert!(size_of::<BundleRow>() == 16);
 
 /// One value of a half.
-#[repr(C, align(16))]
+#[repr(C, align(8))]
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 pub(crate) struct ScalarRow {
-    /// Updates that the tensors of its cohort had before, for what follows from them.
-    pub base: u64,
+    /// Whose count of updates it follows from, or [`NO_AGE`].
+    pub age: u32,
     /// Where its constants begin.
     pub constants: u32,
-    pub reserved: u32,
 }
-const _: () = assert!(size_of::<ScalarRow>() == 16);
+const _: () = assert!(size_of::<ScalarRow>() == 8);
+
+/// What begins a row of the table of tensors; addresses follow.
+#[repr(C, align(8))]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+pub(crate) struct TensorHead {
+    pub len: u64,
+    /// Where its sum goes.
+    pub slot: u32,
+    /// In the list of tensors.
+    pub place: u32,
+    pub number: u32,
+    pub flags: u32,
+    pub cohort: u32,
+    pub gate: u32,
+}
+const _: () = assert!(size_of::<TensorHead>() == 32);
+
+/// What begins a cohort's row; scales and inputs follow.
+#[repr(C, align(8))]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+pub(crate) struct CohortHead {
+    pub age: u32,
+    pub variant: u32,
+    pub metric: u32,
+    pub next: u32,
+}
+const _: () = assert!(size_of::<CohortHead>() == 16);
+
+/// What is said of an age.
+#[repr(transparent)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+pub(crate) struct AgeFlags(u32);
+const _: () = assert!(size_of::<AgeFlags>() == 4);
+
+impl AgeFlags {
+    pub fn new(absent: bool, gate: u32) -> AgeFlags {
+        AgeFlags(u32::from(absent) | gate << 1)
+    }
+}
 
 /// A metric rule in numbers; `kernels/metric.cuh` has what they mean.
 #[repr(C)]
@@ -233,9 +284,13 @@ pub(crate) struct Step {
     pub bundles: u64,
     pub scalars: u64,
     pub cohorts: u64,
+    pub ages: u64,
     pub constants: u64,
+    pub age_flags: u64,
+    pub gates: u64,
     pub tiles: u64,
     pub tensors: u64,
+    pub grads: u64,
     pub values: u64,
     pub records: u64,
     pub ticket: u64,
@@ -256,74 +311,25 @@ pub(crate) struct Step {
     pub record_bytes: u32,
     pub scalar_capacity: u32,
     pub cohort_capacity: u32,
+    pub age_capacity: u32,
     pub metric_capacity: u32,
     pub window_capacity: u32,
+    pub reserved: u32,
     /// Not 0: this launch makes an update of the calls before it alone.
     pub flush: u32,
-    /// Not 0: `remake` makes masters that the engine gave anew, too.
+    /// Of `remake`: what it makes, a number of [`remake`]. Of `show`: whether parameters for evaluation are shown.
     pub choice: u32,
     /// Of random bits.
     pub seed: u64,
     /// The address of a [`RuleTablesRow`].
     pub rules: u64,
 }
-const _: () = assert!(size_of::<Step>() == 240);
+const _: () = assert!(size_of::<Step>() == 280);
 
-/// What an edit writes at one place of the table of constants.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
-pub(crate) struct Write {
-    pub bits: u64,
-    pub place: u32,
-    pub kind: u32,
-}
-const _: () = assert!(size_of::<Write>() == 16);
-
-impl Write {
-    /// `bits` go to `place`.
-    pub const SET: u32 = 0;
-    /// The following are resolved against clock `bits`: 0 the step, 1 progress. That is what remains.
-    pub const CLOCK: u32 = 1;
-    /// The length at `place` is cut to what remains, and what remains becomes less by it.
-    pub const CUT: u32 = 2;
-    /// What remains goes to `place`.
-    pub const LENGTH: u32 = 3;
-    /// The value in force of scalar `bits` goes to `place`.
-    pub const REACHED: u32 = 4;
-}
-
-/// The most writes of one launch: with all else they fill the 4 KiB that the argument of a kernel may have.
-pub(crate) const MAX_WRITES: usize = 239;
-
-/// The argument of an edit.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
-pub(crate) struct EditRow {
-    pub step: Step,
-    /// By how much an applied update advances the progress clock from now on.
-    pub increment: u64,
-    /// The number of updates that raises the stop flag from now on, or 0.
-    pub stop_at: u64,
-    /// Calls per update from now on.
-    pub accumulate: u32,
-    pub count: u32,
-    pub flags: u32,
-    pub reserved: u32,
-    pub writes: [Write; MAX_WRITES],
-}
-const _: () = assert!(size_of::<EditRow>() == 4096);
-
-impl EditRow {
-    /// Take `increment`.
-    pub const INCREMENT: u32 = 1;
-    /// Evaluate the step in force anew.
-    pub const EVALUATE: u32 = 2;
-    /// Take `accumulate`.
-    pub const ACCUMULATE: u32 = 4;
-    /// Take `stop_at`.
-    pub const STOP_AT: u32 = 8;
-    /// Lower all sticky flags.
-    pub const LOWER_FLAGS: u32 = 16;
+/// What `remake` makes anew: `Remake::Which` of `kernels/variant.cuh`.
+pub(crate) mod remake {
+    pub const ALL: u32 = 1;
+    pub const ADDED: u32 = 2;
 }
 
 /// The argument that tells a conditional node of a graph whether to go on.

@@ -21,7 +21,8 @@ impl Plan {
     /// Cuts the measuring launch as `tiles` are cut.
     pub fn measure_tables(&self, tiles: &Tiles) -> MeasureTables {
         let mut tree = Tree::default();
-        let mut places = vec![Place { slot: 0, parent: ROOT }; self.tensors.len()];
+        let nowhere = Place { slot: tree.slot(), parent: ROOT };
+        let mut places = vec![nowhere; self.tensors.len()];
         let mut groups: Vec<GroupRow> =
             self.groups.iter().enumerate().map(|(index, group)| self.group_row(index, group.variant)).collect();
         for (variant, rule) in (0..).zip(&self.variants) {
@@ -50,7 +51,7 @@ impl Plan {
         }
         let mut rows = Vec::new();
         let measures = |tensor: usize| self.variants[self.tensors[tensor].variant as usize].widest().is_some();
-        let list = |row: u32| tiles.order[row as usize] as usize;
+        let list = |row: u32| self.rows[row as usize] as usize;
         let row_of = |first: u32, what: u32, Place { slot, parent }: Place| {
             let tensor = &self.tensors[list(first)];
             let (cohort, variant, form) = (tensor.cohort, tensor.variant, tensor.form);
@@ -59,9 +60,10 @@ impl Plan {
         for (first, count) in tiles.packs.iter().filter(|(first, _)| measures(list(*first))) {
             // One tensor alone is a block like any other.
             let what = if *count == 1 { 0 } else { PACK | count };
-            rows.push(row_of(*first, what, places[list(*first)]));
+            let Some(tensor) = self.first_of_pack((*first, *count)) else { continue };
+            rows.push(row_of(*first, what, places[tensor as usize]));
         }
-        for row in (tiles.large..tiles.order.len() as u32).filter(|row| measures(list(*row))) {
+        for row in tiles.large.iter().copied().filter(|row| measures(list(*row))) {
             let tensor = &self.tensors[list(row)];
             let known = Some([row, tensor.variant]);
             tree.blocks(tensor.len, places[list(row)], known, |Block { index, place }| {
@@ -74,9 +76,7 @@ impl Plan {
     }
 
     fn group_row(&self, index: usize, variant: u32) -> GroupRow {
-        let first_cohort = self.first_cohort(index) as u32;
-        let cohorts = self.cohorts.iter().filter(|cohort| cohort.group as usize == index).count() as u32;
-        let len = self.tensors[self.tensors_of(index)].iter().map(|tensor| tensor.len).sum();
-        GroupRow { variant, first_cohort, cohorts, slot: 0, len, len_of_all: 0 }
+        let len = self.tensors_of(index).map(|tensor| self.tensors[tensor].len).sum();
+        GroupRow { variant, first_cohort: self.groups[index].first_cohort, slot: 0, reserved: 0, len, len_of_all: 0 }
     }
 }

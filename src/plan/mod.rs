@@ -6,7 +6,9 @@
 //! text, `state` turns what a run changes into a block of bytes and back, with `fit` (what must agree) and `block` (the frame).
 
 mod block;
+mod capacity;
 mod check;
+mod cohorts;
 mod edit;
 pub(crate) mod emit;
 mod ends;
@@ -19,6 +21,7 @@ pub(crate) mod metrics;
 mod norm;
 mod now;
 mod remember;
+mod rows;
 mod scalars;
 pub(crate) mod state;
 mod sums;
@@ -26,13 +29,18 @@ mod tensor;
 mod tiles;
 mod tuning;
 
+pub(crate) use capacity::{Capacity, Reserve};
+pub(crate) use cohorts::{Age, Cohort, Scales};
 pub(crate) use edit::{Editable, Request};
 pub(crate) use ends::Fall;
 pub(crate) use forms::Forms;
 pub(crate) use formula::Formula;
 pub(crate) use layout::NORM_BLOCK;
 pub(crate) use measure::MeasureTables;
+pub(crate) use norm::NormTables;
 pub(crate) use remember::Remembered;
+pub(crate) use rows::{Group, Lies, Standing, TensorRow};
+pub(crate) use tiles::Tiles;
 pub use tensor::{Buffer, Dtype, Tensor};
 pub(crate) use tensor::{HandedIn, Scalar};
 pub use tuning::Tuning;
@@ -48,6 +56,7 @@ use crate::rule::{Compiled, Description, Of, Start, Stream};
 use crate::schedule::Metric;
 use crate::settings::Settings;
 use crate::telemetry::{Layout, Telemetry};
+use capacity::Room;
 use layout::{BundleRow, ScalarRow, Widths};
 
 /// Where the state of a tensor may begin: a multiple of a line of the caches, so that it fits vectors of every type.
@@ -73,58 +82,6 @@ pub(crate) struct Registered {
     pub tensors: Vec<Tensor>,
 }
 
-/// Where a stream lies: its elements, and what belongs to them if there is something (a master, a remainder, scales).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Lies {
-    pub first: u64,
-    pub second: u64,
-}
-
-/// A registered tensor.
-#[derive(Debug, Clone)]
-pub(crate) struct TensorRow {
-    /// Addresses of element 0: of the parameter, the gradient, the states in the order of the rule.
-    pub streams: Vec<Lies>,
-    pub len: u64,
-    /// For random bits.
-    pub number: u32,
-    pub cohort: u32,
-    pub variant: u32,
-    /// How its streams are stored, among those of the plan.
-    pub form: u32,
-    /// Its master is the engine's.
-    pub master_given: bool,
-}
-
-impl TensorRow {
-    pub fn param(&self) -> u64 {
-        self.streams[0].first
-    }
-
-    pub fn grad(&self) -> u64 {
-        self.streams[1].first
-    }
-}
-
-/// A parameter group.
-#[derive(Debug)]
-pub(crate) struct Group {
-    /// Which scalar each hyperparameter is.
-    pub scalars: Vec<u32>,
-    pub variant: u32,
-    /// The place of its metric rule, counted from 1; 0 if it has none. Groups may share one.
-    pub metric: u32,
-}
-
-/// Tensors of a group that have had `t + base` (modulo 2^64) updates.
-#[derive(Debug)]
-pub(crate) struct Cohort {
-    pub base: u64,
-    pub group: u32,
-    /// The scalars that its record is resolved from: the hyperparameters, then bias corrections.
-    pub inputs: Vec<u32>,
-}
-
 /// The tables of one optimizer, and the names that go with them.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -132,9 +89,12 @@ pub(crate) struct Plan {
     pub tensors: Vec<TensorRow>,
     pub groups: Vec<Group>,
     pub cohorts: Vec<Cohort>,
+    pub ages: Vec<Age>,
     pub bundles: Vec<BundleRow>,
     pub scalars: Vec<ScalarRow>,
     pub constants: Vec<u64>,
+    /// How many of the scalars are schedules'; bias corrections follow.
+    schedules: scalars::Schedules,
     /// The schedules with knobs in them.
     pub editable: Editable,
     /// The distinct structures; a bundle's `program` is a place here.
@@ -142,6 +102,15 @@ pub(crate) struct Plan {
     pub variants: Vec<Arc<Compiled>>,
     /// The rules once more, each with how its streams are stored.
     pub forms: Vec<Forms>,
+    /// Addresses of flags of the engine's that groups follow.
+    pub gates: Vec<u64>,
+    /// Whether tensors may come, go and rest, and room for that.
+    pub reserve: Option<Reserve>,
+    pub room: Room,
+    /// The rows of the tensor table, once they are sorted: which tensor each is of.
+    pub rows: Vec<u32>,
+    /// The most tensors of a pack, once that is known.
+    pub pack: u32,
     pub names: Vec<String>,
     /// The bounds of each group's rate.
     rates: Vec<ends::RateBounds>,
@@ -189,6 +158,13 @@ impl Plan {
             bundles: Vec::new(),
             scalars: Vec::new(),
             constants: Vec::new(),
+            ages: Vec::new(),
+            schedules: scalars::Schedules::default(),
+            gates: Vec::new(),
+            reserve: None,
+            room: Room::default(),
+            rows: Vec::new(),
+            pack: 0,
             editable: Editable::new(knobs),
             programs: Vec::new(),
             variants: Vec::new(),
@@ -259,15 +235,13 @@ impl Plan {
                 most(|variant| variant.remembered(Of::Group).count()),
                 most(|variant| variant.remembered(Of::Tensor).count()),
             ],
+            scaled: self.is_scaled(),
         }
     }
 
-    /// The tensors of a group: they lie together, in the order of the groups.
-    pub fn tensors_of(&self, group: usize) -> std::ops::Range<usize> {
-        let begin = |group: usize| {
-            self.tensors.partition_point(|tensor| (self.cohorts[tensor.cohort as usize].group as usize) < group)
-        };
-        begin(group)..begin(group + 1)
+    /// The tensors of a group, in the order in which they are summed.
+    pub fn tensors_of(&self, group: usize) -> impl ExactSizeIterator<Item = usize> + Clone + '_ {
+        self.groups[group].tensors.iter().map(|tensor| *tensor as usize)
     }
 
     /// `metric`: the place of its metric rule.
@@ -279,21 +253,16 @@ impl Plan {
             self.variants.push(rule.rule.clone());
             self.variants.len() - 1
         }) as u32;
-        self.groups.push(Group { scalars: Vec::new(), variant, metric });
-
-        let first_cohort = self.cohorts.len();
+        let gate = 0;
+        let first_cohort = self.cohorts.len() as u32;
+        self.groups.push(Group { scalars: Vec::new(), variant, metric, tensors: Vec::new(), first_cohort, gate });
         if tensors.is_empty() {
-            // For the text alone, which is the same for every base.
-            self.cohorts.push(Cohort { base: 0, group, inputs: Vec::new() });
+            // For the text alone, which is the same for every count.
+            self.cohort_of(group, 0, Scales::default());
             self.form(Forms { variant, storages: forms::of_text(&rule.rule, precision) });
         }
         for (i, tensor) in tensors.iter().enumerate() {
-            let known = self.cohorts[first_cohort..].iter().position(|cohort| cohort.base == tensor.updates);
-            let cohort = first_cohort
-                + known.unwrap_or_else(|| {
-                    self.cohorts.push(Cohort { base: tensor.updates, group, inputs: Vec::new() });
-                    self.cohorts.len() - 1 - first_cohort
-                });
+            let cohort = self.cohort_of(group, tensor.updates, Scales::default());
             let path = format!("groups[{index}].tensors[{i}]");
             let storages = forms::of_tensor(&path, &rule.rule, precision, tensor)?;
             let len = tensor.param.len;
@@ -313,8 +282,19 @@ impl Plan {
             }
             let form = self.form(Forms { variant, storages });
             let number = tensor.number.unwrap_or(self.tensors.len() as u32);
-            let (cohort, master_given) = (cohort as u32, tensor.master.is_some());
-            self.tensors.push(TensorRow { streams, len, number, cohort, variant, form, master_given });
+            self.groups[group as usize].tensors.push(self.tensors.len() as u32);
+            self.tensors.push(TensorRow {
+                streams,
+                len,
+                number,
+                cohort,
+                group,
+                variant,
+                form,
+                master_given: tensor.master.is_some(),
+                standing: Standing::default(),
+                just_added: false,
+            });
         }
         Ok(())
     }
@@ -349,8 +329,7 @@ impl Plan {
 
     /// The cohort that a group is shown by.
     pub fn first_cohort(&self, group: usize) -> usize {
-        // Cohorts are laid out group by group, and no group is without one.
-        self.cohorts.partition_point(|cohort| (cohort.group as usize) < group)
+        self.groups[group].first_cohort as usize
     }
 }
 

@@ -24,23 +24,27 @@ impl Plan {
         let mut tree = Tree::default();
         let all = Place { slot: tree.slot(), parent: ROOT };
         let group = tree.level(all, self.groups.len() as u32);
-        let mut places = Vec::with_capacity(self.tensors.len());
+        let nowhere = Place { slot: tree.slot(), parent: ROOT };
+        let mut places = vec![nowhere; self.tensors.len()];
         for g in 0..self.groups.len() as u32 {
-            let count = self.tensors_of(g as usize).len() as u32;
-            let tensor = tree.level(group.place(g), count);
-            places.extend((0..count).map(|i| tensor.place(i)));
+            let tensors = self.tensors_of(g as usize);
+            let level = tree.level(group.place(g), tensors.len() as u32);
+            for (i, tensor) in (0..).zip(tensors) {
+                places[tensor] = level.place(i);
+            }
         }
-        let place = |row: u32| places[tiles.order[row as usize] as usize];
-        let grad_type = |row: u32| self.grad_type(&self.tensors[tiles.order[row as usize] as usize]);
+        let place = |row: u32| places[self.rows[row as usize] as usize];
+        let grad_type = |row: u32| self.grad_type(self.tensor_at(row));
         let mut rows = Vec::new();
         for (first, count) in &tiles.packs {
-            let Place { slot, parent } = place(*first);
+            let Some(tensor) = self.first_of_pack((*first, *count)) else { continue };
+            let Place { slot, parent } = places[tensor as usize];
             // One tensor alone is a block like any other.
             let what = if *count == 1 { 0 } else { PACK | count } | grad_type(*first);
             rows.push(NormTileRow { tensor: *first, place: what, slot, parent });
         }
-        for row in tiles.large..tiles.order.len() as u32 {
-            let len = self.tensors[tiles.order[row as usize] as usize].len;
+        for row in tiles.large.iter().copied() {
+            let len = self.tensor_at(row).len;
             tree.blocks(len, place(row), None, |Block { index, place: Place { slot, parent } }| {
                 rows.push(NormTileRow { tensor: row, place: index | grad_type(row), slot, parent });
             });

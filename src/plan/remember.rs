@@ -30,10 +30,13 @@ impl Plan {
             let variants = self.cohorts.iter().map(|row| self.groups[row.group as usize].variant);
             variants.flat_map(|variant| starts(rule(variant), of, width)).collect::<Vec<f64>>()
         };
-        let cohorts: Vec<f64> = of(Of::Cohort, cohort).into_iter().flat_map(|start| [start; 2]).collect();
-        let groups = of(Of::Group, group);
-        let tensors: Vec<f64> =
+        let mut cohorts: Vec<f64> = of(Of::Cohort, cohort).into_iter().flat_map(|start| [start; 2]).collect();
+        let mut groups = of(Of::Group, group);
+        let mut tensors: Vec<f64> =
             self.tensors.iter().flat_map(|row| starts(rule(row.variant), Of::Tensor, tensor)).collect();
+        cohorts.resize(self.room.cohorts * 2 * cohort, 0.0);
+        groups.resize(self.room.cohorts * group, 0.0);
+        tensors.resize(self.room.tensors * tensor, 0.0);
         Remembered { cohorts: cohorts.repeat(2), groups: groups.repeat(2), tensors: tensors.repeat(2) }
     }
 

@@ -1,13 +1,14 @@
-//! Scalars: the hyperparameters of groups, lowered, and the bias corrections of cohorts; merged, sorted by the structure of
+//! Scalars: the hyperparameters of groups, lowered, and the bias corrections of ages; merged, sorted by the structure of
 //! their formulas, and bundled by 32: one warp evaluates a bundle.
 //!
 //! Two hyperparameters become one scalar if no edit can ever tell them apart: equal constants and no knobs, or the very same
-//! schedule. A bias correction reads the constants of its beta, or, where that never changes, their logarithm alone.
+//! schedule. They keep their places as long as the optimizer lives. Bias corrections come after them and are laid out anew when ages
+//! change; one reads the constants of its beta, or, where that never changes, their logarithm alone.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use super::layout::{BundleRow, ScalarRow, WARP};
-use super::{Formula, Plan, Registered};
+use super::layout::{BundleRow, NO_AGE, ScalarRow, WARP};
+use super::{Cohort, Formula, Plan, Registered};
 use crate::error::Result;
 use crate::program::math::ln;
 use crate::program::{Knobs, Node, Program};
@@ -27,31 +28,39 @@ pub(super) fn lower(groups: &[Registered]) -> Result<(Vec<Program>, Knobs)> {
     Ok((programs, knobs))
 }
 
-/// A scalar that has no place yet.
+/// What stays of the layout as long as the optimizer lives.
+#[derive(Debug, Default)]
+pub(super) struct Schedules {
+    /// How many scalars and bundles are schedules'.
+    scalars: usize,
+    bundles: usize,
+    /// How a scalar is corrected, if it is a beta.
+    corrections: BTreeMap<u32, Correction>,
+}
+
+/// A bias correction without the count: what computes it, and where its constants begin.
+#[derive(Debug, Clone, Copy)]
+struct Correction {
+    program: u32,
+    constants: u32,
+}
+
+/// A schedule that has no place yet.
 struct Draft<'a> {
     /// The place of its structure.
     structure: u32,
-    base: u64,
-    constants: Constants<'a>,
+    program: &'a Program,
+    hyperparameter: &'a Hyperparameter,
 }
 
-enum Constants<'a> {
-    Own(&'a Program, &'a Hyperparameter),
-    /// Those of another draft.
-    Of(usize),
-    Ln(f64),
-}
-
-/// All scalars before they have places.
+/// All schedules before they have places.
 #[derive(Default)]
 struct Drafts<'a> {
     all: Vec<Draft<'a>>,
     structures: HashMap<Formula, u32>,
     programs: Vec<Formula>,
     /// By structure and constants.
-    schedules: HashMap<(u32, &'a [u64]), Vec<usize>>,
-    /// By the draft of beta, and base.
-    corrections: HashMap<(usize, u64), usize>,
+    alike: HashMap<(u32, &'a [u64]), Vec<usize>>,
 }
 
 impl<'a> Drafts<'a> {
@@ -62,44 +71,20 @@ impl<'a> Drafts<'a> {
         })
     }
 
-    fn push(&mut self, structure: u32, base: u64, constants: Constants<'a>) -> usize {
-        self.all.push(Draft { structure, base, constants });
-        self.all.len() - 1
-    }
-
     fn schedule(&mut self, program: &'a Program, hyperparameter: &'a Hyperparameter) -> usize {
         let structure = self.structure(Formula::Value(program.root.clone()));
-        let alike = self.schedules.entry((structure, &program.constants)).or_default();
-        let stays_equal = |draft: &usize| match self.all[*draft].constants {
-            Constants::Own(known, _) if known.knobs.is_empty() && program.knobs.is_empty() => true,
-            Constants::Own(_, known) => known.schedule == hyperparameter.schedule,
-            Constants::Of(_) | Constants::Ln(_) => false,
+        let alike = self.alike.entry((structure, &program.constants)).or_default();
+        let stays_equal = |draft: &usize| {
+            let known = &self.all[*draft];
+            (known.program.knobs.is_empty() && program.knobs.is_empty())
+                || known.hyperparameter.schedule == hyperparameter.schedule
         };
         if let Some(same) = alike.iter().copied().find(stays_equal) {
             return same;
         }
         alike.push(self.all.len());
-        self.push(structure, 0, Constants::Own(program, hyperparameter))
-    }
-
-    /// The bias correction of the scalar `beta`, for a cohort with this base.
-    fn correction(&mut self, beta: usize, base: u64) -> usize {
-        if let Some(known) = self.corrections.get(&(beta, base)) {
-            return *known;
-        }
-        let Constants::Own(program, _) = self.all[beta].constants else { unreachable!("a hyperparameter's") };
-        let draft = match &program.root {
-            Node::Constant(at) if program.knobs.is_empty() => {
-                let structure = self.structure(Formula::BiasCorrectionOfLn);
-                self.push(structure, base, Constants::Ln(ln(f64::from_bits(program.constants[at.0 as usize]))))
-            }
-            root => {
-                let structure = self.structure(Formula::BiasCorrection(root.clone()));
-                self.push(structure, base, Constants::Of(beta))
-            }
-        };
-        self.corrections.insert((beta, base), draft);
-        draft
+        self.all.push(Draft { structure, program, hyperparameter });
+        self.all.len() - 1
     }
 }
 
@@ -115,23 +100,20 @@ impl Plan {
                 pairs.map(|(hyperparameter, program)| drafts.schedule(program, hyperparameter)).collect()
             })
             .collect();
-        let mut inputs: Vec<Vec<usize>> = Vec::with_capacity(self.cohorts.len());
-        for cohort in &self.cohorts {
-            let own = &of_groups[cohort.group as usize];
-            let variant = &self.variants[self.groups[cohort.group as usize].variant as usize];
-            let corrections = variant.corrected().iter().map(|beta| drafts.correction(own[*beta], cohort.base));
-            inputs.push(own.iter().copied().chain(corrections).collect());
-        }
-
-        let places = self.place_scalars(&drafts.all);
-        let placed = |drafts: &[usize]| drafts.iter().map(|draft| places[*draft]).collect::<Vec<u32>>();
-        for (cohort, inputs) in self.cohorts.iter_mut().zip(&inputs) {
-            cohort.inputs = placed(inputs);
-        }
+        let places = self.place_schedules(&drafts.all);
         for (group, scalars) in self.groups.iter_mut().zip(&of_groups) {
-            group.scalars = placed(scalars);
+            group.scalars = scalars.iter().map(|draft| places[*draft]).collect();
+        }
+        self.schedules = Schedules { scalars: self.scalars.len(), bundles: self.bundles.len(), ..Schedules::default() };
+        for (group, scalars) in of_groups.iter().enumerate() {
+            let variant = self.variants[self.groups[group].variant as usize].clone();
+            for draft in variant.corrected().iter().map(|beta| scalars[*beta]) {
+                self.add_correction(&mut drafts, draft, places[draft]);
+            }
         }
         self.programs = drafts.programs;
+        self.lay_out_corrections();
+
         let all = groups.iter().enumerate();
         let hyperparameters =
             all.flat_map(|(index, Registered { rule, .. })| rule.hyperparameters.iter().map(move |h| (index, h)));
@@ -145,30 +127,76 @@ impl Plan {
     }
 
     /// Lays out rows, constants and bundles; returns the place of each draft.
-    fn place_scalars(&mut self, drafts: &[Draft<'_>]) -> Vec<u32> {
+    fn place_schedules(&mut self, drafts: &[Draft<'_>]) -> Vec<u32> {
         let mut order: Vec<usize> = (0..drafts.len()).collect();
         order.sort_by_key(|draft| drafts[*draft].structure);
         let mut places = vec![0; drafts.len()];
-        for (new, old) in order.iter().enumerate() {
-            let Draft { structure, base, constants } = &drafts[*old];
-            places[*old] = new as u32;
-            self.scalars.push(ScalarRow { base: *base, constants: self.constants.len() as u32, reserved: 0 });
-            match constants {
-                Constants::Own(program, _) => self.constants.extend_from_slice(&program.constants),
-                Constants::Ln(ln) => self.constants.push(ln.to_bits()),
-                Constants::Of(_) => {}
-            }
-            match self.bundles.last_mut() {
-                Some(bundle) if bundle.program == *structure && (bundle.count as usize) < WARP => bundle.count += 1,
-                _ => self.bundles.push(BundleRow { program: *structure, first: new as u32, count: 1, reserved: 0 }),
-            }
-        }
-        for (place, draft) in places.iter().zip(drafts) {
-            if let Constants::Of(beta) = draft.constants {
-                self.scalars[*place as usize].constants = self.scalars[places[beta] as usize].constants;
-            }
+        for old in order {
+            let Draft { structure, program, .. } = &drafts[old];
+            places[old] = self.push_scalar(*structure, ScalarRow { age: NO_AGE, constants: self.constants.len() as u32 });
+            self.constants.extend_from_slice(&program.constants);
         }
         places
+    }
+
+    /// Adds a scalar to the last bundle, or to a new one where that is full or of another structure.
+    fn push_scalar(&mut self, program: u32, row: ScalarRow) -> u32 {
+        let place = self.scalars.len() as u32;
+        self.scalars.push(row);
+        match self.bundles.last_mut() {
+            Some(bundle) if bundle.program == program && (bundle.count as usize) < WARP => bundle.count += 1,
+            _ => self.bundles.push(BundleRow { program, first: place, count: 1, reserved: 0 }),
+        }
+        place
+    }
+
+    /// Says how the scalar at `place`, a beta, is corrected.
+    fn add_correction(&mut self, drafts: &mut Drafts<'_>, draft: usize, place: u32) {
+        if self.schedules.corrections.contains_key(&place) {
+            return;
+        }
+        let program = drafts.all[draft].program;
+        let correction = match &program.root {
+            Node::Constant(at) if program.knobs.is_empty() => {
+                self.constants.push(ln(f64::from_bits(program.constants[at.0 as usize])).to_bits());
+                let constants = self.constants.len() as u32 - 1;
+                Correction { program: drafts.structure(Formula::BiasCorrectionOfLn), constants }
+            }
+            root => {
+                let constants = self.scalars[place as usize].constants;
+                Correction { program: drafts.structure(Formula::BiasCorrection(root.clone())), constants }
+            }
+        };
+        self.schedules.corrections.insert(place, correction);
+    }
+
+    /// Lays out the bias corrections of all ages, and what the cohorts' records are resolved from.
+    pub(super) fn lay_out_corrections(&mut self) {
+        self.scalars.truncate(self.schedules.scalars);
+        self.bundles.truncate(self.schedules.bundles);
+        let betas = |plan: &Plan, cohort: &Cohort| {
+            let group = &plan.groups[cohort.group as usize];
+            let corrected = plan.variants[group.variant as usize].corrected().iter();
+            corrected.map(|beta| (group.scalars[*beta], cohort.age)).collect::<Vec<(u32, u32)>>()
+        };
+        let wanted: Vec<Vec<(u32, u32)>> = self.cohorts.iter().map(|cohort| betas(self, cohort)).collect();
+        let mut distinct = Vec::new();
+        let mut places: HashMap<(u32, u32), u32> = HashMap::new();
+        for pair in wanted.iter().flatten() {
+            places.entry(*pair).or_insert_with(|| {
+                distinct.push(*pair);
+                0
+            });
+        }
+        distinct.sort_by_key(|(beta, _)| self.schedules.corrections[beta].program);
+        for (beta, age) in distinct {
+            let Correction { program, constants } = self.schedules.corrections[&beta];
+            places.insert((beta, age), self.push_scalar(program, ScalarRow { age, constants }));
+        }
+        for (cohort, wanted) in self.cohorts.iter_mut().zip(wanted) {
+            let own = self.groups[cohort.group as usize].scalars.iter().copied();
+            cohort.inputs = own.chain(wanted.iter().map(|pair| places[pair])).collect();
+        }
     }
 
     /// The hyperparameter that the constant at `place` belongs to, e.g. `groups[1].lr`, and its place among that one's.

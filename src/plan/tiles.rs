@@ -10,45 +10,76 @@ use super::{Plan, TensorRow};
 /// The work of all blocks but the one that evaluates.
 #[derive(Debug)]
 pub(crate) struct Tiles {
-    /// For each row of the tensor table its place in the list of tensors.
-    pub order: Vec<u32>,
     /// Runs of rows that are packed, a block each: first row and number.
     pub packs: Vec<(u32, u32)>,
-    /// The first row that is not packed.
-    pub large: u32,
+    /// Rows with tiles of their own that updates see.
+    pub large: Vec<u32>,
     pub rows: Vec<TileRow>,
+    /// How many of those are updates'; those of frozen tensors follow.
+    pub of_updates: u32,
 }
 
 impl Plan {
-    /// Cuts the work for a device that runs `wave` blocks at once.
-    pub fn tiles(&self, wave: u32) -> Tiles {
-        let is_small = |tensor: u32| self.tensors[tensor as usize].len <= self.tuning.packed;
+    /// Sorts the rows of the tensor table for a device that runs `wave` blocks at once. From then on no row moves: tensors that come
+    /// later have rows behind these, or in the place of one that went.
+    pub fn sort_rows(&mut self, wave: u32) {
         let filled = (0..self.tensors.len() as u32).filter(|tensor| self.tensors[*tensor as usize].len > 0);
-        let (mut order, mut large): (Vec<u32>, Vec<u32>) = filled.partition(|tensor| is_small(*tensor));
-        order.sort_by_key(|tensor| self.work(*tensor));
+        let (mut small, mut large): (Vec<u32>, Vec<u32>) = filled.partition(|tensor| self.is_small(*tensor));
+        small.sort_by_key(|tensor| self.work(*tensor));
         large.sort_by_key(|tensor| self.tensors[*tensor as usize].param());
-
-        let tile = self.tuning.tile();
-        let row = |tensor: u32, row: u32, place: u32| {
-            let tensor = &self.tensors[tensor as usize];
-            TileRow { tensor: row, place: place | self.grad_type(tensor), cohort: tensor.cohort, form: tensor.form }
-        };
-        let tiles = |tensor: &u32| self.tensors[*tensor as usize].len.div_ceil(tile) as u32;
-        let (small, large_tiles) = (order.len() as u32, large.iter().map(tiles).sum());
-        let packs = self.packs(&order, tensors_of_pack(small, large_tiles, wave));
-        let mut rows = Vec::with_capacity(packs.len() + large_tiles as usize);
-        rows.extend(packs.iter().map(|(first, count)| row(order[*first as usize], *first, PACK | count)));
-        for (place, tensor) in (small..).zip(&large) {
-            rows.extend((0..tiles(tensor)).map(|tile| row(*tensor, place, tile)));
-        }
-        order.extend(large);
-        Tiles { order, packs, large: small, rows }
+        let large_tiles = large.iter().map(|tensor| self.tiles_of(*tensor)).sum();
+        self.pack = tensors_of_pack(small.len() as u32, large_tiles, wave);
+        small.extend(large);
+        self.rows = small;
     }
 
-    /// What the tensors of a pack have in common: the cohort, and how they are stored.
+    /// Cuts the work, once rows are sorted.
+    pub fn tiles(&self) -> Tiles {
+        let packs = self.packs();
+        let own = (0..).zip(&self.rows).filter(|(_, tensor)| !self.is_small(**tensor)).map(|(row, _)| row);
+        let own = own.filter(|row| !self.tensor_at(*row).standing.removed);
+        let (frozen, large): (Vec<u32>, Vec<u32>) = own.partition(|row| self.tensor_at(*row).standing.frozen);
+        let tile_row = |row: u32, place: u32| {
+            let tensor = self.tensor_at(row);
+            TileRow { tensor: row, place: place | self.grad_type(tensor), cohort: tensor.cohort, form: tensor.form }
+        };
+        let tiles = |row: &u32| self.tiles_of(self.rows[*row as usize]);
+        let mut rows = Vec::with_capacity(packs.len() + large.iter().chain(&frozen).map(tiles).sum::<u32>() as usize);
+        rows.extend(packs.iter().map(|(first, count)| tile_row(*first, PACK | count)));
+        let of = |row: &u32| {
+            let row = *row;
+            (0..tiles(&row)).map(move |tile| (row, tile))
+        };
+        rows.extend(large.iter().flat_map(of).map(|(row, tile)| tile_row(row, tile)));
+        let of_updates = rows.len() as u32;
+        rows.extend(frozen.iter().flat_map(of).map(|(row, tile)| tile_row(row, tile)));
+        Tiles { packs, large, rows, of_updates }
+    }
+
+    /// The tensor in row `row` of the tensor table.
+    pub(super) fn tensor_at(&self, row: u32) -> &TensorRow {
+        &self.tensors[self.rows[row as usize] as usize]
+    }
+
+    fn is_small(&self, tensor: u32) -> bool {
+        self.tensors[tensor as usize].len <= self.tuning.packed
+    }
+
+    /// Tiles of a tensor that is not packed.
+    fn tiles_of(&self, tensor: u32) -> u32 {
+        self.tensors[tensor as usize].len.div_ceil(self.tuning.tile()) as u32
+    }
+
+    /// What the tensors of a pack have in common: how they are stored, and the cohort; the group alone where cohorts may part.
     fn work(&self, tensor: u32) -> (u32, u32) {
         let tensor = &self.tensors[tensor as usize];
-        (tensor.cohort, tensor.form)
+        (if self.reserve.is_some() { tensor.group } else { tensor.cohort }, tensor.form)
+    }
+
+    /// The first tensor of a pack that is one still.
+    pub(super) fn first_of_pack(&self, (first, count): (u32, u32)) -> Option<u32> {
+        let rows = &self.rows[first as usize..(first + count) as usize];
+        rows.iter().copied().find(|tensor| !self.tensors[*tensor as usize].standing.removed)
     }
 
     /// The type of a tensor's gradient, at its place in a tile's row.
@@ -56,13 +87,17 @@ impl Plan {
         self.forms[tensor.form as usize].grad_type() << GRAD_TYPE
     }
 
-    /// Cuts the small tensors, `most` a pack; a pack has one cohort and one way of storing.
-    fn packs(&self, small: &[u32], most: u32) -> Vec<(u32, u32)> {
+    /// Cuts the runs of small tensors, frozen ones too.
+    fn packs(&self) -> Vec<(u32, u32)> {
         let mut packs: Vec<(u32, u32)> = Vec::new();
-        let work = |row: u32| self.work(small[row as usize]);
-        for row in 0..small.len() as u32 {
+        let work = |row: u32| self.work(self.rows[row as usize]);
+        for row in (0..self.rows.len() as u32).filter(|row| self.is_small(self.rows[*row as usize])) {
             match packs.last_mut() {
-                Some((first, count)) if *count < most && work(*first) == work(row) => *count += 1,
+                Some((first, count))
+                    if *first + *count == row && *count < self.pack && work(*first) == work(row) =>
+                {
+                    *count += 1;
+                }
                 _ => packs.push((row, 1)),
             }
         }

@@ -46,6 +46,9 @@ pub struct Description {
     pub(crate) named: Vec<(String, Option<Named>)>,
 }
 
+/// The hyperparameter that a tensor may scale beside the learning rate.
+pub(crate) const WEIGHT_DECAY: &str = "weight_decay";
+
 /// Where a scalar is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ScalarPlace {

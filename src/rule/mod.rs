@@ -24,7 +24,7 @@ pub use algebra::{Arithmetic, Count, Element, Scalar};
 #[doc(hidden)]
 pub use code::Loop;
 pub(crate) use code::{Code, Lanes, Moment, Values};
-pub(crate) use compiled::{Compiled, Description, Traced};
+pub(crate) use compiled::{Compiled, Description, Traced, WEIGHT_DECAY};
 pub(crate) use fields::scalars;
 pub(crate) use fields::sealed::Sealed as Fields;
 pub use fields::{Array, Scalars};

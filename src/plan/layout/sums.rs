@@ -63,9 +63,9 @@ const _: () = assert!(size_of::<MeasureTileRow>() == 32);
 pub(crate) struct GroupRow {
     pub variant: u32,
     pub first_cohort: u32,
-    pub cohorts: u32,
     /// Where its sum is.
     pub slot: u32,
+    pub reserved: u32,
     /// Elements of its tensors, and of those of all groups with its variant.
     pub len: u64,
     pub len_of_all: u64,
@@ -86,12 +86,13 @@ pub(crate) struct RuleTablesRow {
     pub cohort_memory: u64,
     pub group_memory: u64,
     pub tensor_memory: u64,
+    pub cohort_lens: u64,
     pub measure_tile_count: u32,
     pub group_count: u32,
-    pub tensor_count: u32,
-    pub reserved: u32,
+    pub tensor_capacity: u32,
+    pub reserved: [u32; 3],
 }
-const _: () = assert!(size_of::<RuleTablesRow>() == 96);
+const _: () = assert!(size_of::<RuleTablesRow>() == 112);
 
 impl RuleTablesRow {
     /// Turns offsets into addresses.
@@ -107,6 +108,7 @@ impl RuleTablesRow {
             &mut self.cohort_memory,
             &mut self.group_memory,
             &mut self.tensor_memory,
+            &mut self.cohort_lens,
         ] {
             *address += base;
         }

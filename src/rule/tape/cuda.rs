@@ -3,7 +3,7 @@
 
 use super::expressions::Writer;
 use super::{Id, Op, Show, Standing};
-use crate::rule::compiled::{Compiled, ScalarPlace};
+use crate::rule::compiled::{Compiled, ScalarPlace, WEIGHT_DECAY};
 use crate::rule::parts::{Of, Over, Start};
 use crate::rule::step::Term;
 
@@ -52,7 +52,10 @@ impl Compiled {
             let all: Vec<String> = sets.iter().map(|(name, set)| format!("{name} = {set:#x}")).collect();
             text += &format!("  static constexpr u32 {};\n", all.join(", "));
         }
-        text += &format!("  static constexpr u64 LATE = {:#x};\n\n", standing.late);
+        let inputs = tape.hyperparameters.len() + standing.corrected.len();
+        let decay = self.hyperparameters().position(|name| name == WEIGHT_DECAY).unwrap_or(inputs);
+        text += &format!("  static constexpr u64 LATE = {:#x};\n", standing.late);
+        text += &format!("  static constexpr u32 DECAY = {decay};\n\n");
         text += &self.scalars_struct();
         text += &self.resolve_text(name);
         text += &self.start_text();

@@ -1,0 +1,91 @@
+//! How large the tables are that an optimizer may change as long as it lives: what it has at build, and room for more. Start at
+//! [`Plan::make_room`].
+
+use super::layout::{NORM_BLOCK, SECTION, WARP};
+use super::sums::Tree;
+use super::{MeasureTables, NormTables, Plan, Tiles};
+
+/// What may come beyond what is there at build.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Reserve {
+    pub tensors: u32,
+    /// Of all tensors to come together.
+    pub elements: u64,
+    /// Ages, and so cohorts, in all; None: one a tensor.
+    pub cohorts: Option<u32>,
+    /// Bytes of the state of tensors to come.
+    pub state_bytes: u64,
+}
+
+/// Ages and cohorts that every optimizer has room for beyond those at build: a state that is loaded may tell tensors apart.
+const SPARE: usize = 8;
+
+/// Rows of the tables of tensors and of what they have in common.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Room {
+    pub tensors: usize,
+    pub ages: usize,
+    pub cohorts: usize,
+    pub scalars: usize,
+    pub bundles: usize,
+}
+
+/// Rows of the tables of a device's launches.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Capacity {
+    pub tiles: usize,
+    pub norm: Summing,
+    pub measure: Summing,
+}
+
+/// Of a launch that sums.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Summing {
+    pub tiles: usize,
+    pub nodes: usize,
+    pub slots: usize,
+}
+
+impl Summing {
+    fn of(tiles: usize, tree: &Tree, reserve: &Reserve) -> Summing {
+        let tensors = reserve.tensors as usize;
+        let blocks = reserve.elements.div_ceil(NORM_BLOCK) as usize + tensors;
+        let sections = blocks.div_ceil(SECTION as usize) + tensors;
+        Summing {
+            tiles: tiles + blocks,
+            nodes: tree.nodes.len() + 2 * tensors + sections,
+            slots: tree.slots as usize + 2 * tensors + sections + blocks,
+        }
+    }
+}
+
+impl Plan {
+    /// Makes room for what there is and what is reserved.
+    pub fn make_room(&mut self) {
+        let reserve = self.reserve.unwrap_or_default();
+        let tensors = self.tensors.len() + reserve.tensors as usize;
+        let most = |limit: Option<u32>, at_build: usize| match (self.reserve, limit) {
+            (Some(_), None) => at_build.max(tensors + self.groups.len()),
+            (Some(_), Some(limit)) => at_build.max(limit as usize),
+            (None, _) => at_build + SPARE.min(self.tensors.len()),
+        };
+        let (ages, cohorts) = (most(reserve.cohorts, self.ages.len()), most(reserve.cohorts, self.cohorts.len()));
+        let corrected = self.variants.iter().map(|variant| variant.corrected().len()).max().unwrap_or(0);
+        let scalars = self.scalars.len() + corrected * (cohorts - self.cohorts.len());
+        // Each structure may begin a bundle that is not full.
+        let bundles = self.bundles.len() + (scalars - self.scalars.len()).div_ceil(WARP);
+        self.room = Room { tensors, ages, cohorts, scalars, bundles };
+    }
+
+    /// The same for the tables of launches. `norm`: tiles and levels of that launch.
+    pub fn capacity(&self, tiles: &Tiles, norm: Option<&NormTables>, measure: Option<&MeasureTables>) -> Capacity {
+        let reserve = self.reserve.unwrap_or_default();
+        let more = reserve.elements.div_ceil(self.tuning.tile()) as usize + reserve.tensors as usize;
+        let summing = |tiles, tree| Summing::of(tiles, tree, &reserve);
+        Capacity {
+            tiles: tiles.rows.len() + more,
+            norm: norm.map(|norm| summing(norm.rows.len(), &norm.tree)).unwrap_or_default(),
+            measure: measure.map(|measure| summing(measure.rows.len(), &measure.tree)).unwrap_or_default(),
+        }
+    }
+}
