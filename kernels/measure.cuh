@@ -163,9 +163,11 @@ struct Measuring : Functor {
   }
   __device__ __forceinline__ void end_tensor(const TensorHead& tensor, bool resting) {
     if (sums == nullptr) return;
+    const u32 slot = load_row(load_row(&step.rules->measure_slots) + tensor.place);
+    if (MAY_REST && slot == NO_SLOT) return;
     const Measurements all = lanes_added(kept, WARPS / 2);
     if (threadIdx.x % WARP == 0) {
-      store_total(sums, load_row(load_row(&step.rules->measure_slots) + tensor.place), all);
+      store_total(sums, slot, all);
       if constexpr (R::TENSOR_SCALARS != 0 || R::OF_TENSOR != 0) conclude_tensor<R>(step, t, tensor, resting, all);
     }
     kept = {};

@@ -39,7 +39,7 @@ struct Squares : Functor {
   // It adds nothing.
   template <class Row>
   __device__ __forceinline__ void rest(const Row& tensor) {
-    after_tensor(tensor);
+    if (tensor.slot != NO_SLOT) after_tensor(tensor);
   }
 };
 

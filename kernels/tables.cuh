@@ -52,6 +52,7 @@ struct alignas(16) Node {
 static_assert(sizeof(Node) == 32, "src/plan/layout.rs: NodeRow");
 
 constexpr u32 ROOT = 0xffffffffu;  // src/plan/layout.rs has the same number
+constexpr u32 NO_SLOT = ROOT;      // in place of a slot: of a tensor that is none any more
 
 // The same as `NormTile` for the measuring launch, which needs to know whose sums it adds.
 struct alignas(16) MeasureTile {
@@ -248,7 +249,7 @@ __device__ __forceinline__ Row* record_at(const Step& step, u64 t, u32 cohort) {
 
 // What an edit writes at one place of the table of constants; edit.cuh has what each kind means.
 struct Write {
-  enum Kind : u32 { set, clock, cut, length, reached, age_of, age_at, memory_of, start_cohort, start_group, start_tensor };
+  enum Kind : u32 { set, clock, cut, length, reached, age_of, age_at, memory_of, start_cohort, start_group, start_tensor, group_of };
   u64 bits;
   u32 place;
   u32 kind;

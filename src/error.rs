@@ -67,6 +67,12 @@ pub enum Error {
         /// The name of that code, e.g. `CUDA_ERROR_INVALID_CONTEXT`.
         name: &'static str,
     },
+    /// Every slot from which a change is sent to the device is in flight, and the call was not to wait.
+    #[error("busy: all {slots} slots are in flight; call again later, build with more (Dynamic::slots), or let such calls wait (WhenBusy::Wait)")]
+    Busy {
+        /// How many there are.
+        slots: usize,
+    },
     /// This thread's floating-point unit flushes subnormal numbers to zero, so results would differ from the device's.
     #[error("the CPU backend needs subnormal numbers, but a thread flushes them to zero; clear FTZ and DAZ in MXCSR")]
     FlushedSubnormals,

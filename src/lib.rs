@@ -21,6 +21,7 @@ pub mod compat;
 mod config;
 mod device;
 mod error;
+mod dynamic;
 mod features;
 mod gradient;
 mod host;
@@ -39,12 +40,14 @@ pub use backend::{Device, Stream};
 #[cfg(feature = "serde")]
 pub use config::{Config, GroupConfig, RuleConfig};
 pub use device::{CacheFound, DeviceFound, Doctor, NvrtcFound, Source};
+pub use device::WhenBusy;
+pub use dynamic::Dynamic;
 pub use error::{Error, Result};
 pub use gradient::{Accumulate, Clip, LossScale, NonFinite, Norm};
 pub use optim::*;
 pub use optimizer::{
     DeviceView, Edit, GroupRule, KnobValue, LoopBody, MetricStatus, Observed, Optimizer, OptimizerBuilder, StateView,
-    Status, StopCondition, TelemetryForm, TelemetryReader, TensorView, Then,
+    Status, StopCondition, TelemetryForm, TelemetryReader, TensorId, TensorView, Then,
 };
 #[doc(hidden)]
 pub use plan::Tuning;

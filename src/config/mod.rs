@@ -11,6 +11,7 @@ mod rule;
 
 use serde::{Deserialize, Serialize};
 
+use crate::dynamic::Dynamic;
 use crate::features::FeatureOptions;
 use crate::gradient::{Accumulate, Clip, GradientOptions, LossScale, NonFinite, Norm, finite_if_some};
 use crate::precision::Precision;
@@ -55,7 +56,8 @@ pub use rule::RuleConfig;
 /// | `stop_at`, `stop_below`, `observe_every`, `progress_increment` | a number |
 /// | `telemetry` | `{ ring = 1000, groups = [0], mapped = true }` |
 /// | `precision` | `{ param = "remainder", states = "bf16", state = { exp_avg_sq = "8bit" } }`: [`Precision`] |
-/// | `seed` | a number |
+/// | `seed`, `start_at` | a number |
+/// | `dynamic` | `{ tensors = 8, elements = 100_000, cohorts = 20, scales = true, slots = 4, when_busy = "refuse" }`, all as wanted: [`Dynamic`] |
 /// | `metric` | `{ plateau = { factor = 0.5, patience = 3 } }` or `{ greedy = { … } }` |
 /// | `groups` | a list of groups |
 ///
@@ -124,6 +126,12 @@ pub struct Config {
     /// [`OptimizerBuilder::seed`](crate::OptimizerBuilder::seed).
     #[serde(default, skip_serializing_if = "is_default")]
     pub seed: u64,
+    /// [`OptimizerBuilder::start_at`](crate::OptimizerBuilder::start_at).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub start_at: u64,
+    /// [`OptimizerBuilder::dynamic`](crate::OptimizerBuilder::dynamic).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dynamic: Option<Dynamic>,
     /// The parameter groups, in the order of the optimizer's.
     pub groups: Vec<GroupConfig>,
 }
@@ -191,6 +199,8 @@ impl Config {
             check_order,
             precision: Precision::new(),
             seed: 0,
+            start_at: 0,
+            dynamic: None,
             groups,
         }
     }

@@ -75,6 +75,7 @@ functions! {
     cuEventCreate(event: *mut RawEvent, flags: c_uint);
     cuEventRecord(event: RawEvent, stream: RawStream);
     cuEventQuery(event: RawEvent);
+    cuEventSynchronize(event: RawEvent);
     cuEventDestroy_v2(event: RawEvent);
     cuMemcpyHtoDAsync_v2(to: u64, from: *const c_void, bytes: usize, stream: RawStream);
     cuMemcpyDtoHAsync_v2(to: *mut c_void, from: u64, bytes: usize, stream: RawStream);

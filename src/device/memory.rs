@@ -14,6 +14,14 @@ pub(crate) struct Memory {
     len: usize,
 }
 
+/// The value of an element.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Filling {
+    Bytes(u8),
+    Halves(u16),
+    Words(u32),
+}
+
 impl Memory {
     /// Allocates `bytes`; none are address 0 and no allocation.
     pub(crate) fn new(context: &Arc<Context>, bytes: usize) -> Result<Self> {
@@ -30,20 +38,33 @@ impl Memory {
         self.address
     }
 
-    /// In bytes.
-    pub(crate) fn len(&self) -> usize {
-        self.len
-    }
-
     /// Zeroes all of it, in the order of `stream`.
     pub(crate) fn clear(&self, stream: &Stream) -> Result<()> {
+        self.fill(stream, 0, self.len, Filling::Bytes(0))
+    }
+
+    /// Sets `len` elements from byte `offset` on to one value, in the order of `stream`.
+    pub(crate) fn fill(&self, stream: &Stream, offset: usize, len: usize, value: Filling) -> Result<()> {
+        let bytes = match value {
+            Filling::Bytes(_) => 1,
+            Filling::Halves(_) => 2,
+            Filling::Words(_) => 4,
+        };
+        let address = self.range(offset, len.saturating_mul(bytes))?;
         stream.expect_context(&self.context)?;
-        if self.len == 0 {
+        if len == 0 {
             return Ok(());
         }
         let _relaxed = self.context.relaxed()?;
-        // SAFETY: these are the bytes that `new` allocated, and freeing them waits for the device.
-        unsafe { self.context.driver().cuMemsetD8Async(self.address, 0, self.len, stream.raw()) }
+        let (driver, stream) = (self.context.driver(), stream.raw());
+        match value {
+            // SAFETY: `range` checked that the bytes lie in this memory, which frees itself only after the device is done.
+            Filling::Bytes(value) => unsafe { driver.cuMemsetD8Async(address, value, len, stream) },
+            // SAFETY: as above.
+            Filling::Halves(value) => unsafe { driver.cuMemsetD16Async(address, value, len, stream) },
+            // SAFETY: as above.
+            Filling::Words(value) => unsafe { driver.cuMemsetD32Async(address, value, len, stream) },
+        }
     }
 
     pub(crate) fn context(&self) -> &Arc<Context> {

@@ -53,6 +53,17 @@ impl Pinned {
         &self.context
     }
 
+    /// The address for copies.
+    pub(super) fn host(&self) -> *const AtomicU64 {
+        self.host
+    }
+
+    /// The words where nothing else touches them.
+    pub(super) fn words_mut(&mut self) -> &mut [u64] {
+        // SAFETY: as below; the borrow is exclusive, and the owner sees to it that no copy reads them meanwhile.
+        unsafe { std::slice::from_raw_parts_mut(self.host.cast(), self.words) }
+    }
+
     pub(crate) fn words(&self) -> &[AtomicU64] {
         // SAFETY: `words` aligned words that live as long as `self`; all bits are valid, and others write them whole.
         unsafe { std::slice::from_raw_parts(self.host, self.words) }

@@ -34,42 +34,6 @@ impl Setup {
         unsafe { context.driver().cuCtxSynchronize() }
     }
 
-    /// Sets `len` bytes of `memory` from `offset` to `byte`.
-    pub(crate) fn fill(&self, memory: &Memory, offset: usize, len: usize, byte: u8) -> Result<()> {
-        let address = memory.range(offset, len)?;
-        self.stream.expect_context(memory.context())?;
-        if len == 0 {
-            return Ok(());
-        }
-        let _relaxed = memory.context().relaxed()?;
-        // SAFETY: `range` checked that the bytes lie in `memory`, which frees itself only after the device is done.
-        unsafe { memory.context().driver().cuMemsetD8Async(address, byte, len, self.stream.raw()) }
-    }
-
-    /// Sets `len` f32 of `memory` from byte `offset` on to `value`.
-    pub(crate) fn fill_f32(&self, memory: &Memory, offset: usize, len: usize, value: f32) -> Result<()> {
-        let address = memory.range(offset, len * size_of::<f32>())?;
-        self.stream.expect_context(memory.context())?;
-        if len == 0 {
-            return Ok(());
-        }
-        let _relaxed = memory.context().relaxed()?;
-        // SAFETY: `range` checked that the elements lie in `memory`, which frees itself only after the device is done.
-        unsafe { memory.context().driver().cuMemsetD32Async(address, value.to_bits(), len, self.stream.raw()) }
-    }
-
-    /// Sets `len` elements of 16 bits of `memory` from byte `offset` on to `value`.
-    pub(crate) fn fill_u16(&self, memory: &Memory, offset: usize, len: usize, value: u16) -> Result<()> {
-        let address = memory.range(offset, len * size_of::<u16>())?;
-        self.stream.expect_context(memory.context())?;
-        if len == 0 {
-            return Ok(());
-        }
-        let _relaxed = memory.context().relaxed()?;
-        // SAFETY: `range` checked that the elements lie in `memory`, which frees itself only after the device is done.
-        unsafe { memory.context().driver().cuMemsetD16Async(address, value, len, self.stream.raw()) }
-    }
-
     /// Copies `bytes` to `memory` at `offset`; they are kept here until the device has them.
     pub(crate) fn upload(&mut self, memory: &Memory, offset: usize, bytes: &[u8]) -> Result<()> {
         let address = memory.range(offset, bytes.len())?;

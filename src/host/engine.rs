@@ -51,7 +51,7 @@ pub(crate) struct Engine {
     runs: Arc<Runs>,
     pub(super) handed_in: HandedIn,
     /// What one task updates.
-    pieces: Vec<Piece>,
+    pub(super) pieces: Vec<Piece>,
     /// The optimizer state of all tensors, at the addresses of the tensor table.
     pub(super) state: Vec<Window>,
 }
@@ -62,7 +62,7 @@ impl Engine {
         refuse_flushed_subnormals()?;
         let mut state = vec![Window::zeroed(); plan.state_bytes.div_ceil(size_of::<Window>() as u64) as usize];
         plan.place_state(state.as_mut_ptr() as u64);
-        memory::fill_states(&plan);
+        memory::fill_states(&plan, |_| true);
         let mut engine = Engine {
             values: vec![f64::NAN; 2 * plan.room.scalars],
             records: vec![f32::NAN; 2 * plan.room.cohorts * plan.widths().record],
@@ -74,14 +74,14 @@ impl Engine {
             windows: vec![0.0; 2 * metrics::window_count(&plan.metrics)],
             ring: (0..plan.telemetry.as_ref().map_or(0, Layout::words)).map(|_| AtomicU64::new(0)).collect(),
             runs: Arc::default(),
-            control: Box::new(Control::new(plan.increment, plan.gradients, &plan.settings)),
+            control: Box::new(Control::new(plan.start, plan.increment, plan.gradients, &plan.settings)),
             plan,
             handed_in,
             state,
         };
-        memory::remake(&engine.plan, &engine.pieces, false);
-        engine.evaluate(Clocks { t: 0, progress: 0 }, Half::InForce);
-        engine.stop_if_end(0, BELOW);
+        memory::remake(&engine.plan, &engine.pieces, |row| !row.master_given);
+        engine.evaluate(Clocks { t: engine.plan.start, progress: 0 }, Half::InForce);
+        engine.stop_if_end(engine.plan.start, BELOW);
         Ok(engine)
     }
 
@@ -100,7 +100,7 @@ impl Engine {
         if !self.plan.remakes() || self.refused_while_shown() {
             return;
         }
-        memory::remake(&self.plan, &self.pieces, true);
+        memory::remake(&self.plan, &self.pieces, |_| true);
     }
 
     /// Shows parameters for evaluation, or puts those for training back.

@@ -41,7 +41,7 @@ pub(super) fn pieces(plan: &Plan) -> Vec<Piece> {
     let of = |(tensor, row): (usize, &TensorRow)| {
         (0..row.len.div_ceil(PIECE)).map(move |i| Piece { tensor: tensor as u32, begin: i * PIECE })
     };
-    plan.tensors.iter().enumerate().flat_map(of).collect()
+    plan.tensors.iter().enumerate().filter(|(tensor, _)| plan.is_there(*tensor)).flat_map(of).collect()
 }
 
 /// What the engine hands in at present.
@@ -80,7 +80,7 @@ pub(super) fn map_norm_blocks<T: Send>(plan: &Plan, work: impl Fn(&[f32]) -> T +
         .map(|(row, begin)| {
             let range = Elements { begin: *begin as usize, len: (row.len - begin).min(NORM_BLOCK) as usize };
             // SAFETY: the caller vouches for the tensor, and nothing writes gradients meanwhile.
-            let grad = unsafe { stored(plan.storages(row)[1], row.streams[1], range) };
+            let grad = unsafe { stored(plan.storages(row)[1], plan.lies(row, 1), range) };
             work(wide(&grad, range.len, &mut Vec::new()))
         })
         .collect()
@@ -98,17 +98,17 @@ pub(super) fn zero_gradients(plan: &Plan, pieces: &[Piece]) {
         }
         // SAFETY: the caller vouches for the tensor; no other gradient or parameter overlaps this gradient, and this
         // piece of it is ours.
-        unsafe { stored_mut(plan.storages(row)[1], row.streams[1], piece.elements(row)) }.zero();
+        unsafe { stored_mut(plan.storages(row)[1], plan.lies(row, 1), piece.elements(row)) }.zero();
     });
 }
 
-/// Makes masters and remainders anew, in parallel: all of them, or those alone that are not the engine's.
+/// Makes masters and remainders anew, in parallel: those of the tensors that `which` chooses.
 ///
 /// Sound for the reasons that [`update`] gives.
-pub(super) fn remake(plan: &Plan, pieces: &[Piece], all: bool) {
+pub(super) fn remake(plan: &Plan, pieces: &[Piece], which: impl Fn(&TensorRow) -> bool + Sync) {
     pieces.par_iter().with_min_len(MIN_PIECES).for_each(|piece| {
         let row = &plan.tensors[piece.tensor as usize];
-        if plan.forms[row.form as usize].remakes() && (all || !row.master_given) {
+        if plan.forms[row.form as usize].remakes() && which(row) {
             // SAFETY: as in `update`: the parameter and what lies beside it are this tensor's alone, and this piece is ours.
             unsafe { stored_mut(plan.storages(row)[0], row.streams[0], piece.elements(row)) }.remake();
         }
@@ -118,8 +118,8 @@ pub(super) fn remake(plan: &Plan, pieces: &[Piece], all: bool) {
 /// Fills the states that start from a value.
 ///
 /// Sound for the reasons that [`update`] gives; it runs before any of that.
-pub(super) fn fill_states(plan: &Plan) {
-    for (row, place, value) in plan.filled_states() {
+pub(super) fn fill_states(plan: &Plan, which: impl Fn(&TensorRow) -> bool) {
+    for (row, place, value) in plan.filled_states().filter(|(row, ..)| which(row)) {
         let all = Elements { begin: 0, len: row.len as usize };
         // SAFETY: state memory was allocated for this tensor alone, and nobody uses it yet.
         unsafe { stored_mut(plan.storages(row)[place], row.streams[place], all) }.fill(value);
@@ -170,7 +170,7 @@ pub(super) fn update(plan: &Plan, pieces: &[Piece], given: Given<'_>) {
         let mut scratch = Scratch::default();
         for at in (begin..begin + len).step_by(chunk) {
             let range = Elements { begin: at, len: (begin + len - at).min(chunk) };
-            update_chunk(forms, row, range, rule, (&scalars, first), given, &mut scratch);
+            update_chunk(forms, row, plan.lies(row, 1), range, rule, (&scalars, first), given, &mut scratch);
         }
     });
 }
@@ -183,6 +183,7 @@ fn is_first(rule: &Compiled, record: &[f32]) -> bool {
 fn update_chunk(
     forms: &Forms,
     row: &TensorRow,
+    grad: Lies,
     range: Elements,
     rule: &Compiled,
     (scalars, first): (&[f32], bool),
@@ -190,7 +191,7 @@ fn update_chunk(
     scratch: &mut Scratch,
 ) {
     // SAFETY: the caller vouches for the tensor; no parameter overlaps a gradient, so nothing writes it.
-    let grad = unsafe { stored(forms.storages[1], row.streams[1], range) };
+    let grad = unsafe { stored(forms.storages[1], grad, range) };
     let places = || std::iter::once(0).chain(2..2 + rule.streams().len());
     let kept = places().map(|place| {
         // SAFETY: the caller vouches for the tensor; parameters do not overlap, state memory was allocated for this tensor alone,
@@ -247,9 +248,9 @@ pub(super) fn map_terms<T: Send>(
         .map(|(row, begin)| {
             let range = Elements { begin: *begin as usize, len: (row.len - begin).min(NORM_BLOCK) as usize };
             let record = &records[row.cohort as usize * width..][..width];
-            let all = plan.storages(row).iter().zip(&row.streams).map(|(storage, lies)| {
+            let all = plan.storages(row).iter().enumerate().map(|(place, storage)| {
                 // SAFETY: the caller vouches for the tensor, state memory was allocated for it alone, and nothing writes it meanwhile.
-                unsafe { stored(*storage, *lies, range) }
+                unsafe { stored(*storage, plan.lies(row, place), range) }
             });
             let all: Vec<Stored<'_>> = all.collect();
             let mut memory = vec![Vec::new(); all.len()];

@@ -5,6 +5,7 @@
 //! block of bytes and back, `resolve` turns schedules and sums into scalars, `rests` says whom an update leaves alone, `native` runs rules over elements, `memory` has the
 //! only unsafe code: views of the caller's memory, and the AVX2 + FMA build of the loops.
 
+mod change;
 mod edit;
 mod engine;
 mod gradients;

@@ -5,7 +5,7 @@ use crate::plan::{Age, Plan, Scalar, TensorRow};
 
 /// Whether updates leave a tensor alone: it has no gradient, or the flag that its group follows is down.
 pub(super) fn rests(plan: &Plan, row: &TensorRow) -> bool {
-    row.standing.rests() || is_down(plan, plan.groups[row.group as usize].gate)
+    plan.seat_of(row).standing.rests() || is_down(plan, plan.groups[row.group as usize].gate)
 }
 
 /// The same of all tensors of an age.

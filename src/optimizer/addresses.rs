@@ -38,6 +38,11 @@ pub(super) fn check<'a>(
     Ok(())
 }
 
+/// The same of tensors that come later.
+pub(super) fn check_tensors(context: &Context, tensors: &[Tensor]) -> Result<()> {
+    check(context, std::iter::once(tensors), HandedIn::default())
+}
+
 fn check_buffer(addresses: &mut Addresses<'_>, buffer: Buffer, path: impl Fn() -> String) -> Result<()> {
     let Buffer { address, len, dtype } = buffer;
     let bytes = len.checked_mul(dtype.bytes()).filter(|bytes| *bytes > 0 && is_address(address, dtype));
@@ -81,7 +86,7 @@ pub(super) fn check_handed_in(handed_in: HandedIn, plan: &Plan) -> Result<()> {
             let bytes = |place: usize| plan.storages(row)[place].form.sizes(row.len);
             touches(row.param(), bytes(0)[0])
                 || (row.master_given && touches(row.streams[0].second, bytes(0)[1]))
-                || (plan.gradients.zero && touches(row.grad(), bytes(1)[0]))
+                || (plan.gradients.zero && touches(plan.seat_of(row).grad, bytes(1)[0]))
         };
         if let Some(index) = plan.tensors.iter().position(written) {
             let rule = format!("the update writes there: it lies in tensor {:?}", plan.names[index]);

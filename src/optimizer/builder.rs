@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use super::group::GroupRule;
 use super::{Engine, Observed, Optimizer, addresses, cuda};
 use crate::backend::{Backend, Device};
+use crate::dynamic::Dynamic;
 use crate::error::{Error, Result};
 use crate::features::FeatureOptions;
 use crate::gradient::{Accumulate, Clip, GradientOptions, LossScale, NonFinite, Norm};
 use crate::host;
 use crate::kernels::Unit;
-use crate::plan::{HandedIn, Plan, Purpose, Registered, Scalar, Tensor, Tuning};
+use crate::plan::{HandedIn, Plan, Purpose, Registered, Scalar, Tensor, Terms, Tuning, check_start};
 use crate::precision::Precision;
 use crate::rule::{Description, Traced};
 use crate::schedule::Metric;
@@ -23,6 +24,7 @@ pub(super) struct GroupOf {
     /// None: that of all.
     pub precision: Option<Precision>,
     pub tensors: Vec<Tensor>,
+    pub gate: Option<u64>,
 }
 
 /// Collects the groups of an [`Optimizer`]. All checks are made by [`OptimizerBuilder::build`].
@@ -41,6 +43,10 @@ pub struct OptimizerBuilder {
     pub(super) increment: u64,
     pub(super) tuning: Tuning,
     pub(super) check_order: bool,
+    pub(super) start: u64,
+    pub(super) dynamic: Option<Dynamic>,
+    /// `follow` came before any group.
+    pub(super) follows_nothing: bool,
 }
 
 impl OptimizerBuilder {
@@ -58,6 +64,9 @@ impl OptimizerBuilder {
             increment: 1,
             tuning: Tuning::default(),
             check_order: false,
+            start: 0,
+            dynamic: None,
+            follows_nothing: false,
         }
     }
 
@@ -68,6 +77,7 @@ impl OptimizerBuilder {
             rule: rule.traced().and_then(Traced::compile),
             precision: None,
             tensors: tensors.to_vec(),
+            gate: None,
         });
         self
     }
@@ -79,6 +89,7 @@ impl OptimizerBuilder {
             rule: rule.traced().and_then(Traced::compile),
             precision: Some(precision),
             tensors: tensors.to_vec(),
+            gate: None,
         });
         self
     }
@@ -127,6 +138,36 @@ impl OptimizerBuilder {
     /// ([`Schedule::on_progress`](crate::Schedule::on_progress)): samples or tokens of a batch. 1 by default.
     pub fn progress_increment(mut self, increment: u64) -> Self {
         self.increment = increment;
+        self
+    }
+
+    /// Lets the clock begin at `t` instead of 0, at most 2^62: for a run that began elsewhere, whose states the engine puts to their
+    /// places. A tensor has had as many updates then, unless it says otherwise itself ([`Tensor::updates`]), with what that means for
+    /// states that would start from something.
+    pub fn start_at(mut self, t: u64) -> Self {
+        self.start = t;
+        self
+    }
+
+    /// Lets gradients move, tensors come, go, freeze and have no gradient while the optimizer lives: see [`Dynamic`].
+    pub fn dynamic(mut self, dynamic: Dynamic) -> Self {
+        self.dynamic = Some(dynamic);
+        self
+    }
+
+    /// Lets the group that was added last follow an f32 flag of the engine's on the device: where it is 0, its tensors rest in that update,
+    /// with their states and their counts (two-player training, delayed policies); its schedules go on with the optimizer's clock. The
+    /// flag is read by each launch of a step, and is not written while one runs. Several groups may follow one flag.
+    ///
+    /// # Safety
+    ///
+    /// As for the gradients in [`Tensor::new`].
+    #[expect(unsafe_code, reason = "states a contract; holds no unsafe operation")]
+    pub unsafe fn follow(mut self, flag: u64) -> Self {
+        match self.groups.last_mut() {
+            Some(group) => group.gate = Some(flag),
+            None => self.follows_nothing = true,
+        }
         self
     }
 
@@ -306,6 +347,10 @@ impl OptimizerBuilder {
     /// with [`Error::NoNvrtc`] or [`Error::Compile`] where the kernels cannot be compiled; with [`Error::Driver`].
     pub fn build(self) -> Result<Optimizer> {
         let check_order = self.check_order || is_set("INSTEP_CHECK");
+        if self.follows_nothing {
+            return Err(Error::argument("follow", "called first", "it says what the group before it follows"));
+        }
+        let dynamic = self.dynamic;
         let (device, mut handed_in) = (self.device.clone(), self.handed_in);
         let of_every_step = |observed: Option<Observed>, argument: &str| {
             observed.map(|observed| observed.of_every_step(argument)).transpose()
@@ -335,7 +380,7 @@ impl OptimizerBuilder {
         Ok(Optimizer(match &device.0 {
             Backend::Host => Engine::Host(Box::new(host::Engine::new(plan, handed_in)?)),
             Backend::Cuda(context) => {
-                Engine::Cuda(Box::new(cuda::Engine::new(context, plan, handed_in)?.checked(check_order)?))
+                Engine::Cuda(Box::new(cuda::Engine::new(context, plan, handed_in)?.checked(check_order)?.moving(dynamic.as_ref())?))
             }
         }))
     }
@@ -356,7 +401,10 @@ impl OptimizerBuilder {
             ..self.options
         };
         let precision = self.precision;
-        let groups = self.groups.into_iter().enumerate().map(|(index, GroupOf { rule, precision: own, tensors })| {
+        let reserve = self.dynamic.as_ref().map(Dynamic::reserve).transpose()?;
+        check_start(self.start)?;
+        let terms = Terms { increment: self.increment, start: self.start, reserve };
+        let groups = self.groups.into_iter().enumerate().map(|(index, GroupOf { rule, precision: own, tensors, gate })| {
             let rule = rule.map_err(|e| e.within(&format!("groups[{index}].")))?;
             let names: Vec<&str> = rule.rule.streams().iter().map(|stream| &*stream.name).collect();
             if let Some(own) = &own {
@@ -364,17 +412,16 @@ impl OptimizerBuilder {
                 checked.map_err(|e| e.within(&format!("groups[{index}].")))?;
             }
             let of_group = own.as_ref().map_or_else(|| precision.clone(), |own| own.over(&precision));
-            Ok(Registered { rule, precision: of_group, own_precision: own.is_some(), tensors })
+            Ok(Registered { rule, precision: of_group, own_precision: own.is_some(), tensors, gate })
         });
         let groups = groups.collect::<Result<Vec<_>>>()?;
         let streams = groups.iter().flat_map(|group| group.rule.rule.streams());
         let names: BTreeSet<&str> = streams.map(|stream| &*stream.name).collect();
         precision
             .check_names("no rule of this optimizer has it: one or another", &names.into_iter().collect::<Vec<_>>())?;
-        let mut plan = Plan::new(&groups, self.increment, &options, &self.features, purpose)?;
+        let mut plan = Plan::new(&groups, terms, &options, &self.features, purpose)?;
         (plan.tuning, plan.seed) = (self.tuning.check()?, self.seed);
         plan.check_tuning()?;
-        plan.make_room();
         Ok(plan)
     }
 }

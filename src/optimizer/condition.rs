@@ -100,7 +100,7 @@ impl StopCondition {
             Some(_) => {
                 let setup = Setup::new(context)?;
                 let count = Memory::new(context, size_of::<u64>())?;
-                setup.fill(&count, 0, count.len(), 0)?;
+                count.clear(setup.stream())?;
                 setup.finish()?;
                 let address = count.address();
                 resident.launches.lock().unwrap_or_else(PoisonError::into_inner).push(count);

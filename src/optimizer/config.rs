@@ -49,6 +49,7 @@ impl Config {
             rule: Ok(rule),
             precision: group.precision.clone(),
             tensors: tensors.to_vec(),
+            gate: None,
         };
         Ok(OptimizerBuilder {
             device: device.clone(),
@@ -63,6 +64,9 @@ impl Config {
             increment: self.progress_increment,
             tuning: Tuning::default(),
             check_order: self.check_order,
+            start: self.start_at,
+            dynamic: self.dynamic,
+            follows_nothing: false,
         })
     }
 }
@@ -92,6 +96,9 @@ impl OptimizerBuilder {
             increment,
             tuning: _,
             check_order,
+            start,
+            dynamic,
+            follows_nothing: _,
         } = self;
         let group = |(i, group): (usize, &GroupOf)| match &group.rule {
             Ok(rule) => {
@@ -104,6 +111,7 @@ impl OptimizerBuilder {
         let groups = groups.iter().enumerate().map(group).collect::<Result<Vec<_>>>()?;
         let mut config = Config::of(groups, (options.clone(), features.clone()), *increment, *check_order);
         (config.precision, config.seed) = (precision.clone(), *seed);
+        (config.start_at, config.dynamic) = (*start, *dynamic);
         Ok(config)
     }
 }

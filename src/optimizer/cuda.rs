@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use bytemuck::Zeroable;
 
 use super::condition::{self, LoopBody, StopCondition};
+use super::moves::{self, Moves, Offsets};
 use super::observe::{Observed, When, no_metric};
 use super::tables::{Seen, Tables};
 use super::telemetry::Ring;
@@ -13,38 +14,41 @@ use super::view::{DeviceView, Status};
 use crate::device::{self, Context, Function, Memory, Module, Pinned, Setup, Source, Stream, Turns};
 use crate::error::{Error, Result};
 use crate::kernels::{UNIT, Unit};
-use crate::plan::layout::{Condition, EditRow, Observation, RuleTablesRow, Step, THREADS};
-use crate::plan::{HandedIn, Lies, Plan, Request, Scalar, state};
-use crate::precision::{CODES_BLOCK, Constant};
+use crate::plan::layout::{Condition, EditRow, Observation, RuleTablesRow, Step, THREADS, remake};
+use crate::plan::{HandedIn, Plan, Request, Scalar, state};
 use crate::settings::Settings;
 use crate::telemetry::{Layout, Runs};
 
 #[derive(Debug)]
 pub(super) struct Engine {
     /// First: see there.
-    resident: Arc<Resident>,
-    context: Arc<Context>,
+    pub(super) resident: Arc<Resident>,
+    pub(super) context: Arc<Context>,
     update: Function<Step>,
     /// The norm launch and its grid, if there is one.
     norm: Option<(Function<Step>, u32)>,
     /// The measuring launch and its grid, if a rule sums over elements.
     measure: Option<(Function<Step>, u32)>,
-    edit: Function<EditRow>,
+    pub(super) edit: Function<EditRow>,
     observe: Function<Observation>,
     prime: Function<Step>,
     /// Where something lies beside parameters.
-    remake: Option<Function<Step>>,
+    pub(super) remake: Option<Function<Step>>,
     /// Where some parameters for evaluation are others.
     show: Option<Function<Step>>,
-    step: Step,
-    rules: RuleTablesRow,
-    grid: u32,
+    pub(super) step: Step,
+    pub(super) rules: RuleTablesRow,
+    pub(super) grid: u32,
     seen: Seen,
     /// Constants are those of the build.
-    plan: Plan,
+    pub(super) plan: Plan,
     runs: Arc<Runs>,
     /// In check mode.
     turns: Option<Turns>,
+    /// Where tensors may move, come and go.
+    pub(super) moves: Option<Moves>,
+    /// What those need, until they are made.
+    pub(super) offsets: Option<Offsets>,
 }
 
 /// What enqueued and captured launches need on the device, shared with whoever enqueues some besides the engine.
@@ -52,7 +56,7 @@ pub(super) struct Engine {
 pub(super) struct Resident {
     /// What `step` and the tensor table point to. First, since freeing it waits for launches that still run, which the
     /// kernels below must outlive.
-    _memory: [Memory; 2],
+    pub memory: [Memory; 2],
     /// Where records of calls go, if they go anywhere. After the memory: kernels write it.
     ring: Option<Ring>,
     /// The stop flag and that of too many skips, for the host. After the memory, as the ring.
@@ -78,24 +82,16 @@ impl Engine {
 
         let mut setup = Setup::new(context)?;
         let state = Memory::new(context, plan.state_bytes as usize)?;
-        setup.fill(&state, 0, state.len(), 0)?;
+        state.clear(setup.stream())?;
         for (row, place, value) in plan.filled_states() {
-            let (Lies { first, second }, len) = (row.streams[place], row.len as usize);
-            match value {
-                Constant::F32(value) => setup.fill_f32(&state, first as usize, len, value)?,
-                Constant::Half(value) => setup.fill_u16(&state, first as usize, len, value)?,
-                Constant::EightBit(code, scale) => {
-                    setup.fill(&state, first as usize, len, code)?;
-                    setup.fill_f32(&state, second as usize, len.div_ceil(CODES_BLOCK as usize), scale)?;
-                }
-            }
+            moves::fill(&state, setup.stream(), row.streams[place], row.len, value)?;
         }
         plan.place_state(state.address());
         let ring = plan.telemetry.as_ref().map(|layout| ring(&setup, context, layout)).transpose()?;
 
         let wave = context.multiprocessors() * update.blocks_per_multiprocessor(THREADS)?;
         plan.sort_rows(plan.tuning.wave.unwrap_or(wave));
-        let Tables { mut bytes, mut step, grid, norm_grid, measure_grid, mut rules, shape: _, sums: _, seen } =
+        let Tables { mut bytes, mut step, grid, norm_grid, measure_grid, mut rules, shape, sums, seen } =
             Tables::of(&plan, ring.as_ref().map_or(0, Ring::address));
         // Before the memory: if this fails below, what frees the memory waits for `prime`, which writes to both.
         let flags = Pinned::new(context, FLAGS)?;
@@ -151,7 +147,7 @@ impl Engine {
         let measure = measure_grid.map(|grid| Ok((module.function::<Step>("measure")?, grid))).transpose()?;
         setup.finish()?;
         let resident = Resident {
-            _memory: [state, memory],
+            memory: [state, memory],
             ring,
             flags,
             _update: module,
@@ -178,6 +174,8 @@ impl Engine {
             plan,
             runs,
             turns: None,
+            moves: None,
+            offsets: Some((shape, sums)),
         })
     }
 
@@ -188,7 +186,7 @@ impl Engine {
     }
 
     /// Enqueues `work`; in check mode only where nothing is seen that it should be ordered after and is not.
-    fn enqueue(&self, stream: &Stream, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    pub(super) fn enqueue(&self, stream: &Stream, work: impl FnOnce() -> Result<()>) -> Result<()> {
         match &self.turns {
             Some(turns) => turns.enqueue(stream, work),
             None => work(),
@@ -208,9 +206,9 @@ impl Engine {
     /// Enqueues that masters and remainders are made anew: one launch, none where there are none.
     pub fn parameters_changed(&self, stream: &Stream) -> Result<()> {
         stream.expect_context(&self.context)?;
-        let Some(remake) = &self.remake else { return Ok(()) };
-        let step = Step { choice: 1, ..self.step };
-        self.enqueue(stream, || remake.launch(stream, self.grid, THREADS, &step))
+        let Some(kernel) = &self.remake else { return Ok(()) };
+        let step = Step { choice: remake::ALL, ..self.step };
+        self.enqueue(stream, || kernel.launch(stream, self.grid, THREADS, &step))
     }
 
     /// Enqueues that parameters for evaluation are shown, or that those for training come back: one launch.
@@ -372,6 +370,6 @@ fn ring(setup: &Setup, context: &Arc<Context>, layout: &Layout) -> Result<Ring> 
         return Ok(Ring::Mapped(Arc::new(Pinned::new(context, layout.words())?)));
     }
     let memory = Memory::new(context, layout.words() * size_of::<u64>())?;
-    setup.fill(&memory, 0, memory.len(), 0)?;
+    memory.clear(setup.stream())?;
     Ok(Ring::Device(Arc::new(memory)))
 }

@@ -6,8 +6,10 @@ mod condition;
 #[cfg(feature = "serde")]
 mod config;
 mod cuda;
+mod dynamic;
 mod edit;
 mod group;
+mod moves;
 mod observe;
 mod shape;
 mod show;
@@ -18,6 +20,7 @@ mod view;
 
 pub use builder::OptimizerBuilder;
 pub use condition::{LoopBody, StopCondition};
+pub use dynamic::TensorId;
 pub use edit::{Edit, KnobValue};
 pub use group::{GroupRule, Then};
 pub use observe::Observed;
@@ -254,7 +257,8 @@ impl Optimizer {
     /// The registered tensors in their order, each with its name and the addresses of its optimizer state.
     pub fn tensors(&self) -> impl ExactSizeIterator<Item = TensorView<'_>> {
         let plan = self.plan();
-        plan.tensors.iter().zip(&plan.names).map(|(row, name)| TensorView::new(plan, row, name))
+        let there: Vec<usize> = plan.living().collect();
+        there.into_iter().map(|tensor| TensorView::new(plan, &plan.tensors[tensor], &plan.names[tensor]))
     }
 
     fn plan(&self) -> &Plan {

@@ -89,6 +89,14 @@ impl Shape {
     }
 }
 
+impl Shape {
+    /// All tables, in their order; what rules need besides, which holds addresses, comes after them.
+    pub fn tables(&self) -> impl Iterator<Item = &Table> {
+        let norm = self.norm.iter().flatten();
+        self.staged.iter().chain(&self.walked).chain(norm).chain(self.measure.iter().flatten())
+    }
+}
+
 fn table<T: NoUninit>(rows: &[T], room: usize) -> Table {
     (bytemuck::cast_slice(rows).to_vec(), room * size_of::<T>())
 }
@@ -121,7 +129,7 @@ pub(super) fn seats(plan: &Plan) -> Vec<u8> {
     let flags: Vec<AgeFlags> = plan.ages.iter().map(|age| AgeFlags::new(age.absent, age.gate)).collect();
     let mut bytes: Vec<u8> = bytemuck::cast_slice(&flags).to_vec();
     bytes.resize(grads_at(plan), 0);
-    bytes.extend(plan.rows.iter().flat_map(|tensor| plan.tensors[*tensor as usize].seat().to_ne_bytes()));
+    bytes.extend(plan.rows.iter().flat_map(|tensor| plan.seats[*tensor as usize].in_use().to_ne_bytes()));
     bytes
 }
 

@@ -98,7 +98,7 @@ impl Tables {
         let (widths, reserve, room, capacity) = (plan.widths(), plan.tuning.reserve, plan.room, shape.capacity);
         let (windows, metric_count) = (metrics::window_count(&plan.metrics), plan.metrics.len());
         let mut bytes = Bytes::default();
-        let control = bytes.put(&[Control::new(plan.increment, plan.gradients, &plan.settings)], LINE);
+        let control = bytes.put(&[Control::new(plan.start, plan.increment, plan.gradients, &plan.settings)], LINE);
         // Right after it: all of this is read back together. The ticket of the update is a u64.
         let ticket = bytes.put(&vec![0u32; 2 + capacity.norm.nodes + capacity.measure.nodes], size_of::<u64>());
         let records = bytes.put(&vec![f32::NAN; 2 * room.cohorts * widths.record], LINE);

@@ -3,7 +3,7 @@
 
 use super::layout::{NORM_BLOCK, SECTION, WARP};
 use super::sums::Tree;
-use super::{MeasureTables, NormTables, Plan, Tiles};
+use super::{Forms, MeasureTables, NormTables, Plan, STATE_ALIGNMENT, Tiles};
 
 /// What may come beyond what is there at build.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -13,8 +13,8 @@ pub(crate) struct Reserve {
     pub elements: u64,
     /// Ages, and so cohorts, in all; None: one a tensor.
     pub cohorts: Option<u32>,
-    /// Bytes of the state of tensors to come.
-    pub state_bytes: u64,
+    /// Tensors may come to scale the rates of their group.
+    pub scales: bool,
 }
 
 /// Ages and cohorts that every optimizer has room for beyond those at build: a state that is loaded may tell tensors apart.
@@ -75,12 +75,32 @@ impl Plan {
         // Each structure may begin a bundle that is not full.
         let bundles = self.bundles.len() + (scalars - self.scalars.len()).div_ceil(WARP);
         self.room = Room { tensors, ages, cohorts, scalars, bundles };
+        let more = self.most_state_bytes(&reserve);
+        if more > 0 {
+            self.free.push((self.state_bytes, more));
+            self.state_bytes += more;
+        }
+    }
+
+    /// State memory for the tensors to come, whatever their form among those that are there.
+    fn most_state_bytes(&self, reserve: &Reserve) -> u64 {
+        let of_form = |forms: &Forms| {
+            let sizes = forms.storages.iter().enumerate().map(|(place, storage)| {
+                let [first, second] = storage.form.sizes(reserve.elements);
+                let pieces = u64::from(place >= 2) + u64::from(storage.form.has_second());
+                let more = pieces * u64::from(reserve.tensors) * 2 * STATE_ALIGNMENT;
+                if place >= 2 { first + second + more } else { second + more }
+            });
+            sizes.sum::<u64>().next_multiple_of(STATE_ALIGNMENT)
+        };
+        if reserve.tensors == 0 { 0 } else { self.forms.iter().map(of_form).max().unwrap_or(0) }
     }
 
     /// The same for the tables of launches. `norm`: tiles and levels of that launch.
     pub fn capacity(&self, tiles: &Tiles, norm: Option<&NormTables>, measure: Option<&MeasureTables>) -> Capacity {
         let reserve = self.reserve.unwrap_or_default();
-        let more = reserve.elements.div_ceil(self.tuning.tile()) as usize + reserve.tensors as usize;
+        // One more for what is left of each, and one for the pack that it may part.
+        let more = reserve.elements.div_ceil(self.tuning.tile()) as usize + 2 * reserve.tensors as usize;
         let summing = |tiles, tree| Summing::of(tiles, tree, &reserve);
         Capacity {
             tiles: tiles.rows.len() + more,

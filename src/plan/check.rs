@@ -6,7 +6,7 @@ use super::{Buffer, Dtype, Purpose, Registered, Tensor, Tuning};
 use crate::error::{Error, Result};
 
 /// The most updates that a tensor may have had: leaves the counter room for as many more.
-const MAX_UPDATES: u64 = 1 << 62;
+pub(super) const MAX_UPDATES: u64 = 1 << 62;
 
 /// Blocks of a launch, less those that have other work; leaves room for tiles half as large.
 const MAX_TILES: u128 = 1 << 30;
@@ -17,7 +17,8 @@ const MAX_TENSORS: usize = 1 << 29;
 
 /// Checks all tensors of all groups and returns their names.
 /// `zero`: gradients are written too, so they may not overlap each other either.
-pub(super) fn check(groups: &[Registered], zero: bool, purpose: Purpose) -> Result<Vec<String>> {
+/// `dynamic`: a tensor may have no gradient yet.
+pub(super) fn check(groups: &[Registered], zero: bool, purpose: Purpose, dynamic: bool) -> Result<Vec<String>> {
     if groups.is_empty() {
         return Err(Error::argument("groups", "empty", "an optimizer needs at least one group"));
     }
@@ -33,7 +34,7 @@ pub(super) fn check(groups: &[Registered], zero: bool, purpose: Purpose) -> Resu
         }
         for (i, tensor) in tensors.iter().enumerate() {
             let path = format!("groups[{g}].tensors[{i}]");
-            check_tensor(&path, tensor)?;
+            check_tensor(&path, tensor, dynamic)?;
             let name = tensor.name.clone().unwrap_or_else(|| format!("{g}.{i}"));
             if !seen.insert(name.clone()) {
                 return Err(Error::argument(
@@ -57,6 +58,14 @@ pub(super) fn check(groups: &[Registered], zero: bool, purpose: Purpose) -> Resu
     Ok(names)
 }
 
+/// What a clock may begin with.
+pub(crate) fn check_start(t: u64) -> Result<()> {
+    match t <= MAX_UPDATES {
+        true => Ok(()),
+        false => Err(Error::argument("start_at", t, format!("at most {MAX_UPDATES} fit"))),
+    }
+}
+
 /// Two tensors with one number would be rounded by the same random bits.
 fn check_numbers<'a>(tensors: impl Iterator<Item = &'a Tensor> + Clone, names: &[String]) -> Result<()> {
     if tensors.clone().all(|tensor| tensor.number.is_none()) {
@@ -73,9 +82,11 @@ fn check_numbers<'a>(tensors: impl Iterator<Item = &'a Tensor> + Clone, names: &
     Ok(())
 }
 
-fn check_tensor(path: &str, tensor: &Tensor) -> Result<()> {
+pub(super) fn check_tensor(path: &str, tensor: &Tensor, dynamic: bool) -> Result<()> {
     check_buffer(&format!("{path}.param"), tensor.param)?;
-    check_buffer(&format!("{path}.grad"), tensor.grad)?;
+    if !(dynamic && tensor.is_absent()) {
+        check_buffer(&format!("{path}.grad"), tensor.grad)?;
+    }
     if let Some(master) = tensor.master {
         check_buffer(&format!("{path}.master"), master)?;
     }
@@ -83,8 +94,8 @@ fn check_tensor(path: &str, tensor: &Tensor) -> Result<()> {
         let rule = format!("a tensor has at most {MAX_LEN} elements");
         return Err(Error::argument(format!("{path}.param.len"), tensor.param.len, rule));
     }
-    if tensor.updates > MAX_UPDATES {
-        return Err(Error::argument(format!("{path}.updates"), tensor.updates, format!("at most {MAX_UPDATES} fit")));
+    if let Some(updates) = tensor.updates.filter(|updates| *updates > MAX_UPDATES) {
+        return Err(Error::argument(format!("{path}.updates"), updates, format!("at most {MAX_UPDATES} fit")));
     }
     if tensor.param.len != tensor.grad.len {
         let rule = format!("param has {} elements", tensor.param.len);
@@ -117,7 +128,7 @@ fn check_buffer(path: &str, buffer: Buffer) -> Result<()> {
 
 /// Nothing that an update writes may share memory with anything else of it: updates would race. Gradients may overlap each other
 /// where they are not zeroed.
-fn check_overlap<'a>(tensors: impl Iterator<Item = &'a Tensor>, names: &[String], zero: bool) -> Result<()> {
+pub(super) fn check_overlap<'a>(tensors: impl Iterator<Item = &'a Tensor>, names: &[String], zero: bool) -> Result<()> {
     // (begin, end, tensor, what) in bytes; what is written sorted by address.
     let range = |buffer: Buffer| (buffer.address, buffer.address + buffer.len * buffer.dtype.bytes());
     let mut written = Vec::new();
@@ -125,7 +136,9 @@ fn check_overlap<'a>(tensors: impl Iterator<Item = &'a Tensor>, names: &[String]
     for (index, tensor) in tensors.enumerate().filter(|(_, tensor)| tensor.param.len > 0) {
         let ((begin, end), (grad_begin, grad_end)) = (range(tensor.param), range(tensor.grad));
         written.push((begin, end, index, "param"));
-        grads.push((grad_begin, grad_end, index));
+        if !tensor.is_absent() {
+            grads.push((grad_begin, grad_end, index));
+        }
         if let Some((begin, end)) = tensor.master.map(range) {
             written.push((begin, end, index, "master"));
         }

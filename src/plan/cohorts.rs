@@ -13,6 +13,8 @@ pub(crate) struct Age {
     pub base: u64,
     /// Its tensors rest.
     pub absent: bool,
+    /// How many they are.
+    pub tensors: u32,
     /// As in [`Group`](super::Group).
     pub gate: u32,
 }
@@ -36,27 +38,37 @@ pub(crate) struct Cohort {
     pub age: u32,
     pub group: u32,
     pub scales: Scales,
+    /// How many tensors are in it.
+    pub tensors: u32,
     /// The scalars that its record is resolved from: the hyperparameters, then bias corrections.
     pub inputs: Vec<u32>,
 }
 
 impl Plan {
-    /// The cohort of a tensor of `group` that has had `updates` updates when an optimizer is built.
-    pub(super) fn cohort_of(&mut self, group: u32, updates: u64, scales: Scales) -> u32 {
-        let age = Age { base: updates, absent: false, gate: self.groups[group as usize].gate };
-        let age = place(&mut self.ages, |known| *known == age, || age);
-        self.cohort(group, age, scales)
+    /// The cohort of one more tensor of `group` that has had so many updates more than the optimizer when that is built. `absent`: it
+    /// rests at first.
+    pub(super) fn cohort_of(&mut self, group: u32, base: u64, absent: bool, scales: Scales) -> u32 {
+        let gate = self.groups[group as usize].gate;
+        let is_it = |known: &Age| (known.base, known.absent, known.gate) == (base, absent, gate);
+        let age = place(&mut self.ages, is_it, || Age { base, absent, tensors: 0, gate });
+        self.ages[age as usize].tensors += 1;
+        let cohort = self.cohort(group, age, scales);
+        self.cohorts[cohort as usize].tensors += 1;
+        cohort
     }
 
     /// The cohort of `group` of this age, which is added if there is none.
     pub(super) fn cohort(&mut self, group: u32, age: u32, scales: Scales) -> u32 {
         let is_it = |known: &Cohort| (known.group, known.age, known.scales) == (group, age, scales);
-        place(&mut self.cohorts, is_it, || Cohort { age, group, scales, inputs: Vec::new() })
-    }
-
-    /// Whether some tensors scale the rates of their group.
-    pub(super) fn is_scaled(&self) -> bool {
-        self.cohorts.iter().any(|cohort| cohort.scales != Scales::default())
+        let new = Cohort { age, group, scales, tensors: 0, inputs: Vec::new() };
+        // Where the table is full, in the place of one that no tensor is in any more.
+        let full = self.room.cohorts > 0 && self.cohorts.len() >= self.room.cohorts && !self.cohorts.iter().any(is_it);
+        let free = (0..self.cohorts.len() as u32).find(|known| full && self.is_free_cohort(*known));
+        if let Some(free) = free {
+            self.cohorts[free as usize] = new;
+            return free;
+        }
+        place(&mut self.cohorts, is_it, || new)
     }
 
     /// The base of each age at build, and room for more.
@@ -68,11 +80,12 @@ impl Plan {
 
     /// For each cohort the next one of its group.
     pub fn next_cohorts(&self) -> Vec<Option<u32>> {
-        let mut last = vec![None; self.groups.len()];
+        let mut last: Vec<usize> = self.groups.iter().map(|group| group.first_cohort as usize).collect();
         let mut next = vec![None; self.cohorts.len()];
         for (place, cohort) in self.cohorts.iter().enumerate() {
-            if let Some(before) = last[cohort.group as usize].replace(place) {
-                next[before] = Some(place as u32);
+            let last = &mut last[cohort.group as usize];
+            if place != self.groups[cohort.group as usize].first_cohort as usize {
+                next[std::mem::replace(last, place)] = Some(place as u32);
             }
         }
         next
@@ -81,7 +94,8 @@ impl Plan {
     /// For each cohort the elements of its tensors.
     pub fn cohort_lens(&self) -> Vec<u64> {
         let mut lens = vec![0; self.cohorts.len()];
-        self.tensors.iter().filter(|row| !row.standing.removed).for_each(|row| lens[row.cohort as usize] += row.len);
+        let there = self.tensors.iter().filter(|row| self.is_there(row.place as usize));
+        there.for_each(|row| lens[row.cohort as usize] += row.len);
         lens
     }
 }

@@ -49,11 +49,33 @@ pub(super) struct Source {
     pub first: u32,
 }
 
+/// Writes in their order; those of one unit go with one launch.
+pub(crate) type Units = Vec<Vec<Write>>;
+
+/// The arguments of the launches that so many writes take, which evaluate the step in force anew: at least one. `step` is that of the
+/// optimizer.
+pub(crate) fn launches(units: &Units, step: Step) -> Vec<EditRow> {
+    let empty = || EditRow { step, ..EditRow::zeroed() };
+    let mut launches = vec![empty()];
+    for unit in units {
+        if launches.last().is_none_or(|last| last.count as usize + unit.len() > MAX_WRITES) {
+            launches.push(empty());
+        }
+        let row = launches.last_mut().expect("just pushed");
+        row.writes[row.count as usize..][..unit.len()].copy_from_slice(unit);
+        row.count += unit.len() as u32;
+    }
+    if let Some(last) = launches.last_mut() {
+        last.flags = EditRow::EVALUATE;
+    }
+    launches
+}
+
 /// A checked edit.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     /// What is to be written, in this order; a unit is not split between launches.
-    units: Vec<Vec<Write>>,
+    units: Units,
     increment: Option<u64>,
     accumulate: Option<u32>,
     stop_at: Option<u64>,
@@ -263,22 +285,12 @@ impl Prepared {
     /// The arguments of the launches that the edit takes, in their order; none if it changes nothing. `step` is that of the
     /// optimizer.
     pub fn launches(&self, step: Step) -> Vec<EditRow> {
-        let empty = || EditRow { step, ..EditRow::zeroed() };
-        let mut launches = Vec::new();
         let settings = self.increment.is_some() || self.accumulate.is_some() || self.stop_at.is_some();
-        if settings || self.lower_flags || !self.units.is_empty() {
-            launches.push(empty());
+        if !settings && !self.lower_flags && self.units.is_empty() {
+            return Vec::new();
         }
-        for unit in &self.units {
-            if launches.last().is_none_or(|last| last.count as usize + unit.len() > MAX_WRITES) {
-                launches.push(empty());
-            }
-            let row = launches.last_mut().expect("just pushed");
-            row.writes[row.count as usize..][..unit.len()].copy_from_slice(unit);
-            row.count += unit.len() as u32;
-        }
+        let mut launches = launches(&self.units, step);
         if let Some(last) = launches.last_mut() {
-            last.flags = EditRow::EVALUATE;
             if let Some(increment) = self.increment {
                 (last.increment, last.flags) = (increment, last.flags | EditRow::INCREMENT);
             }

@@ -69,6 +69,15 @@ fn half_of(dtype: Dtype) -> Option<Half> {
     }
 }
 
+/// The type of the engine's buffer of a parameter or a gradient that is stored so.
+pub(super) fn dtype(form: Form) -> Dtype {
+    match form {
+        Form::Half(Half::F16, _) | Form::Master(Half::F16) => Dtype::F16,
+        Form::Half(Half::Bf16, _) | Form::Master(Half::Bf16) | Form::Remainder => Dtype::Bf16,
+        Form::F32 | Form::EightBit => Dtype::F32,
+    }
+}
+
 /// How the streams of `tensor` are stored. `path`: of the tensor, in errors.
 pub(super) fn of_tensor(path: &str, rule: &Compiled, precision: &Precision, tensor: &Tensor) -> Result<Vec<Storage>> {
     let param = match (half_of(tensor.param.dtype), precision.param.unwrap_or_default()) {

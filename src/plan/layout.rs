@@ -55,10 +55,11 @@ pub(crate) struct Control {
 const _: () = assert!(size_of::<Control>() == 128);
 
 impl Control {
-    /// Before the first update; each will advance the progress clock by `increment`.
-    pub fn new(increment: u64, gradients: Gradients, settings: &Settings) -> Control {
+    /// Before the first update, at `t`; each will advance the progress clock by `increment`.
+    pub fn new(t: u64, increment: u64, gradients: Gradients, settings: &Settings) -> Control {
         let verdict = gradients.judge(settings, 0.0, 1.0 / f64::from(settings.loss_scale), 1);
         Control {
+            t,
             increment,
             loss_scale: settings.loss_scale,
             factor: verdict.factor,

@@ -21,7 +21,8 @@ impl Plan {
     /// Cuts the measuring launch as `tiles` are cut.
     pub fn measure_tables(&self, tiles: &Tiles) -> MeasureTables {
         let mut tree = Tree::default();
-        let nowhere = Place { slot: tree.slot(), parent: ROOT };
+        // Of tensors that are none any more: nobody writes there.
+        let nowhere = Place { slot: ROOT, parent: ROOT };
         let mut places = vec![nowhere; self.tensors.len()];
         let mut groups: Vec<GroupRow> =
             self.groups.iter().enumerate().map(|(index, group)| self.group_row(index, group.variant)).collect();

@@ -5,16 +5,19 @@
 //! launch (`tuning`), `edit` and `now` turn a change of knobs into writes to the table of constants, `emit` writes the CUDA
 //! text, `state` turns what a run changes into a block of bytes and back, with `fit` (what must agree) and `block` (the frame).
 
+mod add;
 mod block;
 mod capacity;
+mod change;
 mod check;
 mod cohorts;
-mod edit;
+pub(crate) mod edit;
 pub(crate) mod emit;
 mod ends;
 mod fit;
 mod forms;
 mod formula;
+mod groups;
 pub(crate) mod layout;
 mod measure;
 pub(crate) mod metrics;
@@ -23,6 +26,7 @@ mod now;
 mod remember;
 mod rows;
 mod scalars;
+mod seats;
 pub(crate) mod state;
 mod sums;
 mod tensor;
@@ -30,6 +34,8 @@ mod tiles;
 mod tuning;
 
 pub(crate) use capacity::{Capacity, Reserve};
+pub(crate) use change::{Change, Turn};
+pub(crate) use check::check_start;
 pub(crate) use cohorts::{Age, Cohort, Scales};
 pub(crate) use edit::{Editable, Request};
 pub(crate) use ends::Fall;
@@ -39,7 +45,8 @@ pub(crate) use layout::NORM_BLOCK;
 pub(crate) use measure::MeasureTables;
 pub(crate) use norm::NormTables;
 pub(crate) use remember::Remembered;
-pub(crate) use rows::{Group, Lies, Standing, TensorRow};
+pub(crate) use rows::{Group, Lies, TensorRow};
+pub(crate) use seats::{Seat, Standing};
 pub(crate) use tiles::Tiles;
 pub use tensor::{Buffer, Dtype, Tensor};
 pub(crate) use tensor::{HandedIn, Scalar};
@@ -80,6 +87,19 @@ pub(crate) struct Registered {
     /// The group has one of its own.
     pub own_precision: bool,
     pub tensors: Vec<Tensor>,
+    /// The address of a flag of the engine's that the group follows.
+    pub gate: Option<u64>,
+}
+
+/// What an optimizer is built on, besides its groups.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms {
+    /// By how much an applied update advances the progress clock.
+    pub increment: u64,
+    /// What the clock begins with.
+    pub start: u64,
+    /// Whether tensors may come, go and rest, and room for that.
+    pub reserve: Option<Reserve>,
 }
 
 /// The tables of one optimizer, and the names that go with them.
@@ -106,6 +126,8 @@ pub(crate) struct Plan {
     pub gates: Vec<u64>,
     /// Whether tensors may come, go and rest, and room for that.
     pub reserve: Option<Reserve>,
+    /// Whether some tensors scale the rates of their group, or may come to.
+    pub scaled: bool,
     pub room: Room,
     /// The rows of the tensor table, once they are sorted: which tensor each is of.
     pub rows: Vec<u32>,
@@ -129,6 +151,14 @@ pub(crate) struct Plan {
     pub tuning: Tuning,
     /// What stochastic rounding begins with.
     pub seed: u64,
+    /// What the clock begins with.
+    pub start: u64,
+    /// For each tensor its gradient, and whether updates see it.
+    pub seats: Vec<Seat>,
+    /// Parts of the state memory that belong to no tensor: offset and bytes, in the order of the offsets.
+    free: Vec<(u64, u64)>,
+    /// What of the reserve is in use: tensors, and their elements.
+    added: (u32, u64),
     /// Bytes of state memory, and where it begins: 0 until [`Plan::place_state`] is called.
     pub state_bytes: u64,
     pub state_base: u64,
@@ -138,7 +168,7 @@ impl Plan {
     /// Checks the groups and lays them out. Errors name the group and the tensor.
     pub fn new(
         groups: &[Registered],
-        increment: u64,
+        terms: Terms,
         options: &GradientOptions,
         features: &FeatureOptions,
         purpose: Purpose,
@@ -149,7 +179,7 @@ impl Plan {
         let (metrics, places) = metrics::of_groups(&own, features.metric)?;
         let telemetry = features.telemetry.as_ref();
         let features = features.lower(&metrics, &mut settings)?;
-        let names = check::check(groups, options.zero, purpose)?;
+        let names = check::check(groups, options.zero, purpose, terms.reserve.is_some())?;
         let scaled = if options.loss_scale.is_some() || options.inv_scale { Scaled::Yes } else { Scaled::No };
         let mut plan = Plan {
             tensors: Vec::new(),
@@ -161,7 +191,8 @@ impl Plan {
             ages: Vec::new(),
             schedules: scalars::Schedules::default(),
             gates: Vec::new(),
-            reserve: None,
+            scaled: terms.reserve.is_some_and(|reserve| reserve.scales),
+            reserve: terms.reserve,
             room: Room::default(),
             rows: Vec::new(),
             pack: 0,
@@ -176,9 +207,13 @@ impl Plan {
             features,
             settings,
             telemetry: None,
-            increment,
+            increment: terms.increment,
             tuning: Tuning::default(),
             seed: 0,
+            start: terms.start,
+            seats: Vec::new(),
+            free: Vec::new(),
+            added: (0, 0),
             state_bytes: 0,
             state_base: 0,
         };
@@ -190,35 +225,20 @@ impl Plan {
             plan.lay_out_group(index, group, metric)?;
         }
         plan.lay_out_scalars(groups, lowered);
+        plan.make_room();
         plan.telemetry = telemetry.map(|telemetry| plan.lay_out_telemetry(telemetry)).transpose()?;
         Ok(plan)
     }
 
     /// Streams that start from a value: tensor, place, and what each element is.
     pub fn filled_states(&self) -> impl Iterator<Item = (&TensorRow, usize, Constant)> {
-        self.tensors.iter().flat_map(move |row| {
+        self.living().map(|tensor| &self.tensors[tensor]).flat_map(move |row| {
             let streams = (2..).zip(self.variants[row.variant as usize].streams()).zip(&self.storages(row)[2..]);
             streams.filter_map(move |((place, stream), storage)| match stream.start {
                 Start::Value(value) => Some((row, place, storage.constant(value))),
                 Start::Zero | Start::Param | Start::FirstGradient => None,
             })
         })
-    }
-
-    /// Turns the offsets into the state memory of the tensor table into addresses.
-    pub fn place_state(&mut self, base: u64) {
-        self.state_base = base;
-        for row in &mut self.tensors {
-            for (place, storage) in self.forms[row.form as usize].storages.iter().enumerate() {
-                let lies = &mut row.streams[place];
-                if place >= 2 {
-                    lies.first += base;
-                }
-                if storage.form.has_second() && !(place == 0 && row.master_given) {
-                    lies.second += base;
-                }
-            }
-        }
     }
 
     /// How wide the rows are that depend on the rules.
@@ -235,84 +255,13 @@ impl Plan {
                 most(|variant| variant.remembered(Of::Group).count()),
                 most(|variant| variant.remembered(Of::Tensor).count()),
             ],
-            scaled: self.is_scaled(),
+            scaled: self.scaled,
         }
     }
 
     /// The tensors of a group, in the order in which they are summed.
     pub fn tensors_of(&self, group: usize) -> impl ExactSizeIterator<Item = usize> + Clone + '_ {
         self.groups[group].tensors.iter().map(|tensor| *tensor as usize)
-    }
-
-    /// `metric`: the place of its metric rule.
-    fn lay_out_group(&mut self, index: usize, registered: &Registered, metric: u32) -> Result<()> {
-        let Registered { rule, precision, tensors, .. } = registered;
-        let group = self.groups.len() as u32;
-        let known = self.variants.iter().position(|known| *known == rule.rule);
-        let variant = known.unwrap_or_else(|| {
-            self.variants.push(rule.rule.clone());
-            self.variants.len() - 1
-        }) as u32;
-        let gate = 0;
-        let first_cohort = self.cohorts.len() as u32;
-        self.groups.push(Group { scalars: Vec::new(), variant, metric, tensors: Vec::new(), first_cohort, gate });
-        if tensors.is_empty() {
-            // For the text alone, which is the same for every count.
-            self.cohort_of(group, 0, Scales::default());
-            self.form(Forms { variant, storages: forms::of_text(&rule.rule, precision) });
-        }
-        for (i, tensor) in tensors.iter().enumerate() {
-            let cohort = self.cohort_of(group, tensor.updates, Scales::default());
-            let path = format!("groups[{index}].tensors[{i}]");
-            let storages = forms::of_tensor(&path, &rule.rule, precision, tensor)?;
-            let len = tensor.param.len;
-            let mut streams = Vec::with_capacity(storages.len());
-            for (place, storage) in storages.iter().enumerate() {
-                let [first, second] = storage.form.sizes(len);
-                let first = match place {
-                    0 => tensor.param.address,
-                    1 => tensor.grad.address,
-                    _ => self.allot(first),
-                };
-                let second = match (place, tensor.master) {
-                    (0, Some(master)) => master.address,
-                    _ => self.allot(second),
-                };
-                streams.push(Lies { first, second });
-            }
-            let form = self.form(Forms { variant, storages });
-            let number = tensor.number.unwrap_or(self.tensors.len() as u32);
-            self.groups[group as usize].tensors.push(self.tensors.len() as u32);
-            self.tensors.push(TensorRow {
-                streams,
-                len,
-                number,
-                cohort,
-                group,
-                variant,
-                form,
-                master_given: tensor.master.is_some(),
-                standing: Standing::default(),
-                just_added: false,
-            });
-        }
-        Ok(())
-    }
-
-    /// Where so many bytes of the state memory begin.
-    fn allot(&mut self, bytes: u64) -> u64 {
-        let first = self.state_bytes;
-        self.state_bytes += bytes.next_multiple_of(STATE_ALIGNMENT);
-        first
-    }
-
-    /// The place of `forms` in the list, to which it is added if it is new.
-    fn form(&mut self, forms: Forms) -> u32 {
-        let known = self.forms.iter().position(|known| *known == forms);
-        known.unwrap_or_else(|| {
-            self.forms.push(forms);
-            self.forms.len() - 1
-        }) as u32
     }
 
     /// A group is shown by its first cohort.

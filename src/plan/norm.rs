@@ -24,7 +24,8 @@ impl Plan {
         let mut tree = Tree::default();
         let all = Place { slot: tree.slot(), parent: ROOT };
         let group = tree.level(all, self.groups.len() as u32);
-        let nowhere = Place { slot: tree.slot(), parent: ROOT };
+        // Of tensors that are none any more: nobody writes there.
+        let nowhere = Place { slot: ROOT, parent: ROOT };
         let mut places = vec![nowhere; self.tensors.len()];
         for g in 0..self.groups.len() as u32 {
             let tensors = self.tensors_of(g as usize);

@@ -1,5 +1,7 @@
 //! What a plan says of each tensor and each group.
 
+use crate::precision::Precision;
+
 /// Where a stream lies: its elements, and what belongs to them if there is something (a master, a remainder, scales).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Lies {
@@ -10,7 +12,10 @@ pub(crate) struct Lies {
 /// A registered tensor.
 #[derive(Debug, Clone)]
 pub(crate) struct TensorRow {
-    /// Addresses of element 0: of the parameter, the gradient, the states in the order of the rule.
+    /// Its place in the list.
+    pub place: u32,
+    /// Addresses of element 0: of the parameter, of nothing for the gradient, which has a [`Seat`](super::Seat), of the states in the
+    /// order of the rule.
     pub streams: Vec<Lies>,
     pub len: u64,
     /// For random bits.
@@ -22,48 +27,20 @@ pub(crate) struct TensorRow {
     pub form: u32,
     /// Its master is the engine's.
     pub master_given: bool,
-    /// Whether updates see it.
-    pub standing: Standing,
     /// What lies beside its parameter is to be made.
     pub just_added: bool,
-}
-
-/// Whether updates see a tensor.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Standing {
-    /// It has no gradient at present.
-    pub absent: bool,
-    /// It is frozen: no gradient counts until it is thawed.
-    pub frozen: bool,
-    /// It is none any more; its place stays empty.
-    pub removed: bool,
-}
-
-impl Standing {
-    /// Whether updates leave it alone.
-    pub fn rests(self) -> bool {
-        self.absent || self.frozen || self.removed
-    }
 }
 
 impl TensorRow {
     pub fn param(&self) -> u64 {
         self.streams[0].first
     }
-
-    pub fn grad(&self) -> u64 {
-        self.streams[1].first
-    }
-
-    /// The address of the gradient for launches: 0 where it rests.
-    pub fn seat(&self) -> u64 {
-        if self.standing.rests() { 0 } else { self.grad() }
-    }
 }
 
 /// A parameter group.
 #[derive(Debug)]
 pub(crate) struct Group {
+    pub precision: Precision,
     /// Which scalar each hyperparameter is.
     pub scalars: Vec<u32>,
     pub variant: u32,

@@ -1,5 +1,7 @@
 //! What an engine says of its tensors: addresses, lengths, names.
 
+use super::Scales;
+
 /// The type of a buffer's elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -83,12 +85,13 @@ pub(crate) struct HandedIn {
 }
 
 /// A parameter and its gradient, as an engine registers them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Tensor {
     pub(crate) name: Option<String>,
     pub(crate) param: Buffer,
     pub(crate) grad: Buffer,
-    pub(crate) updates: u64,
+    pub(crate) updates: Option<u64>,
+    pub(crate) scales: Scales,
     /// The engine's own f32 master.
     pub(crate) master: Option<Buffer>,
     pub(crate) number: Option<u32>,
@@ -115,8 +118,8 @@ impl Tensor {
         Tensor::unnamed(param, grad)
     }
 
-    fn unnamed(param: Buffer, grad: Buffer) -> Tensor {
-        Tensor { name: None, param, grad, updates: 0, master: None, number: None }
+    pub(super) fn unnamed(param: Buffer, grad: Buffer) -> Tensor {
+        Tensor { name: None, param, grad, updates: None, scales: Scales::default(), master: None, number: None }
     }
 
     /// [`Tensor::new`] for `len` f32 parameters at `param` and as many f32 gradients at `grad`.
@@ -142,8 +145,28 @@ impl Tensor {
     /// rules (schedule-free ones, Prodigy, DoG, averages) without updates before.
     #[must_use]
     pub fn updates(mut self, updates: u64) -> Tensor {
-        self.updates = updates;
+        self.updates = Some(updates);
         self
+    }
+
+    /// Multiplies the learning rate of its group by `scale` for this tensor, 0 or more: layer-wise decay without a group for each
+    /// layer. In f64, before anything follows from the rate; tensors with one scale share a record, so it costs nothing per element.
+    #[must_use]
+    pub fn rate_scale(mut self, scale: f64) -> Tensor {
+        self.scales.rate = scale;
+        self
+    }
+
+    /// The same for the weight decay of its group, 0 or more.
+    #[must_use]
+    pub fn decay_scale(mut self, scale: f64) -> Tensor {
+        self.scales.decay = scale;
+        self
+    }
+
+    /// Whether it has no gradient at first.
+    pub(crate) fn is_absent(&self) -> bool {
+        self.grad.address == 0 && self.param.len > 0
     }
 
     /// Gives the f32 master of a parameter of 16 bits: as many elements as that has, at `address`, with the values to begin from. It is

@@ -30,6 +30,9 @@ impl Plan {
         let large_tiles = large.iter().map(|tensor| self.tiles_of(*tensor)).sum();
         self.pack = tensors_of_pack(small.len() as u32, large_tiles, wave);
         small.extend(large);
+        for (row, tensor) in (0..).zip(&small) {
+            self.seats[*tensor as usize].row = row;
+        }
         self.rows = small;
     }
 
@@ -37,8 +40,9 @@ impl Plan {
     pub fn tiles(&self) -> Tiles {
         let packs = self.packs();
         let own = (0..).zip(&self.rows).filter(|(_, tensor)| !self.is_small(**tensor)).map(|(row, _)| row);
-        let own = own.filter(|row| !self.tensor_at(*row).standing.removed);
-        let (frozen, large): (Vec<u32>, Vec<u32>) = own.partition(|row| self.tensor_at(*row).standing.frozen);
+        let standing = |row: u32| self.seats[self.rows[row as usize] as usize].standing;
+        let own = own.filter(|row| !standing(*row).removed);
+        let (frozen, large): (Vec<u32>, Vec<u32>) = own.partition(|row| standing(*row).frozen);
         let tile_row = |row: u32, place: u32| {
             let tensor = self.tensor_at(row);
             TileRow { tensor: row, place: place | self.grad_type(tensor), cohort: tensor.cohort, form: tensor.form }
@@ -79,7 +83,7 @@ impl Plan {
     /// The first tensor of a pack that is one still.
     pub(super) fn first_of_pack(&self, (first, count): (u32, u32)) -> Option<u32> {
         let rows = &self.rows[first as usize..(first + count) as usize];
-        rows.iter().copied().find(|tensor| !self.tensors[*tensor as usize].standing.removed)
+        rows.iter().copied().find(|tensor| self.is_there(*tensor as usize))
     }
 
     /// The type of a tensor's gradient, at its place in a tile's row.

@@ -33,6 +33,8 @@ impl Write {
     pub const MEMORY_OF: u32 = 7;
     /// What is at `place` among what cohorts, groups or tensors remember becomes `bits`.
     pub const START: [u32; 3] = [8, 9, 10];
+    /// The cohort at `place` has of its group what that at `bits` has.
+    pub const GROUP_OF: u32 = 11;
 }
 
 /// The most writes of one launch: with all else they fill the 4 KiB that the argument of a kernel may have.

@@ -1,0 +1,64 @@
+//! Changes of the tensors on the CPU: what `optimizer::moves` has a device do.
+
+use bytemuck::Zeroable;
+
+use super::{Engine, memory};
+use crate::error::Result;
+use crate::plan::edit::launches;
+use crate::plan::layout::{EditRow, Step};
+use crate::plan::{Change, Scales, Tensor, Turn};
+
+impl Engine {
+    pub fn rebind(&mut self, grads: &[(u32, Option<u64>)]) -> Result<()> {
+        let turns = self.plan.check_grads(grads.iter().copied())?;
+        self.plan.take_grads(grads);
+        let change = self.plan.turn(&turns);
+        self.settle(change);
+        Ok(())
+    }
+
+    pub fn turn(&mut self, turns: &[Turn]) -> Result<()> {
+        self.plan.check_turns(turns)?;
+        let change = self.plan.turn(turns);
+        self.settle(change);
+        Ok(())
+    }
+
+    pub fn rescale(&mut self, scales: &[(u32, Scales)]) -> Result<()> {
+        self.plan.check_scales(scales)?;
+        let change = self.plan.rescale(scales);
+        self.settle(change);
+        Ok(())
+    }
+
+    pub fn add(&mut self, group: usize, tensors: &[Tensor]) -> Result<Vec<u32>> {
+        let adding = self.plan.check_add(group, tensors)?;
+        let change = self.plan.add(tensors, adding);
+        let added = change.added.clone();
+        self.settle(change);
+        Ok(added)
+    }
+
+    pub fn remove(&mut self, tensors: &[u32]) -> Result<()> {
+        let change = self.plan.remove(tensors);
+        self.settle(change);
+        Ok(())
+    }
+
+    /// Writes what follows from the clock, evaluates the step in force anew, and lets states and masters of new tensors start.
+    fn settle(&mut self, change: Change) {
+        if !change.shape {
+            return;
+        }
+        self.pieces = memory::pieces(&self.plan);
+        let mut rows = launches(&change.units, Step::zeroed());
+        rows[0].flags |= EditRow::LEVEL_MEMORY;
+        rows.iter().for_each(|row| self.run(row));
+        let state: &mut [u8] = bytemuck::cast_slice_mut(&mut self.state);
+        for (offset, bytes) in change.added.iter().flat_map(|tensor| self.plan.state_pieces(*tensor)) {
+            state[offset as usize..][..bytes as usize].fill(0);
+        }
+        memory::fill_states(&self.plan, |row| change.added.contains(&row.place));
+        memory::remake(&self.plan, &self.pieces, |row| row.just_added && !row.master_given);
+    }
+}

@@ -1,0 +1,203 @@
+//! What may change of the tensors while an optimizer lives: the public side.
+
+use std::collections::BTreeSet;
+
+use super::{Engine, Optimizer, expect_host};
+use crate::backend::Stream;
+use crate::error::{Error, Result};
+use crate::plan::{Scales, Standing, Tensor};
+
+/// A tensor of an optimizer: [`Optimizer::tensor`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TensorId {
+    place: u32,
+    turn: u32,
+}
+
+impl Optimizer {
+    /// The tensor of this name.
+    pub fn tensor(&self, name: &str) -> Result<TensorId> {
+        let plan = self.plan();
+        let known = plan.living().find(|tensor| plan.names[*tensor] == name);
+        known.map(|tensor| self.id(tensor as u32)).ok_or_else(|| {
+            Error::argument("tensor", format!("{name:?}"), "no tensor of this optimizer has that name")
+        })
+    }
+
+    /// All tensors, in the order of [`Optimizer::tensors`].
+    pub fn tensor_ids(&self) -> Vec<TensorId> {
+        self.plan().living().map(|tensor| self.id(tensor as u32)).collect()
+    }
+
+    /// Gives tensors other gradients, from the next work on `stream` on: for each an address, or None where there is none at
+    /// present. A tensor without a gradient rests: its parameter, states and count stay as they are, and it adds nothing to norms and
+    /// sums, until it is given one again. Length and type stay those of the build; vectors fit the address or not, as the device
+    /// finds it.
+    ///
+    /// The addresses go to the device from a slot of pinned memory, without a wait ([`Dynamic::when_busy`](crate::Dynamic::when_busy) says
+    /// what if none is left): one copy, one event, one question to the driver, whatever the number of tensors; a captured step reads
+    /// them when it runs. Where tensors come to rest apart from others that had as many updates as they, they get a history of
+    /// their own, once: tables are written anew by more copies and a small launch, as [`Optimizer::freeze`] does.
+    ///
+    /// Fails with [`Error::Argument`], which names the tensor, for an address that is 0 or not aligned to an element, a tensor that was
+    /// removed, more histories than there is room for ([`Dynamic::cohorts`](crate::Dynamic::cohorts)); for a stream of another device or one that is being
+    /// captured; for an optimizer without [`OptimizerBuilder::dynamic`](crate::OptimizerBuilder::dynamic); with [`Error::Busy`]. Nothing is changed then.
+    ///
+    /// # Safety
+    ///
+    /// As for the gradient in [`Tensor::new`], from the work that is put on `stream` next until the tensor is given another one and
+    /// the work before that is done. That it overlaps nothing that an update writes is not looked at here.
+    #[expect(unsafe_code, reason = "states a contract; holds no unsafe operation")]
+    pub unsafe fn rebind(&mut self, grads: &[(TensorId, Option<u64>)], stream: &Stream) -> Result<()> {
+        let grads = grads.iter().map(|(id, grad)| Ok((self.place(*id)?, *grad))).collect::<Result<Vec<_>>>()?;
+        self.rebind_places(&grads, stream)
+    }
+
+    /// [`Optimizer::rebind`] for all tensors, in the order of [`Optimizer::tensors`].
+    ///
+    /// # Safety
+    ///
+    /// As for [`Optimizer::rebind`].
+    #[expect(unsafe_code, reason = "states a contract; holds no unsafe operation")]
+    pub unsafe fn rebind_all(&mut self, grads: &[Option<u64>], stream: &Stream) -> Result<()> {
+        self.expect_dynamic("rebind_all")?;
+        let plan = self.plan();
+        let there = plan.living().count();
+        if grads.len() != there {
+            let rule = format!("the optimizer has {there} tensors: one gradient for each, None where there is none");
+            return Err(Error::argument("grads.len", grads.len(), rule));
+        }
+        let grads: Vec<(u32, Option<u64>)> = plan.living().map(|tensor| tensor as u32).zip(grads.iter().copied()).collect();
+        self.rebind_places(&grads, stream)
+    }
+
+    fn rebind_places(&mut self, grads: &[(u32, Option<u64>)], stream: &Stream) -> Result<()> {
+        self.expect_dynamic("rebind")?;
+        match &mut self.0 {
+            Engine::Cuda(engine) => engine.rebind(grads, stream.cuda()?),
+            Engine::Host(engine) => {
+                expect_host(stream)?;
+                engine.rebind(grads)
+            }
+        }
+    }
+
+    /// Freezes tensors, from the next work on `stream` on: until they are thawed they rest as without a gradient, whatever
+    /// [`Optimizer::rebind`] says, and updates do not even look at them. One small launch and some copies, no wait, no new capture; the
+    /// first such change allocates a slot of pinned memory as large as the tables. Frozen ones stay as they are.
+    ///
+    /// Fails as [`Optimizer::rebind`] does.
+    pub fn freeze(&mut self, tensors: &[TensorId], stream: &Stream) -> Result<()> {
+        self.set_frozen(tensors, true, stream)
+    }
+
+    /// Thaws tensors: the counterpart of [`Optimizer::freeze`]. Their counts and what is remembered of them go on from where they stood.
+    pub fn thaw(&mut self, tensors: &[TensorId], stream: &Stream) -> Result<()> {
+        self.set_frozen(tensors, false, stream)
+    }
+
+    fn set_frozen(&mut self, tensors: &[TensorId], frozen: bool, stream: &Stream) -> Result<()> {
+        self.expect_dynamic(if frozen { "freeze" } else { "thaw" })?;
+        let mut turns = Vec::new();
+        for tensor in self.places(tensors)? {
+            let standing = self.plan().seats[tensor as usize].standing;
+            if standing.frozen != frozen {
+                turns.push((tensor, Standing { frozen, ..standing }));
+            }
+        }
+        match &mut self.0 {
+            Engine::Cuda(engine) => engine.turn(&turns, stream.cuda()?),
+            Engine::Host(engine) => {
+                expect_host(stream)?;
+                engine.turn(&turns)
+            }
+        }
+    }
+
+    /// Sets what tensors multiply the learning rate and the weight decay of their group by, each 0 or more:
+    /// [`Tensor::rate_scale`], [`Tensor::decay_scale`]. As [`Optimizer::freeze`], for an optimizer in which some tensor scales at build or
+    /// that has [`Dynamic::scales`](crate::Dynamic::scales).
+    pub fn set_scales(&mut self, scales: &[(TensorId, f64, f64)], stream: &Stream) -> Result<()> {
+        self.expect_dynamic("set_scales")?;
+        let all = scales.iter().map(|(id, rate, decay)| Ok((self.place(*id)?, Scales { rate: *rate, decay: *decay })));
+        let all = all.collect::<Result<Vec<_>>>()?;
+        match &mut self.0 {
+            Engine::Cuda(engine) => engine.rescale(&all, stream.cuda()?),
+            Engine::Host(engine) => {
+                expect_host(stream)?;
+                engine.rescale(&all)
+            }
+        }
+    }
+
+    /// Adds tensors to a group, from the next work on `stream` on: each with a name, with states that start, and with a count of
+    /// its own that begins at 0, or where [`Tensor::updates`] says. As [`Optimizer::freeze`], and a launch more where something lies beside
+    /// parameters, which is then made of them; graphs that were captured before update it too.
+    ///
+    /// Fails with [`Error::Argument`] beyond what was reserved ([`Dynamic::tensors`](crate::Dynamic::tensors),
+    /// [`Dynamic::elements`](crate::Dynamic::elements)), for a tensor that breaks a rule of the build, and for one that is stored as
+    /// none of its rule was at build, so that no kernel was compiled for it. Nothing is changed then.
+    pub fn add(&mut self, group: usize, tensors: &[Tensor], stream: &Stream) -> Result<Vec<TensorId>> {
+        self.expect_dynamic("add")?;
+        let groups = self.plan().groups.len();
+        if group >= groups {
+            return Err(Error::argument("group", group, format!("the optimizer has {groups}, counted from 0")));
+        }
+        let places = match &mut self.0 {
+            Engine::Cuda(engine) => engine.add(group, tensors, stream.cuda()?)?,
+            Engine::Host(engine) => {
+                expect_host(stream)?;
+                engine.add(group, tensors)?
+            }
+        };
+        Ok(places.into_iter().map(|place| self.id(place)).collect())
+    }
+
+    /// Takes tensors away, from the next work on `stream` on: their buffers are the engine's alone once the work before is done, their
+    /// names and what was reserved for them are free. As [`Optimizer::freeze`]; an identifier of theirs is refused from then on.
+    pub fn remove(&mut self, tensors: &[TensorId], stream: &Stream) -> Result<()> {
+        self.expect_dynamic("remove")?;
+        let places = self.places(tensors)?;
+        match &mut self.0 {
+            Engine::Cuda(engine) => engine.remove(&places, stream.cuda()?),
+            Engine::Host(engine) => {
+                expect_host(stream)?;
+                engine.remove(&places)
+            }
+        }
+    }
+
+    fn id(&self, place: u32) -> TensorId {
+        TensorId { place, turn: self.plan().seats[place as usize].turn }
+    }
+
+    fn place(&self, id: TensorId) -> Result<u32> {
+        let plan = self.plan();
+        match plan.seats.get(id.place as usize) {
+            Some(seat) if seat.turn == id.turn && !seat.standing.removed => Ok(id.place),
+            Some(_) => Err(Error::argument(plan.tensor_name(id.place), "removed", "it is no tensor of this optimizer any more")),
+            None => Err(Error::argument("tensor", format!("{id:?}"), "it is one of another optimizer")),
+        }
+    }
+
+    /// The same of several, each once.
+    fn places(&self, ids: &[TensorId]) -> Result<Vec<u32>> {
+        let mut seen = BTreeSet::new();
+        let mut places = Vec::with_capacity(ids.len());
+        for id in ids {
+            let place = self.place(*id)?;
+            if !seen.insert(place) {
+                return Err(Error::argument(self.plan().tensor_name(place), "given twice", "a call changes a tensor once"));
+            }
+            places.push(place);
+        }
+        Ok(places)
+    }
+
+    fn expect_dynamic(&self, call: &str) -> Result<()> {
+        match self.plan().reserve {
+            Some(_) => Ok(()),
+            None => Err(Error::argument(call, "called", "the optimizer was built without: call dynamic(..) on its builder")),
+        }
+    }
+}

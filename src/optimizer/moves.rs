@@ -1,0 +1,220 @@
+//! How a CUDA device learns of changes of the tensors: tables are written anew from pinned slots, in stream order, and what follows from
+//! the clock is left to the kernel of edits. Start at [`Engine::rebind`](super::cuda::Engine::rebind).
+
+use std::sync::Arc;
+
+use super::cuda::Engine;
+use super::shape::{Shape, grads_at};
+use crate::device::{Context, Filling, Memory, Slots, Stream, WhenBusy};
+use crate::dynamic::Dynamic;
+use crate::error::{Error, Result};
+use crate::plan::edit::launches;
+use crate::plan::layout::{AgeFlags, EditRow, Step, THREADS, remake};
+use crate::plan::{Change, Lies, Plan, Scales, Seat, Tensor, Turn};
+use crate::precision::{CODES_BLOCK, Constant};
+
+/// Where changes go, and from where.
+#[derive(Debug)]
+pub(super) struct Moves {
+    /// Addresses of the tables of a [`Shape`], in its order.
+    places: Vec<u64>,
+    /// Sums, which are 0 where nobody writes them: addresses and bytes.
+    sums: Vec<(u64, usize)>,
+    /// What is said of ages, and gradients' addresses.
+    seats: Slots,
+    /// All tables of a shape.
+    shapes: Slots,
+    when_busy: WhenBusy,
+}
+
+/// Where the tables of a shape and its sums are in a block of tables.
+pub(super) type Offsets = (Vec<u64>, Vec<(u64, usize)>);
+
+impl Moves {
+    pub fn new(context: &Arc<Context>, plan: &Plan, base: u64, (places, sums): Offsets, dynamic: &Dynamic) -> Result<Moves> {
+        let (slots, when_busy) = dynamic.slots_in_all();
+        let seats = grads_at(plan) + 8 * plan.room.tensors;
+        let shape = Shape::of(plan).tables().map(|(_, room)| room.next_multiple_of(8)).sum();
+        Ok(Moves {
+            places: places.into_iter().map(|offset| offset + base).collect(),
+            sums: sums.into_iter().map(|(offset, bytes)| (offset + base, bytes)).collect(),
+            seats: Slots::new(context, slots, seats).allocate()?,
+            // Such a change is rare and its slot large: it is allocated when the first one comes.
+            shapes: Slots::new(context, slots.min(2), shape),
+            when_busy,
+        })
+    }
+
+    /// Sees to it that the next shape finds a slot: a call that is refused must not have changed anything.
+    fn expect_slot(&mut self) -> Result<()> {
+        self.shapes.ready(self.when_busy)
+    }
+}
+
+impl Engine {
+    /// The same as `self`, where tensors may move.
+    pub fn moving(mut self, dynamic: Option<&Dynamic>) -> Result<Engine> {
+        if let Some((dynamic, offsets)) = dynamic.zip(self.offsets.take()) {
+            let base = self.resident.memory[1].address();
+            self.moves = Some(Moves::new(&self.context, &self.plan, base, offsets, dynamic)?);
+        }
+        Ok(self)
+    }
+
+    /// Refuses a stream on which nothing may change.
+    fn expect_changeable(&self, stream: &Stream) -> Result<()> {
+        stream.expect_context(&self.context)?;
+        match stream.is_capturing()? {
+            false => Ok(()),
+            true => {
+                let rule = "every replay of the graph would make the change again; make it on a stream that runs";
+                Err(Error::argument("stream", "capturing a graph", rule))
+            }
+        }
+    }
+
+    /// New gradients. Without a change of ages one copy, an event and, where its slot was used before, a question to the driver.
+    pub fn rebind(&mut self, grads: &[(u32, Option<u64>)], stream: &Stream) -> Result<()> {
+        self.expect_changeable(stream)?;
+        let turns = self.plan.check_grads(grads.iter().copied())?;
+        if !self.plan.parts(&turns) {
+            return self.send_seats(grads, &turns, stream);
+        }
+        self.moves_mut().expect_slot()?;
+        self.plan.take_grads(grads);
+        let change = self.plan.turn(&turns);
+        self.send_shape(change, stream)
+    }
+
+    /// Freezes and thaws tensors.
+    pub fn turn(&mut self, turns: &[Turn], stream: &Stream) -> Result<()> {
+        self.expect_changeable(stream)?;
+        if turns.is_empty() {
+            return Ok(());
+        }
+        self.plan.check_turns(turns)?;
+        self.moves_mut().expect_slot()?;
+        let change = self.plan.turn(turns);
+        self.send_shape(change, stream)
+    }
+
+    pub fn rescale(&mut self, scales: &[(u32, Scales)], stream: &Stream) -> Result<()> {
+        self.expect_changeable(stream)?;
+        self.plan.check_scales(scales)?;
+        self.moves_mut().expect_slot()?;
+        let change = self.plan.rescale(scales);
+        self.send_shape(change, stream)
+    }
+
+    /// Adds tensors; their places.
+    pub fn add(&mut self, group: usize, tensors: &[Tensor], stream: &Stream) -> Result<Vec<u32>> {
+        self.expect_changeable(stream)?;
+        super::addresses::check_tensors(&self.context, tensors)?;
+        let adding = self.plan.check_add(group, tensors)?;
+        self.moves_mut().expect_slot()?;
+        let change = self.plan.add(tensors, adding);
+        let added = change.added.clone();
+        self.send_shape(change, stream)?;
+        Ok(added)
+    }
+
+    pub fn remove(&mut self, tensors: &[u32], stream: &Stream) -> Result<()> {
+        self.expect_changeable(stream)?;
+        self.moves_mut().expect_slot()?;
+        let change = self.plan.remove(tensors);
+        self.send_shape(change, stream)
+    }
+
+    fn moves_mut(&mut self) -> &mut Moves {
+        self.moves.as_mut().expect("asked for at build, which the optimizer looks at first")
+    }
+
+    /// Sends what is said of ages and gradients: all of it where a standing changes, else the rows that did.
+    fn send_seats(&mut self, grads: &[(u32, Option<u64>)], turns: &[Turn], stream: &Stream) -> Result<()> {
+        let Some(moves) = &mut self.moves else { unreachable!("asked for at build") };
+        let mut slot = moves.seats.take(moves.when_busy)?;
+        let plan = &mut self.plan;
+        plan.take_grads(grads);
+        plan.turn(turns);
+        let first_row = grads_at(plan) / size_of::<u64>();
+        let of_grads = grads.iter().map(|(tensor, _)| plan.seats[*tensor as usize].row);
+        let rows = of_grads.filter(|row| *row != Seat::NO_ROW);
+        let range = rows.fold(u32::MAX..0, |range, row| range.start.min(row)..range.end.max(row + 1));
+        let (begin, end) = match turns.is_empty() {
+            true if range.start >= range.end => return Ok(()),
+            true => (first_row + range.start as usize, first_row + range.end as usize),
+            false => (0, first_row + plan.rows.len()),
+        };
+        let words = slot.words();
+        if begin == 0 {
+            let flags: &mut [AgeFlags] = bytemuck::cast_slice_mut(&mut words[..first_row]);
+            for (flags, age) in flags.iter_mut().zip(&plan.ages) {
+                *flags = AgeFlags::new(age.absent, age.gate);
+            }
+        }
+        let from = begin.max(first_row);
+        for (word, tensor) in words[from..end].iter_mut().zip(&plan.rows[from - first_row..]) {
+            *word = plan.seats[*tensor as usize].in_use();
+        }
+        let copy = (8 * begin, self.step.age_flags + 8 * begin as u64, 8 * (end - begin));
+        slot.send(stream, &[copy])
+    }
+
+    /// Writes all tables that follow from the tensors, and has the step in force evaluated anew.
+    fn send_shape(&mut self, change: Change, stream: &Stream) -> Result<()> {
+        let mut rules = self.rules;
+        let shape = Shape::of(&self.plan);
+        rules.measure_tile_count = shape.rules.measure_tile_count;
+        rules.group_count = shape.rules.group_count;
+        self.rules = rules;
+        let Some(moves) = &mut self.moves else { unreachable!("asked for at build") };
+        let mut slot = moves.shapes.take(moves.when_busy)?;
+        let rules = (bytemuck::bytes_of(&rules).to_vec(), size_of_val(&rules));
+        let tables = shape.tables().chain((self.step.rules != 0).then_some(&rules));
+        let (mut at, mut copies) = (0, Vec::new());
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(slot.words());
+        for ((content, room), to) in tables.zip(&moves.places) {
+            debug_assert!(content.len() <= *room, "{} bytes, and room for {room}", content.len());
+            bytes[at..at + content.len()].copy_from_slice(content);
+            copies.push((at, *to, content.len()));
+            at += content.len().next_multiple_of(8);
+        }
+        slot.send(stream, &copies)?;
+        let [state, tables] = &self.resident.memory;
+        for (address, bytes) in &moves.sums {
+            tables.fill(stream, (address - tables.address()) as usize, *bytes, Filling::Bytes(0))?;
+        }
+        for (offset, bytes) in change.added.iter().flat_map(|tensor| self.plan.state_pieces(*tensor)) {
+            state.fill(stream, offset as usize, bytes as usize, Filling::Bytes(0))?;
+        }
+        for (row, place, value) in self.plan.filled_states().filter(|(row, ..)| change.added.contains(&row.place)) {
+            let Lies { first, second } = row.streams[place];
+            let base = self.plan.state_base;
+            fill(state, stream, Lies { first: first - base, second: second.saturating_sub(base) }, row.len, value)?;
+        }
+        let mut rows = launches(&change.units, self.step);
+        for row in &mut rows[..1] {
+            row.flags |= EditRow::LEVEL_MEMORY;
+        }
+        rows.iter().try_for_each(|row| self.edit.launch(stream, 1, THREADS, row))?;
+        if let Some(remake) = self.remake.as_ref().filter(|_| !change.added.is_empty()) {
+            let step = Step { choice: remake::ADDED, ..self.step };
+            remake.launch(stream, self.grid, THREADS, &step)?;
+        }
+        Ok(())
+    }
+}
+
+/// Sets the elements of a state to what it starts from. `lies`: offsets into `state`.
+pub(super) fn fill(state: &Memory, stream: &Stream, lies: Lies, len: u64, value: Constant) -> Result<()> {
+    let (first, second, len) = (lies.first as usize, lies.second as usize, len as usize);
+    match value {
+        Constant::F32(value) => state.fill(stream, first, len, Filling::Words(value.to_bits())),
+        Constant::Half(value) => state.fill(stream, first, len, Filling::Halves(value)),
+        Constant::EightBit(code, scale) => {
+            state.fill(stream, first, len, Filling::Bytes(code))?;
+            let scales = len.div_ceil(CODES_BLOCK as usize);
+            state.fill(stream, second, scales, Filling::Words(scale.to_bits()))
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Changes of the tensors while an optimizer lives: gradients that move, come and go, tensors that freeze and are thawed, scales. All is
+//! checked before anything is changed. Start at [`Plan::check_grads`]; tensors that come and go are in `add`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::edit::Units;
+use super::layout::Write;
+use super::seats::Standing;
+use super::{Age, Cohort, Plan, Scales};
+use crate::error::{Error, Result};
+
+/// What a device has to do after a change, besides new seats.
+#[derive(Debug, Default)]
+pub(crate) struct Change {
+    /// What is written, in this order; then the step in force is evaluated anew.
+    pub units: Units,
+    /// Other tables than the seats differ.
+    pub shape: bool,
+    /// Tensors whose states start, and whose masters are to be made.
+    pub added: Vec<u32>,
+}
+
+/// A tensor, and whether it rests from now on.
+pub(crate) type Turn = (u32, Standing);
+
+impl Plan {
+    /// A tensor in errors.
+    pub fn tensor_name(&self, tensor: u32) -> String {
+        format!("tensor {:?}", self.names[tensor as usize])
+    }
+
+    /// Checks new gradients, and says whose standing changes by them.
+    pub fn check_grads(&self, grads: impl Iterator<Item = (u32, Option<u64>)>) -> Result<Vec<Turn>> {
+        let mut turns = Vec::new();
+        for (tensor, grad) in grads {
+            let seat = &self.seats[tensor as usize];
+            match grad {
+                Some(address) if address == 0 || address % u64::from(seat.bytes) != 0 => {
+                    let rule = match address {
+                        0 => "a gradient that is not there is None".to_owned(),
+                        _ => format!("its elements are aligned to {} bytes", seat.bytes),
+                    };
+                    return Err(Error::argument(
+                        format!("gradient of {}", self.tensor_name(tensor)),
+                        format!("{address:#x}"),
+                        rule,
+                    ));
+                }
+                _ => {}
+            }
+            if grad.is_none() != seat.standing.absent {
+                turns.push((tensor, Standing { absent: grad.is_none(), ..seat.standing }));
+            }
+        }
+        self.check_turns(&turns)?;
+        Ok(turns)
+    }
+
+    /// Whether there is room for the ages that part.
+    pub fn check_turns(&self, turns: &[Turn]) -> Result<()> {
+        if turns.is_empty() {
+            return Ok(());
+        }
+        let mut seen = BTreeSet::new();
+        if let Some((tensor, _)) = turns.iter().find(|(tensor, _)| !seen.insert(*tensor)) {
+            return Err(Error::argument(self.tensor_name(*tensor), "given twice", "a call changes a tensor once"));
+        }
+        let (mut ages, mut cohorts) = (0, 0);
+        for (age, tensors) in self.turned(turns) {
+            if tensors.len() == self.ages[age as usize].tensors as usize {
+                continue;
+            }
+            ages += 1;
+            let mut distinct: Vec<(u32, Scales)> = Vec::new();
+            for tensor in &tensors {
+                let cohort = &self.cohorts[self.tensors[*tensor as usize].cohort as usize];
+                if !distinct.contains(&(cohort.group, cohort.scales)) {
+                    distinct.push((cohort.group, cohort.scales));
+                }
+            }
+            cohorts += distinct.len();
+            self.check_room(tensors[0], ages, cohorts)?;
+        }
+        Ok(())
+    }
+
+    /// Whether so many more ages and cohorts find a place, the last ones for `tensor`.
+    pub(super) fn check_room(&self, tensor: u32, ages: usize, cohorts: usize) -> Result<()> {
+        let free_ages = (0..self.ages.len()).filter(|age| self.is_free_age(*age as u32)).count();
+        let free_cohorts = (0..self.cohorts.len()).filter(|cohort| self.is_free_cohort(*cohort as u32)).count();
+        let room = (self.room.ages - self.ages.len() + free_ages, self.room.cohorts - self.cohorts.len() + free_cohorts);
+        if ages > room.0 || cohorts > room.1 {
+            let rule = format!(
+                "there is room for {} cohorts, tensors with one history of updates: build with more, Dynamic::cohorts",
+                self.room.cohorts
+            );
+            return Err(Error::argument(self.tensor_name(tensor), "to have a history of its own", rule));
+        }
+        Ok(())
+    }
+
+    /// Whether some tensors part by these turns, or their work changes.
+    pub fn parts(&self, turns: &[Turn]) -> bool {
+        let whole = |(age, tensors): (u32, Vec<u32>)| tensors.len() == self.ages[age as usize].tensors as usize;
+        !self.turned(turns).into_iter().all(whole)
+    }
+
+    /// Takes gradients that were checked.
+    pub fn take_grads(&mut self, grads: &[(u32, Option<u64>)]) {
+        for (tensor, grad) in grads {
+            if let Some(address) = grad {
+                self.seats[*tensor as usize].grad = *address;
+            }
+        }
+    }
+
+    /// Checks other scales of tensors, and whether there is room for them.
+    pub fn check_scales(&self, scales: &[(u32, Scales)]) -> Result<()> {
+        let mut seen = BTreeSet::new();
+        for (tensor, Scales { rate, decay }) in scales {
+            let name = self.tensor_name(*tensor);
+            if !seen.insert(*tensor) {
+                return Err(Error::argument(name, "given twice", "a call changes a tensor once"));
+            }
+            if !self.scaled {
+                let rule = "no kernel for it was compiled: build with Dynamic::scales";
+                return Err(Error::argument(format!("scales of {name}"), format!("{rate} and {decay}"), rule));
+            }
+            self.check_scale(&name, self.tensors[*tensor as usize].group, Scales { rate: *rate, decay: *decay })?;
+        }
+        let mut new: Vec<(u32, u32, Scales)> = Vec::new();
+        for (tensor, scales) in scales {
+            let (group, age) = (self.tensors[*tensor as usize].group, self.age_of(*tensor));
+            let known = |cohort: &Cohort| (cohort.group, cohort.age, cohort.scales) == (group, age, *scales);
+            if !self.cohorts.iter().any(known) && !new.contains(&(group, age, *scales)) {
+                new.push((group, age, *scales));
+                self.check_room(*tensor, 0, new.len())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tensors that come to rest or go on, by age.
+    fn turned(&self, turns: &[Turn]) -> BTreeMap<u32, Vec<u32>> {
+        let mut turned: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for (tensor, standing) in turns {
+            if self.seats[*tensor as usize].standing.rests() != standing.rests() {
+                turned.entry(self.age_of(*tensor)).or_default().push(*tensor);
+            }
+        }
+        turned
+    }
+
+    fn age_of(&self, tensor: u32) -> u32 {
+        self.cohorts[self.tensors[tensor as usize].cohort as usize].age
+    }
+
+    /// Makes what [`Plan::check_turns`] has checked so.
+    pub fn turn(&mut self, turns: &[Turn]) -> Change {
+        let mut change = Change::default();
+        for (age, tensors) in self.turned(turns) {
+            if tensors.len() == self.ages[age as usize].tensors as usize {
+                self.ages[age as usize].absent ^= true;
+                continue;
+            }
+            let Age { absent, gate, .. } = self.ages[age as usize];
+            let own = self.new_age(Age { base: 0, absent: !absent, tensors: 0, gate });
+            change.units.push(vec![Write { bits: age.into(), place: own, kind: Write::AGE_OF }]);
+            for tensor in tensors {
+                let scales = self.cohorts[self.tensors[tensor as usize].cohort as usize].scales;
+                self.move_to(tensor, own, scales, &mut change);
+            }
+        }
+        for (tensor, standing) in turns {
+            let known = &mut self.seats[*tensor as usize].standing;
+            change.shape |= known.frozen != standing.frozen;
+            *known = *standing;
+        }
+        self.settle(change)
+    }
+
+    /// Gives tensors other scales, for which there is room.
+    pub fn rescale(&mut self, scales: &[(u32, Scales)]) -> Change {
+        let mut change = Change::default();
+        for (tensor, scales) in scales {
+            let age = self.age_of(*tensor);
+            if self.cohorts[self.tensors[*tensor as usize].cohort as usize].scales != *scales {
+                self.move_to(*tensor, age, *scales, &mut change);
+            }
+        }
+        self.settle(change)
+    }
+
+    /// Lays out what follows from ages and cohorts.
+    pub(super) fn settle(&mut self, mut change: Change) -> Change {
+        change.shape |= !change.units.is_empty();
+        if change.shape {
+            self.lay_out_corrections();
+        }
+        change
+    }
+
+    /// Moves a tensor to the cohort of its group of this age and these scales.
+    pub(super) fn move_to(&mut self, tensor: u32, age: u32, scales: Scales, change: &mut Change) {
+        let from = self.tensors[tensor as usize].cohort;
+        let group = self.tensors[tensor as usize].group;
+        let to = self.cohort(group, age, scales);
+        if self.cohorts[to as usize].tensors == 0 && to != from {
+            // At least something, so that tables are written anew.
+            let unit = match self.remembers() {
+                true => vec![Write { bits: from.into(), place: to, kind: Write::MEMORY_OF }],
+                false => Vec::new(),
+            };
+            change.units.push(unit);
+        }
+        self.leave(tensor);
+        self.join(tensor, to);
+    }
+
+    /// A tensor leaves its cohort and its age.
+    pub(super) fn leave(&mut self, tensor: u32) {
+        let cohort = &mut self.cohorts[self.tensors[tensor as usize].cohort as usize];
+        cohort.tensors -= 1;
+        self.ages[cohort.age as usize].tensors -= 1;
+    }
+
+    /// A tensor joins a cohort and its age.
+    pub(super) fn join(&mut self, tensor: u32, to: u32) {
+        let cohort = &mut self.cohorts[to as usize];
+        cohort.tensors += 1;
+        self.ages[cohort.age as usize].tensors += 1;
+        self.tensors[tensor as usize].cohort = to;
+    }
+
+    /// A place for an age: one that no tensor has any more, or a new one.
+    pub(super) fn new_age(&mut self, age: Age) -> u32 {
+        let free = (0..self.ages.len() as u32).find(|known| self.ages.len() >= self.room.ages && self.is_free_age(*known));
+        match free {
+            Some(place) => {
+                self.ages[place as usize] = age;
+                place
+            }
+            None => {
+                self.ages.push(age);
+                self.ages.len() as u32 - 1
+            }
+        }
+    }
+
+    /// Whether no tensor is of this age, and no group is shown by it.
+    fn is_free_age(&self, age: u32) -> bool {
+        let shown = |group: &super::Group| self.cohorts[group.first_cohort as usize].age == age;
+        self.ages[age as usize].tensors == 0 && !self.groups.iter().any(shown)
+    }
+
+    /// The same of a cohort.
+    pub(super) fn is_free_cohort(&self, cohort: u32) -> bool {
+        let Cohort { tensors, group, .. } = self.cohorts[cohort as usize];
+        tensors == 0 && self.groups[group as usize].first_cohort != cohort
+    }
+}

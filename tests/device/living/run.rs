@@ -1,0 +1,130 @@
+//! A long run in which everything that may change does, drawn from a seed.
+
+use instep::{AdamW, Clip, Dynamic, Lamb, NAdam, NonFinite, OptimizerBuilder, Prodigy, Schedule, Sgd, Tensor};
+
+use super::world::{Twin, World};
+use crate::rig::Rig;
+
+const STEPS: usize = 2_000;
+const SEED: u64 = 14;
+
+/// Group, length, skew: all sizes of walks in each group. The first ones are there at build.
+const SHAPES: [(usize, usize, usize); 21] = [
+    (0, 2_500, 0),
+    (0, 7, 1),
+    (0, 64, 0),
+    (1, 5_000, 0),
+    (1, 130, 2),
+    (2, 4_200, 0),
+    (2, 1, 0),
+    (3, 2_100, 3),
+    (3, 33, 0),
+    (4, 3_000, 0),
+    (4, 9, 0),
+    (0, 0, 0),
+    // To come.
+    (0, 1_500, 0),
+    (0, 12, 0),
+    (1, 2_049, 0),
+    (2, 90, 0),
+    (2, 6_000, 1),
+    (3, 77, 0),
+    (3, 4_097, 0),
+    (4, 40, 0),
+    (4, 2_600, 0),
+];
+const AT_BUILD: usize = 12;
+
+/// Rules with every kind of memory: none, of cohorts, of tensors' sums, of groups.
+fn build(builder: OptimizerBuilder, flag: u64, tensors: &dyn Fn(usize) -> Vec<Tensor>) -> OptimizerBuilder {
+    let lr = Schedule::linear(0.0, 1e-2).over(50).then(Schedule::cosine(1e-2, 1e-3).over(1_500));
+    let scaled: Vec<Tensor> = tensors(0).into_iter().enumerate().map(|(i, t)| t.rate_scale(1.0 - 0.1 * i as f64)).collect();
+    let builder = builder
+        .dynamic(Dynamic::new().tensors(8).elements(15_000))
+        .clip(Clip::torch_norm(1.0))
+        .non_finite(NonFinite::Skip)
+        .group(AdamW::new(lr).weight_decay(0.1), &scaled)
+        .group(NAdam::new(1e-3), &tensors(1))
+        .group(Lamb::new(1e-3).weight_decay(0.01), &tensors(2))
+        .group(Prodigy::new(1.0), &tensors(3))
+        .group(Sgd::new(0.1), &tensors(4));
+    // SAFETY: the flag outlives the optimizers.
+    unsafe { builder.follow(flag) }
+}
+
+#[test]
+fn two_thousand_steps_of_tensors_that_come_go_freeze_and_rest_give_the_hosts_bits() {
+    let Some(rig) = Rig::new() else { return };
+    let mut flag = Twin::new(&rig, vec![1.0], 0);
+    let addresses = flag.addresses();
+    let mut world =
+        World::new(&rig, SEED, &SHAPES, AT_BUILD, |builder, side, tensors| build(builder, addresses[side], tensors));
+    let graph = world.capture();
+    let (mut bits, mut seen) = (0, [0usize; 6]);
+    for step in 0..STEPS {
+        let there = world.there();
+        let draw = |world: &mut World<'_>| there[world.random.next() as usize % there.len()];
+        // New gradients, now and then one that is not finite.
+        let bad = world.random.next().is_multiple_of(20);
+        for k in 0..3 {
+            let place = draw(&mut world);
+            let len = world.places[place].param.host.len();
+            let mut values = world.random.units(len);
+            if let (true, 0, Some(last)) = (bad, k, values.last_mut()) {
+                *last = f32::NAN;
+            }
+            let which = world.random.next() as usize % 2;
+            world.places[place].grads[which].set(&rig, &values);
+        }
+        // Gradients that move, go and come back.
+        let some: Vec<usize> = (0..4).map(|_| draw(&mut world)).collect();
+        let mut some: Vec<usize> = some.into_iter().filter(|_| step % 3 == 0).collect();
+        some.sort_unstable();
+        some.dedup();
+        for place in &some {
+            world.places[*place].grad = [None, Some(0), Some(1), Some(0)][world.random.next() as usize % 4];
+            seen[0] += usize::from(world.places[*place].grad.is_none());
+        }
+        world.rebind(&some);
+        match world.random.next() % 40 {
+            0 | 1 => {
+                let place = draw(&mut world);
+                let frozen = !world.places[place].frozen;
+                world.freeze(&[place], frozen);
+                seen[1] += 1;
+            }
+            2 if there.len() > 8 => {
+                let place = draw(&mut world);
+                world.remove(place);
+                seen[2] += 1;
+            }
+            3 | 4 => {
+                let absent = (0..SHAPES.len()).filter(|place| world.places[*place].ids.is_none());
+                let absent: Vec<usize> = absent.collect();
+                if let Some(place) = absent.get(world.random.next() as usize % absent.len().max(1)).copied() {
+                    let updates = [0, 3, 1_000][world.random.next() as usize % 3];
+                    seen[3] += usize::from(world.add(place, |tensor| tensor.updates(updates).rate_scale(0.5)));
+                }
+            }
+            5 => {
+                let value = if flag.host[0] == 0.0 { 1.0 } else { 0.0 };
+                flag.set(&rig, &[value]);
+                seen[4] += 1;
+            }
+            6 => {
+                let place = draw(&mut world);
+                let (ids, scale) = (world.places[place].ids.unwrap(), 0.25 * (world.random.next() % 5) as f64);
+                world.both(|opt, side, stream| opt.set_scales(&[(ids[side], scale, 1.0)], stream));
+                seen[5] += 1;
+            }
+            _ => {}
+        }
+        if world.random.next().is_multiple_of(2) { world.replay(&graph) } else { world.step() }
+        bits += world.differing_bits(&format!("step {step}"));
+        assert_eq!(bits, 0, "seed {SEED}");
+    }
+    let status = world.device.status(&rig.stream).unwrap();
+    println!("seed {SEED}: absent, frozen, removed, added, flag, scales: {seen:?}");
+    println!("living: {STEPS} steps, {} skipped, {bits} differing bits", status.skipped);
+    assert!(seen.iter().all(|count| *count > 10) && status.skipped > 50, "{seen:?}");
+}
