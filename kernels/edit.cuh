@@ -108,6 +108,13 @@ __device__ __forceinline__ void lower_flags(const Step& step) {
   tell_host(step);
 }
 
+// No launch finds work from now on, and `update` says that it came too late.
+__device__ __forceinline__ void retire(const Step& step) {
+  store_row((Counts*)step.counts, Counts{});
+  if (step.rules != nullptr) store_row((u32*)&step.rules->measure_tile_count, 0u);
+  store_relaxed(&step.control->retired, 1u);
+}
+
 template <u32 THREADS>
 __device__ __forceinline__ void write_constants(const Edit& edit) {
   for (u32 i = threadIdx.x; i < edit.count; i += THREADS) {
@@ -122,6 +129,7 @@ __device__ __forceinline__ void write_constants(const Edit& edit) {
     if (edit.flags & Edit::take_increment) store_relaxed(&edit.step.control->increment, edit.increment);
     if (edit.flags & Edit::take_stop_at) store_row(&edit.step.settings->stop_at, edit.stop_at);
     if (edit.flags & Edit::lower_flags) lower_flags(edit.step);
+    if (edit.flags & Edit::retire) retire(edit.step);
   }
   __syncthreads();  // all threads evaluate with what thread 0 resolved
 }

@@ -49,6 +49,11 @@ __device__ __forceinline__ void raise_skips(const Step& step) {
   if (step.host_flags != nullptr) store_word(step.host_flags + 1, 1);
 }
 
+// A launch came after another optimizer had taken this one's place.
+__device__ __forceinline__ void raise_retired(const Step& step) {
+  if (step.host_flags != nullptr) store_word(step.host_flags + 2, 1);
+}
+
 // All flags as they are, by one thread.
 __device__ __forceinline__ void tell_host(const Step& step) {
   if (step.host_flags == nullptr) return;

@@ -3,7 +3,7 @@
 //
 // Two kinds of memory. `Control` is durable: only the commit, the last block of an update, writes it (and, between two
 // updates, an edit its increment and flags, whatever evaluates a half anew its stop flag, the condition of a loop
-// `exhausted`, whoever shows parameters for evaluation `shown`, and launches of an update meanwhile `called_while_shown`; and the norm launch what is known of the present gradients). What depends on the step lives in two
+// `exhausted`, whoever shows parameters for evaluation `shown`, and launches of an update meanwhile `called_while_shown`; an edit `retired`; and the norm launch what is known of the present gradients). What depends on the step lives in two
 // halves: update `t` reads half `t & 1`, and while it runs, block 0 computes half `(t + 1) & 1` from the constants, the clock and
 // the metric rules alone. A skipped update leaves `t`, so nothing has to be undone. The constants are written by edits alone.
 #pragma once
@@ -36,7 +36,7 @@ struct alignas(16) Control {
   u32 exhausted;      // sticky: a loop came to its bound, see condition.cu
   u32 shown;               // parameters for evaluation are shown, see show.cuh
   u32 called_while_shown;  // sticky: an update was to be made meanwhile
-  u32 reserved;
+  u32 retired;             // another optimizer has taken its place: launches do nothing, see update.cu
 };
 static_assert(sizeof(Control) == 128, "src/plan/layout.rs: Control");
 

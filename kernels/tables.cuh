@@ -111,6 +111,8 @@ struct Tensor : TensorHead {
 // Flags of a tensor; src/plan/layout.rs has the same numbers.
 constexpr u32 MASTER_GIVEN = 1;
 constexpr u32 JUST_ADDED = 2;
+constexpr u32 GRAD_TYPE_FLAG = 2;  // two bits from there on: as in a tile
+constexpr u32 FORM_FLAG = 4;       // all bits from there on: as in a tile
 
 // Up to 32 scalars whose formulas have one structure: a warp evaluates them, one a lane.
 struct alignas(16) Bundle {
@@ -223,13 +225,13 @@ struct Step {
   const float* inv_scale;    // instead of 1 / loss_scale
   const float* norm_square;  // the square of the norm of the scaled gradients
   const Telemetry* telemetry;  // used where it is compiled in
-  u64* host_flags;  // in the host's memory, u64[2]: `stop` and `raised`; or null
+  u64* host_flags;  // in the host's memory, u64[3]: `stop`, `raised`, and whether a launch came after it was retired; or null
   u32 staged_bytes;  // from `counts` on; 0 if that is more than fits
   u32 cohort_bytes, tensor_bytes, record_bytes;
   u32 scalar_capacity, cohort_capacity, age_capacity, metric_capacity, window_capacity;
   u32 reserved;
   u32 flush;  // this launch makes an update of the calls before it alone
-  u32 choice;  // of `remake`: masters that the engine gave too; of `show`: for evaluation, or else for training
+  u32 choice;  // of `remake`: see there; of `show`: for evaluation, or else for training; of `update`: FINISH
   u64 seed;  // of random bits: here, since its sums are then kept in uniform registers
   const RuleTables* rules;  // used where a rule measures or remembers
 };
@@ -256,11 +258,14 @@ struct Write {
 };
 static_assert(sizeof(Write) == 16, "src/plan/layout.rs: Write");
 
+// In `choice`: the tiles were updated before, by launches of parts; what is left is to look ahead and to commit.
+constexpr u32 FINISH = 1;  // src/plan/layout.rs has the same number
+
 constexpr u32 MAX_WRITES = 236;  // with all else they fill the 4 KiB that the argument of a kernel may have
 
 // The argument of an edit.
 struct Edit {
-  enum Flags : u32 { take_increment = 1, evaluate_anew = 2, take_accumulate = 4, take_stop_at = 8, lower_flags = 16, level_memory = 32 };
+  enum Flags : u32 { take_increment = 1, evaluate_anew = 2, take_accumulate = 4, take_stop_at = 8, lower_flags = 16, level_memory = 32, retire = 64 };
   Step step;
   u64 increment;   // by how much an applied update advances the progress clock from now on
   u64 stop_at;     // the number of updates that raises the stop flag from now on, or 0
@@ -271,6 +276,22 @@ struct Edit {
   Write writes[MAX_WRITES];
 };
 static_assert(sizeof(Edit) == 4096, "src/plan/layout.rs: EditRow");
+
+// A tensor of a part: its row, and the first block of its tiles.
+struct PartOf {
+  u32 row, first;
+};
+
+constexpr u32 MAX_PARTS = 475;  // with all else they fill the 4 KiB that the argument of a kernel may have
+
+// The argument of a part of an update.
+struct Part {
+  Step step;
+  u32 count;
+  u32 reserved[3];
+  PartOf of[MAX_PARTS];
+};
+static_assert(sizeof(Part) == 4096, "src/plan/layout.rs: PartRow");
 
 // The argument of an observation: the address of a metric, or its bits as an f64 if that is null; and whether it counts only
 // where no accumulation is half done.

@@ -8,6 +8,7 @@
 // `measure` comes between the two where a rule sums over elements: what it states per parameter.
 // `observe` feeds a metric to the state machines of the half that the current step reads, and evaluates it anew.
 // `prime` fills the half that the current step reads; it runs at build. `edit` does so after it wrote constants.
+// `update_part` applies an update to some tensors, and `update` then looks ahead and commits alone.
 // `remake` makes masters (6 B per parameter) and remainders (2 B) anew of the parameters; it runs at build, and when they change.
 // `show` shows parameters for evaluation and puts those for training back (show.cuh); meanwhile no update is made.
 //
@@ -60,8 +61,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_OF_UPDATE) update(c
     if (refused_while_shown(step)) return;
   }
   const u64 t = load_relaxed(&step.control->t), call = load_relaxed(&step.control->calls);
-  const u32 tiles = load_row(&step.counts->tiles);
+  const u32 tiles = PARTS && step.choice == FINISH ? 0 : load_row(&step.counts->tiles);
   if (blockIdx.x == 0) {
+    if (tiles == 0 && load_relaxed(&step.control->retired) != 0) {
+      if (threadIdx.x == 0) raise_retired(step);
+      return;
+    }
     if (threadIdx.x == 0) scratch.begin(step.control, call, tiles);
     look_ahead(step, scratch, t);
   } else {
@@ -89,6 +94,37 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_OF_UPDATE) update(c
       if (mixed || (u32)now != scratch.call) store_row(&step.control->overlapped, 1u);
     }
   }
+}
+
+// Part of an update: the tiles of some tensors, in whatever order those come. Nothing durable is changed: `update` with FINISH does
+// that, when all tensors have come.
+__device__ __forceinline__ void update_some(const Part& part) {
+  if constexpr (PARTS) {
+    const Step& step = part.step;
+    if constexpr (SHOWS) {
+      if (refused_while_shown(step)) return;
+    }
+    if (load_relaxed(&step.control->retired) != 0) return;
+    u32 low = 0, high = part.count;  // the last one that begins at this block or before
+#pragma unroll 1
+    while (high - low > 1) {
+      const u32 middle = low + (high - low) / 2;
+      if (part.of[middle].first <= blockIdx.x) {
+        low = middle;
+      } else {
+        high = middle;
+      }
+    }
+    const u32 row = part.of[low].row, place = blockIdx.x - part.of[low].first;
+    const auto tensor = load_tensor<2>(step, row);
+    const u32 type = (tensor.flags >> GRAD_TYPE_FLAG & 3) << GRAD_TYPE;
+    const Tile tile = {row, place | type, tensor.cohort, tensor.flags >> FORM_FLAG};
+    update_or_skip(step, tile, load_relaxed(&step.control->t));
+  }
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_OF_UPDATE) update_part(const Part part) {
+  update_some(part);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_MULTIPROCESSOR) gradient_norm(const Step step) {

@@ -30,11 +30,7 @@ use crate::plan::Reserve;
 /// # Ok::<(), instep::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields, default)
-)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields, default))]
 #[must_use = "give it to `OptimizerBuilder::dynamic`"]
 pub struct Dynamic {
     tensors: u32,

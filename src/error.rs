@@ -68,7 +68,9 @@ pub enum Error {
         name: &'static str,
     },
     /// Every slot from which a change is sent to the device is in flight, and the call was not to wait.
-    #[error("busy: all {slots} slots are in flight; call again later, build with more (Dynamic::slots), or let such calls wait (WhenBusy::Wait)")]
+    #[error(
+        "busy: all {slots} slots are in flight; call again later, build with more (Dynamic::slots), or let such calls wait (WhenBusy::Wait)"
+    )]
     Busy {
         /// How many there are.
         slots: usize,

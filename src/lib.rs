@@ -20,8 +20,8 @@ pub mod compat;
 #[cfg(feature = "serde")]
 mod config;
 mod device;
-mod error;
 mod dynamic;
+mod error;
 mod features;
 mod gradient;
 mod host;
@@ -39,15 +39,16 @@ mod telemetry;
 pub use backend::{Device, Stream};
 #[cfg(feature = "serde")]
 pub use config::{Config, GroupConfig, RuleConfig};
-pub use device::{CacheFound, DeviceFound, Doctor, NvrtcFound, Source};
 pub use device::WhenBusy;
+pub use device::{CacheFound, DeviceFound, Doctor, NvrtcFound, Source};
 pub use dynamic::Dynamic;
 pub use error::{Error, Result};
 pub use gradient::{Accumulate, Clip, LossScale, NonFinite, Norm};
 pub use optim::*;
 pub use optimizer::{
-    DeviceView, Edit, GroupRule, KnobValue, LoopBody, MetricStatus, Observed, Optimizer, OptimizerBuilder, StateView,
-    Status, StopCondition, TelemetryForm, TelemetryReader, TensorId, TensorView, Then,
+    DeviceView, Edit, GroupRule, KeepAlive, KnobValue, LoopBody, MetricStatus, Observed, Optimizer, OptimizerBuilder,
+    StateContents, StateLayout, StatePiece, StateView, Status, StopCondition, TelemetryForm, TelemetryReader, TensorId,
+    TensorView, Then,
 };
 #[doc(hidden)]
 pub use plan::Tuning;

@@ -52,7 +52,7 @@ pub use rule::RuleConfig;
 /// | `loss_scale` | a number, or `{ init = 65536, growth = 2, backoff = 0.5, interval = 2000, … }`: [`LossScale`] |
 /// | `non_finite` | `"propagate"`, `"skip"` or `{ skip_and_raise = 3 }` |
 /// | `accumulate` | `{ sum = 4 }` or `{ mean = 4 }` |
-/// | `zero_gradients`, `stop_on_plateau`, `check_order` | `true` |
+/// | `zero_gradients`, `stop_on_plateau`, `check_order`, `in_parts` | `true` |
 /// | `stop_at`, `stop_below`, `observe_every`, `progress_increment` | a number |
 /// | `telemetry` | `{ ring = 1000, groups = [0], mapped = true }` |
 /// | `precision` | `{ param = "remainder", states = "bf16", state = { exp_avg_sq = "8bit" } }`: [`Precision`] |
@@ -132,6 +132,9 @@ pub struct Config {
     /// [`OptimizerBuilder::dynamic`](crate::OptimizerBuilder::dynamic).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dynamic: Option<Dynamic>,
+    /// [`OptimizerBuilder::in_parts`](crate::OptimizerBuilder::in_parts).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_parts: bool,
     /// The parameter groups, in the order of the optimizer's.
     pub groups: Vec<GroupConfig>,
 }
@@ -201,6 +204,7 @@ impl Config {
             seed: 0,
             start_at: 0,
             dynamic: None,
+            in_parts: false,
             groups,
         }
     }

@@ -12,6 +12,8 @@ pub(crate) struct Memory {
     context: Arc<Context>,
     address: u64,
     len: usize,
+    /// Freed when this is dropped.
+    owned: bool,
 }
 
 /// The value of an element.
@@ -31,7 +33,12 @@ impl Memory {
             // SAFETY: `address` outlives the call, and the context is current.
             unsafe { context.driver().cuMemAlloc_v2(&mut address, bytes) }?;
         }
-        Ok(Self { context: context.clone(), address, len: bytes })
+        Ok(Self { context: context.clone(), address, len: bytes, owned: bytes > 0 })
+    }
+
+    /// Memory that somebody else owns, vouched for as the parameters of a launch are.
+    pub(crate) fn of_others(context: &Arc<Context>, address: u64, bytes: usize) -> Self {
+        Self { context: context.clone(), address, len: bytes, owned: false }
     }
 
     pub(crate) fn address(&self) -> u64 {
@@ -87,7 +94,7 @@ impl Drop for Memory {
     /// Waits for the device, as the driver does by itself. Where the driver refuses, the bytes leak until the context
     /// ends: better than to break a capture or to abort the process.
     fn drop(&mut self) {
-        if self.address != 0
+        if self.owned
             && let Ok(_relaxed) = self.context.relaxed()
         {
             // SAFETY: allocated by `new` in the context that is now current, and freed here only.

@@ -54,7 +54,7 @@ impl Engine {
         let mut rows = launches(&change.units, Step::zeroed());
         rows[0].flags |= EditRow::LEVEL_MEMORY;
         rows.iter().for_each(|row| self.run(row));
-        let state: &mut [u8] = bytemuck::cast_slice_mut(&mut self.state);
+        let state = self.state.bytes_mut();
         for (offset, bytes) in change.added.iter().flat_map(|tensor| self.plan.state_pieces(*tensor)) {
             state[offset as usize..][..bytes as usize].fill(0);
         }

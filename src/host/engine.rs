@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use bytemuck::{Pod, Zeroable};
+use bytemuck::Zeroable;
 
-use super::memory::{Given, Piece};
+use super::memory::Given as Terms;
+use super::memory::{Piece, StateMemory, Window};
 use super::metrics::BELOW;
 use super::resolve::Half;
 use super::{gradients, memory};
@@ -13,22 +14,20 @@ use crate::error::{Error, Result};
 use crate::gradient::{Factor, ScaleState};
 use crate::plan::layout::{Control, MetricStateRow};
 use crate::plan::state::half;
-use crate::plan::{HandedIn, Plan, Remembered, Scalar, metrics};
+use crate::plan::{Given, HandedIn, Plan, Remembered, Scalar, metrics};
 use crate::precision::Dice;
 use crate::program::Clocks;
 use crate::settings::Settings;
 use crate::telemetry::{Header, Layout, Runs};
 
-/// Aligned memory for optimizer state.
-#[repr(C, align(128))]
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
-pub(super) struct Window([u8; 128]);
-
-/// Whether a call is made of those before it alone.
+/// What a call is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Flush {
-    No,
-    Yes,
+enum Call {
+    Step,
+    /// Of the calls before it alone.
+    Flush,
+    /// Its tensors were updated by parts.
+    Finish,
 }
 
 pub(crate) struct Engine {
@@ -53,16 +52,23 @@ pub(crate) struct Engine {
     /// What one task updates.
     pub(super) pieces: Vec<Piece>,
     /// The optimizer state of all tensors, at the addresses of the tensor table.
-    pub(super) state: Vec<Window>,
+    pub(super) state: StateMemory,
 }
 
 impl Engine {
     /// Allocates zeroed state and evaluates the first step.
-    pub fn new(mut plan: Plan, handed_in: HandedIn) -> Result<Engine> {
+    pub fn new(mut plan: Plan, handed_in: HandedIn, given: Option<Given>) -> Result<Engine> {
         refuse_flushed_subnormals()?;
-        let mut state = vec![Window::zeroed(); plan.state_bytes.div_ceil(size_of::<Window>() as u64) as usize];
-        plan.place_state(state.as_mut_ptr() as u64);
-        memory::fill_states(&plan, |_| true);
+        let own = if given.is_some() { 0 } else { plan.state_bytes };
+        let mut own = vec![Window::zeroed(); own.div_ceil(size_of::<Window>() as u64) as usize];
+        let address = given.map_or(own.as_mut_ptr() as u64, |given| given.address);
+        let keep = given.is_some_and(|given| given.keep);
+        let mut state = StateMemory { address, bytes: plan.state_bytes as usize, _own: own };
+        plan.place_state(address);
+        if !keep {
+            state.bytes_mut().fill(0);
+            memory::fill_states(&plan, |_| true);
+        }
         let mut engine = Engine {
             values: vec![f64::NAN; 2 * plan.room.scalars],
             records: vec![f32::NAN; 2 * plan.room.cohorts * plan.widths().record],
@@ -79,7 +85,9 @@ impl Engine {
             handed_in,
             state,
         };
-        memory::remake(&engine.plan, &engine.pieces, |row| !row.master_given);
+        if !keep {
+            memory::remake(&engine.plan, &engine.pieces, |row| !row.master_given);
+        }
         engine.evaluate(Clocks { t: engine.plan.start, progress: 0 }, Half::InForce);
         engine.stop_if_end(engine.plan.start, BELOW);
         Ok(engine)
@@ -87,12 +95,34 @@ impl Engine {
 
     /// One update of every tensor, or one of the calls before it.
     pub fn step(&mut self) -> Result<()> {
-        self.call(Flush::No)
+        self.call(Call::Step)
     }
 
     /// An update of the calls before this, if there are any.
     pub fn flush(&mut self) -> Result<()> {
-        self.call(Flush::Yes)
+        self.call(Call::Flush)
+    }
+
+    /// Part of an update: that of some tensors.
+    pub fn step_part(&mut self, tensors: &[u32]) -> Result<()> {
+        if self.refused_while_shown() {
+            return Ok(());
+        }
+        refuse_flushed_subnormals_on_all_threads()?;
+        let calls = self.control.micro_step + 1;
+        if self.plan.gradients.accumulate && calls < self.plan.settings.accumulate {
+            return Ok(());
+        }
+        let pieces: Vec<Piece> =
+            self.pieces.iter().copied().filter(|piece| tensors.contains(&piece.tensor())).collect();
+        let skip = self.skips(gradients::found(&self.plan, &self.control, self.handed_in));
+        self.update(skip, calls, Call::Step, &pieces);
+        Ok(())
+    }
+
+    /// The rest of an update whose parts were made.
+    pub fn finish(&mut self) -> Result<()> {
+        self.call(Call::Finish)
     }
 
     /// Makes masters and remainders of the parameters anew.
@@ -119,18 +149,16 @@ impl Engine {
         shown
     }
 
-    fn call(&mut self, flush: Flush) -> Result<()> {
+    fn call(&mut self, call: Call) -> Result<()> {
         if self.refused_while_shown() {
             return Ok(());
         }
         let (plan, t) = (&self.plan, self.control.t);
-        // On all threads before anything is written: a step is refused as a whole.
-        refuse_flushed_subnormals()?;
-        rayon::broadcast(|_| refuse_flushed_subnormals()).into_iter().collect::<Result<()>>()?;
-        let calls = self.control.micro_step + u32::from(flush == Flush::No);
-        let accumulates = match flush {
-            Flush::No => plan.gradients.accumulate && calls < plan.settings.accumulate,
-            Flush::Yes => calls == 0,
+        refuse_flushed_subnormals_on_all_threads()?;
+        let calls = self.control.micro_step + u32::from(call != Call::Flush);
+        let accumulates = match call {
+            Call::Step | Call::Finish => plan.gradients.accumulate && calls < plan.settings.accumulate,
+            Call::Flush => calls == 0,
         };
         if accumulates {
             self.control.calls += 1;
@@ -139,16 +167,11 @@ impl Engine {
         }
         gradients::look(plan, &mut self.control, self.handed_in, calls);
         let found = gradients::found(plan, &self.control, self.handed_in);
-        let skip = found && (plan.gradients.skip || self.handed_in.found_inf.is_some());
-        if !skip {
-            let scalars = gradients::scalars(plan, &self.control, self.handed_in, calls, flush == Flush::Yes);
-            self.measure(t, scalars);
-            let dice = Dice { seed: self.plan.seed, t };
-            let given = Given { records: half(&self.records, t), own: &self.own, gradient: scalars, dice };
-            memory::update(&self.plan, &self.pieces, given);
-        }
-        if self.plan.gradients.zero {
-            memory::zero_gradients(&self.plan, &self.pieces);
+        let skip = self.skips(found);
+        if call != Call::Finish {
+            let pieces = std::mem::take(&mut self.pieces);
+            self.update(skip, calls, call, &pieces);
+            self.pieces = pieces;
         }
         let progress = self.control.progress.wrapping_add(self.control.increment);
         self.carry_metrics(t);
@@ -161,6 +184,25 @@ impl Engine {
         }
         self.commit(found, skip, progress, calls);
         Ok(())
+    }
+
+    fn skips(&self, found: bool) -> bool {
+        found && (self.plan.gradients.skip || self.handed_in.found_inf.is_some())
+    }
+
+    /// Updates `pieces`, or skips that.
+    fn update(&mut self, skip: bool, calls: u32, call: Call, pieces: &[Piece]) {
+        let t = self.control.t;
+        if !skip {
+            let scalars = gradients::scalars(&self.plan, &self.control, self.handed_in, calls, call == Call::Flush);
+            self.measure(t, scalars);
+            let dice = Dice { seed: self.plan.seed, t };
+            let given = Terms { records: half(&self.records, t), own: &self.own, gradient: scalars, dice };
+            memory::update(&self.plan, pieces, given);
+        }
+        if self.plan.gradients.zero {
+            memory::zero_gradients(&self.plan, pieces);
+        }
     }
 
     /// `kernels/commit.cuh`.
@@ -246,6 +288,10 @@ impl Engine {
         &self.plan
     }
 
+    pub fn plan_mut(&mut self) -> &mut Plan {
+        &mut self.plan
+    }
+
     pub fn control(&self) -> &Control {
         &self.control
     }
@@ -275,6 +321,12 @@ impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine").field("control", &self.control).finish_non_exhaustive()
     }
+}
+
+/// Before anything is written: a call is refused as a whole.
+fn refuse_flushed_subnormals_on_all_threads() -> Result<()> {
+    refuse_flushed_subnormals()?;
+    rayon::broadcast(|_| refuse_flushed_subnormals()).into_iter().collect()
 }
 
 /// The device keeps subnormals, so a thread that flushes them would give other bits.

@@ -2,6 +2,7 @@
 
 mod fma;
 mod show;
+mod state;
 
 use bytemuck::AnyBitPattern;
 use rayon::prelude::*;
@@ -15,6 +16,7 @@ use crate::rule::{Compiled, Lanes, Start};
 
 pub(super) use fma::{Work, has_fma, with_fma};
 pub(super) use show::show;
+pub(super) use state::{StateMemory, Window};
 
 /// Elements that are prepared at once: they stay in the cache. Whole blocks of codes.
 const CHUNK: usize = 2048;
@@ -31,6 +33,10 @@ pub(super) struct Piece {
 }
 
 impl Piece {
+    pub fn tensor(self) -> u32 {
+        self.tensor
+    }
+
     fn elements(self, row: &TensorRow) -> Elements {
         Elements { begin: self.begin as usize, len: (row.len - self.begin).min(PIECE) as usize }
     }
@@ -71,10 +77,8 @@ pub(super) fn read_element(address: u64, dtype: Dtype) -> f64 {
 pub(super) fn map_norm_blocks<T: Send>(plan: &Plan, work: impl Fn(&[f32]) -> T + Sync) -> Vec<T> {
     let blocks = |row: &TensorRow| (0..row.len.div_ceil(NORM_BLOCK)).map(move |i| i * NORM_BLOCK);
     let summed = (0..plan.groups.len()).flat_map(|group| plan.tensors_of(group)).map(|tensor| &plan.tensors[tensor]);
-    let all: Vec<_> = summed
-        .filter(|row| !rests(plan, row))
-        .flat_map(|row| blocks(row).map(move |begin| (row, begin)))
-        .collect();
+    let all: Vec<_> =
+        summed.filter(|row| !rests(plan, row)).flat_map(|row| blocks(row).map(move |begin| (row, begin))).collect();
     let blocks = all.par_iter().with_min_len(MIN_PIECES);
     blocks
         .map(|(row, begin)| {

@@ -3,9 +3,9 @@
 use std::sync::atomic::Ordering;
 
 use super::Engine;
-use super::resolve::Half;
 use super::engine::refuse_flushed_subnormals;
 use super::metrics::BELOW;
+use super::resolve::Half;
 use crate::error::Result;
 use crate::plan::state::{self, Tables};
 use crate::program::Clocks;
@@ -21,14 +21,14 @@ impl Engine {
             windows: state::half(&self.windows, t).to_vec(),
             remembered: self.remembered.durable(t),
         };
-        state::encode(&self.plan, &tables, bytemuck::cast_slice(&self.state))
+        state::encode(&self.plan, &tables, self.state.bytes())
     }
 
     /// Checks `block`, then takes all of it and evaluates the step in force anew.
     pub fn load_state(&mut self, block: &[u8]) -> Result<()> {
         refuse_flushed_subnormals()?;
         let loaded = state::decode(&self.plan, block)?;
-        loaded.place_states(&self.plan, bytemuck::cast_slice_mut(&mut self.state));
+        loaded.place_states(&self.plan, self.state.bytes_mut());
         let Tables { control, settings, constants, metric_states, windows, remembered } = loaded.tables;
         self.remembered.resume(control.t, &remembered);
         let half = (control.t & 1) as usize;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::given::GivenState;
 use super::group::GroupRule;
 use super::{Engine, Observed, Optimizer, addresses, cuda};
 use crate::backend::{Backend, Device};
@@ -45,6 +46,8 @@ pub struct OptimizerBuilder {
     pub(super) check_order: bool,
     pub(super) start: u64,
     pub(super) dynamic: Option<Dynamic>,
+    pub(super) parts: bool,
+    pub(super) given_state: Option<GivenState>,
     /// `follow` came before any group.
     pub(super) follows_nothing: bool,
 }
@@ -66,6 +69,8 @@ impl OptimizerBuilder {
             check_order: false,
             start: 0,
             dynamic: None,
+            parts: false,
+            given_state: None,
             follows_nothing: false,
         }
     }
@@ -138,36 +143,6 @@ impl OptimizerBuilder {
     /// ([`Schedule::on_progress`](crate::Schedule::on_progress)): samples or tokens of a batch. 1 by default.
     pub fn progress_increment(mut self, increment: u64) -> Self {
         self.increment = increment;
-        self
-    }
-
-    /// Lets the clock begin at `t` instead of 0, at most 2^62: for a run that began elsewhere, whose states the engine puts to their
-    /// places. A tensor has had as many updates then, unless it says otherwise itself ([`Tensor::updates`]), with what that means for
-    /// states that would start from something.
-    pub fn start_at(mut self, t: u64) -> Self {
-        self.start = t;
-        self
-    }
-
-    /// Lets gradients move, tensors come, go, freeze and have no gradient while the optimizer lives: see [`Dynamic`].
-    pub fn dynamic(mut self, dynamic: Dynamic) -> Self {
-        self.dynamic = Some(dynamic);
-        self
-    }
-
-    /// Lets the group that was added last follow an f32 flag of the engine's on the device: where it is 0, its tensors rest in that update,
-    /// with their states and their counts (two-player training, delayed policies); its schedules go on with the optimizer's clock. The
-    /// flag is read by each launch of a step, and is not written while one runs. Several groups may follow one flag.
-    ///
-    /// # Safety
-    ///
-    /// As for the gradients in [`Tensor::new`].
-    #[expect(unsafe_code, reason = "states a contract; holds no unsafe operation")]
-    pub unsafe fn follow(mut self, flag: u64) -> Self {
-        match self.groups.last_mut() {
-            Some(group) => group.gate = Some(flag),
-            None => self.follows_nothing = true,
-        }
         self
     }
 
@@ -273,44 +248,6 @@ impl OptimizerBuilder {
         self
     }
 
-    /// Gives the address of an f32 that the engine writes before each step: anything but 0, a NaN too, keeps the update
-    /// from being applied. Parameters, optimizer state, the clock and the schedules then stay as they were, and the update
-    /// is counted as skipped. Peer: `found_inf` of `torch.amp.GradScaler`.
-    ///
-    /// # Safety
-    ///
-    /// As for the gradients in [`Tensor::new`].
-    #[expect(unsafe_code, reason = "states a contract; holds no unsafe operation")]
-    pub unsafe fn found_inf(mut self, address: u64) -> Self {
-        self.handed_in.found_inf = Some(Scalar(address));
-        self
-    }
-
-    /// Gives the address of an f32 that gradients are multiplied by, instead of a loss scale of ours.
-    /// Peer: the inverse scale of `torch.amp.GradScaler`.
-    ///
-    /// # Safety
-    ///
-    /// As for the gradients in [`Tensor::new`].
-    #[expect(unsafe_code, reason = "states a contract; holds no unsafe operation")]
-    pub unsafe fn inv_scale(mut self, address: u64) -> Self {
-        self.handed_in.inv_scale = Some(Scalar(address));
-        self
-    }
-
-    /// Gives the address of an f32 with the square of the 2-norm of all (scaled) gradients, for clipping: one that was
-    /// summed over ranks, say. It saves the norm launch, unless that is needed to find values that are not finite. With the
-    /// policy to skip, a norm that is not finite skips the update too.
-    ///
-    /// # Safety
-    ///
-    /// As for the gradients in [`Tensor::new`].
-    #[expect(unsafe_code, reason = "states a contract; holds no unsafe operation")]
-    pub unsafe fn norm_square(mut self, address: u64) -> Self {
-        self.handed_in.norm_square = Some(Scalar(address));
-        self
-    }
-
     /// Looks before each call that enqueues ([`Optimizer::step`], [`Optimizer::observe`], an edit) for unfinished work that it is
     /// not ordered after, and refuses the call with an [`Error::Argument`] where it finds some. For debugging, on CUDA; the
     /// variable `INSTEP_CHECK=1` does the same for every optimizer that is built.
@@ -350,8 +287,7 @@ impl OptimizerBuilder {
         if self.follows_nothing {
             return Err(Error::argument("follow", "called first", "it says what the group before it follows"));
         }
-        let dynamic = self.dynamic;
-        let (device, mut handed_in) = (self.device.clone(), self.handed_in);
+        let (device, mut handed_in) = (&self.device, self.handed_in);
         let of_every_step = |observed: Option<Observed>, argument: &str| {
             observed.map(|observed| observed.of_every_step(argument)).transpose()
         };
@@ -370,6 +306,7 @@ impl OptimizerBuilder {
             addresses::check(context, self.groups.iter().map(|group| &group.tensors[..]), handed_in)?;
         }
         let mut plan = self.plan(Purpose::Run)?;
+        let given = self.given_state.map(|given| given.check(&plan)).transpose()?;
         addresses::check_handed_in(handed_in, &plan)?;
         if let Some((Scalar(address), dtype)) = handed_in.metric {
             (plan.settings.metric, plan.settings.metric_type) = (address, dtype.number());
@@ -378,10 +315,12 @@ impl OptimizerBuilder {
             (plan.settings.loss, plan.settings.loss_type) = (address, dtype.number());
         }
         Ok(Optimizer(match &device.0 {
-            Backend::Host => Engine::Host(Box::new(host::Engine::new(plan, handed_in)?)),
-            Backend::Cuda(context) => {
-                Engine::Cuda(Box::new(cuda::Engine::new(context, plan, handed_in)?.checked(check_order)?.moving(dynamic.as_ref())?))
-            }
+            Backend::Host => Engine::Host(Box::new(host::Engine::new(plan, handed_in, given)?)),
+            Backend::Cuda(context) => Engine::Cuda(Box::new(
+                cuda::Engine::new(context, plan, handed_in, given)?
+                    .checked(check_order)?
+                    .moving(self.dynamic.as_ref())?,
+            )),
         }))
     }
 
@@ -392,27 +331,33 @@ impl OptimizerBuilder {
         Ok(Unit::new(&self.plan(Purpose::Text)?).generated().to_owned())
     }
 
-    pub(super) fn plan(self, purpose: Purpose) -> Result<Plan> {
+    pub(super) fn plan(&self, purpose: Purpose) -> Result<Plan> {
         let HandedIn { found_inf, inv_scale, norm_square, .. } = self.handed_in;
         let options = GradientOptions {
             found_inf: found_inf.is_some(),
             inv_scale: inv_scale.is_some(),
             norm_square: norm_square.is_some(),
-            ..self.options
+            ..self.options.clone()
         };
-        let precision = self.precision;
+        let precision = &self.precision;
         let reserve = self.dynamic.as_ref().map(Dynamic::reserve).transpose()?;
         check_start(self.start)?;
-        let terms = Terms { increment: self.increment, start: self.start, reserve };
-        let groups = self.groups.into_iter().enumerate().map(|(index, GroupOf { rule, precision: own, tensors, gate })| {
-            let rule = rule.map_err(|e| e.within(&format!("groups[{index}].")))?;
+        let terms = Terms { increment: self.increment, start: self.start, reserve, parts: self.parts };
+        let groups = self.groups.iter().enumerate().map(|(index, GroupOf { rule, precision: own, tensors, gate })| {
+            let rule = rule.clone().map_err(|e| e.within(&format!("groups[{index}].")))?;
             let names: Vec<&str> = rule.rule.streams().iter().map(|stream| &*stream.name).collect();
-            if let Some(own) = &own {
+            if let Some(own) = own {
                 let checked = own.check_names(&format!("the rule {}", rule.rule.tape.name), &names);
                 checked.map_err(|e| e.within(&format!("groups[{index}].")))?;
             }
-            let of_group = own.as_ref().map_or_else(|| precision.clone(), |own| own.over(&precision));
-            Ok(Registered { rule, precision: of_group, own_precision: own.is_some(), tensors, gate })
+            let of_group = own.as_ref().map_or_else(|| precision.clone(), |own| own.over(precision));
+            Ok(Registered {
+                rule,
+                precision: of_group,
+                own_precision: own.is_some(),
+                tensors: tensors.clone(),
+                gate: *gate,
+            })
         });
         let groups = groups.collect::<Result<Vec<_>>>()?;
         let streams = groups.iter().flat_map(|group| group.rule.rule.streams());

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use super::cuda::Resident;
+use super::resident::Resident;
 use crate::backend::Stream;
 use crate::device::{self, Context, Memory, Module, Setup, Source};
 use crate::error::{Error, Result};

@@ -66,6 +66,8 @@ impl Config {
             check_order: self.check_order,
             start: self.start_at,
             dynamic: self.dynamic,
+            parts: self.in_parts,
+            given_state: None,
             follows_nothing: false,
         })
     }
@@ -98,6 +100,8 @@ impl OptimizerBuilder {
             check_order,
             start,
             dynamic,
+            parts,
+            given_state: _,
             follows_nothing: _,
         } = self;
         let group = |(i, group): (usize, &GroupOf)| match &group.rule {
@@ -111,7 +115,7 @@ impl OptimizerBuilder {
         let groups = groups.iter().enumerate().map(group).collect::<Result<Vec<_>>>()?;
         let mut config = Config::of(groups, (options.clone(), features.clone()), *increment, *check_order);
         (config.precision, config.seed) = (precision.clone(), *seed);
-        (config.start_at, config.dynamic) = (*start, *dynamic);
+        (config.start_at, config.dynamic, config.in_parts) = (*start, *dynamic, *parts);
         Ok(config)
     }
 }

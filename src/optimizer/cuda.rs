@@ -1,6 +1,5 @@
 //! One optimizer on a CUDA device: its tables and state in device memory, its kernels, and the launch of a step.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use bytemuck::Zeroable;
@@ -8,14 +7,15 @@ use bytemuck::Zeroable;
 use super::condition::{self, LoopBody, StopCondition};
 use super::moves::{self, Moves, Offsets};
 use super::observe::{Observed, When, no_metric};
+use super::resident::{FLAGS, Resident};
 use super::tables::{Seen, Tables};
 use super::telemetry::Ring;
 use super::view::{DeviceView, Status};
 use crate::device::{self, Context, Function, Memory, Module, Pinned, Setup, Source, Stream, Turns};
 use crate::error::{Error, Result};
 use crate::kernels::{UNIT, Unit};
-use crate::plan::layout::{Condition, EditRow, Observation, RuleTablesRow, Step, THREADS, remake};
-use crate::plan::{HandedIn, Plan, Request, Scalar, state};
+use crate::plan::layout::{EditRow, FINISH, Observation, PartRow, RuleTablesRow, Step, THREADS, remake};
+use crate::plan::{Given, HandedIn, Plan, Request, Scalar, state};
 use crate::settings::Settings;
 use crate::telemetry::{Layout, Runs};
 
@@ -36,6 +36,8 @@ pub(super) struct Engine {
     pub(super) remake: Option<Function<Step>>,
     /// Where some parameters for evaluation are others.
     show: Option<Function<Step>>,
+    /// Where updates may be made in parts.
+    part: Option<Function<PartRow>>,
     pub(super) step: Step,
     pub(super) rules: RuleTablesRow,
     pub(super) grid: u32,
@@ -51,28 +53,8 @@ pub(super) struct Engine {
     pub(super) offsets: Option<Offsets>,
 }
 
-/// What enqueued and captured launches need on the device, shared with whoever enqueues some besides the engine.
-#[derive(Debug)]
-pub(super) struct Resident {
-    /// What `step` and the tensor table point to. First, since freeing it waits for launches that still run, which the
-    /// kernels below must outlive.
-    pub memory: [Memory; 2],
-    /// Where records of calls go, if they go anywhere. After the memory: kernels write it.
-    ring: Option<Ring>,
-    /// The stop flag and that of too many skips, for the host. After the memory, as the ring.
-    flags: Pinned,
-    _update: Arc<Module>,
-    /// Loaded when it is first asked for.
-    pub condition: OnceLock<Function<Condition>>,
-    /// Counts of launches of conditions with a bound, one each.
-    pub launches: Mutex<Vec<Memory>>,
-}
-
-/// Words of [`Resident::flags`]; `kernels/tables.cuh` says which.
-const FLAGS: usize = 2;
-
 impl Engine {
-    pub fn new(context: &Arc<Context>, mut plan: Plan, handed_in: HandedIn) -> Result<Engine> {
+    pub fn new(context: &Arc<Context>, mut plan: Plan, handed_in: HandedIn, given: Option<Given>) -> Result<Engine> {
         let unit = Unit::new(&plan);
         let source = Source { name: UNIT, text: unit.text, headers: &unit.headers() };
         let module = Module::load(context, &device::compile(context, &source)?)?;
@@ -81,10 +63,16 @@ impl Engine {
         let observe = module.function::<Observation>("observe")?;
 
         let mut setup = Setup::new(context)?;
-        let state = Memory::new(context, plan.state_bytes as usize)?;
-        state.clear(setup.stream())?;
-        for (row, place, value) in plan.filled_states() {
-            moves::fill(&state, setup.stream(), row.streams[place], row.len, value)?;
+        let state = match given {
+            Some(given) => Memory::of_others(context, given.address, plan.state_bytes as usize),
+            None => Memory::new(context, plan.state_bytes as usize)?,
+        };
+        let keep = given.is_some_and(|given| given.keep);
+        if !keep {
+            state.clear(setup.stream())?;
+            for (row, place, value) in plan.filled_states() {
+                moves::fill(&state, setup.stream(), row.streams[place], row.len, value)?;
+            }
         }
         plan.place_state(state.address());
         let ring = plan.telemetry.as_ref().map(|layout| ring(&setup, context, layout)).transpose()?;
@@ -139,10 +127,11 @@ impl Engine {
         prime.launch(setup.stream(), 1, THREADS, &Step { found_inf: 0, inv_scale: 0, norm_square: 0, ..step })?;
         let remake = plan.remakes().then(|| module.function::<Step>("remake")).transpose()?;
         let show = plan.shows().then(|| module.function::<Step>("show")).transpose()?;
-        if let Some(remake) = remake.as_ref().filter(|_| plan.remakes_own()) {
+        if let Some(remake) = remake.as_ref().filter(|_| plan.remakes_own() && !keep) {
             setup.wait_for_context(context)?;
             remake.launch(setup.stream(), grid, THREADS, &step)?;
         }
+        let part = plan.parts.is_some().then(|| module.function::<PartRow>("update_part")).transpose()?;
         let norm = norm_grid.map(|grid| Ok((module.function::<Step>("gradient_norm")?, grid))).transpose()?;
         let measure = measure_grid.map(|grid| Ok((module.function::<Step>("measure")?, grid))).transpose()?;
         setup.finish()?;
@@ -168,6 +157,7 @@ impl Engine {
             prime,
             remake,
             show,
+            part,
             step,
             grid,
             seen,
@@ -203,6 +193,34 @@ impl Engine {
         self.enqueue(stream, || self.launch(stream, &Step { flush: 1, ..self.step }))
     }
 
+    /// Enqueues a part of an update, which was checked: a launch for each 475 tensors.
+    pub fn step_part(&self, tensors: &[u32], stream: &Stream) -> Result<()> {
+        stream.expect_context(&self.context)?;
+        let Some(part) = &self.part else { return Ok(()) };
+        let launches = self.plan.part_launches(tensors, self.step);
+        self.enqueue(stream, || {
+            launches.iter().try_for_each(|launch| part.launch(stream, launch.blocks, THREADS, &*launch.row))
+        })
+    }
+
+    /// Enqueues the rest of an update whose parts were made: one launch of one block.
+    pub fn finish(&self, stream: &Stream) -> Result<()> {
+        stream.expect_context(&self.context)?;
+        let step = Step { choice: FINISH, ..self.step };
+        self.enqueue(stream, || self.update.launch(stream, 1, THREADS, &step))
+    }
+
+    /// Enqueues that no launch finds work from now on: another optimizer has taken the place of this one.
+    pub fn retire(&self, stream: &Stream) -> Result<()> {
+        let row = EditRow { step: self.step, flags: EditRow::RETIRE, ..EditRow::zeroed() };
+        self.edit.launch(stream, 1, THREADS, &row)
+    }
+
+    /// What captured graphs need.
+    pub fn resident(&self) -> &Arc<Resident> {
+        &self.resident
+    }
+
     /// Enqueues that masters and remainders are made anew: one launch, none where there are none.
     pub fn parameters_changed(&self, stream: &Stream) -> Result<()> {
         stream.expect_context(&self.context)?;
@@ -233,9 +251,8 @@ impl Engine {
     }
 
     /// The stop flag and that of too many skips, as the device has told them.
-    pub fn flags(&self) -> [bool; FLAGS] {
-        let words = self.resident.flags.words();
-        [0, 1].map(|word| words[word].load(Ordering::Relaxed) != 0)
+    pub fn flags(&self) -> [bool; 2] {
+        [0, 1].map(|word| self.resident.flag(word))
     }
 
     /// Feeds a metric to the state machines: one launch of one block.
@@ -361,6 +378,10 @@ impl Engine {
 
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    pub fn plan_mut(&mut self) -> &mut Plan {
+        &mut self.plan
     }
 }
 

@@ -19,9 +19,9 @@ impl Optimizer {
     pub fn tensor(&self, name: &str) -> Result<TensorId> {
         let plan = self.plan();
         let known = plan.living().find(|tensor| plan.names[*tensor] == name);
-        known.map(|tensor| self.id(tensor as u32)).ok_or_else(|| {
-            Error::argument("tensor", format!("{name:?}"), "no tensor of this optimizer has that name")
-        })
+        known
+            .map(|tensor| self.id(tensor as u32))
+            .ok_or_else(|| Error::argument("tensor", format!("{name:?}"), "no tensor of this optimizer has that name"))
     }
 
     /// All tensors, in the order of [`Optimizer::tensors`].
@@ -67,7 +67,8 @@ impl Optimizer {
             let rule = format!("the optimizer has {there} tensors: one gradient for each, None where there is none");
             return Err(Error::argument("grads.len", grads.len(), rule));
         }
-        let grads: Vec<(u32, Option<u64>)> = plan.living().map(|tensor| tensor as u32).zip(grads.iter().copied()).collect();
+        let grads: Vec<(u32, Option<u64>)> =
+            plan.living().map(|tensor| tensor as u32).zip(grads.iter().copied()).collect();
         self.rebind_places(&grads, stream)
     }
 
@@ -97,7 +98,9 @@ impl Optimizer {
     }
 
     fn set_frozen(&mut self, tensors: &[TensorId], frozen: bool, stream: &Stream) -> Result<()> {
-        self.expect_dynamic(if frozen { "freeze" } else { "thaw" })?;
+        let call = if frozen { "freeze" } else { "thaw" };
+        self.expect_dynamic(call)?;
+        self.plan().expect_whole(call)?;
         let mut turns = Vec::new();
         for tensor in self.places(tensors)? {
             let standing = self.plan().seats[tensor as usize].standing;
@@ -119,6 +122,7 @@ impl Optimizer {
     /// that has [`Dynamic::scales`](crate::Dynamic::scales).
     pub fn set_scales(&mut self, scales: &[(TensorId, f64, f64)], stream: &Stream) -> Result<()> {
         self.expect_dynamic("set_scales")?;
+        self.plan().expect_whole("set_scales")?;
         let all = scales.iter().map(|(id, rate, decay)| Ok((self.place(*id)?, Scales { rate: *rate, decay: *decay })));
         let all = all.collect::<Result<Vec<_>>>()?;
         match &mut self.0 {
@@ -139,6 +143,7 @@ impl Optimizer {
     /// none of its rule was at build, so that no kernel was compiled for it. Nothing is changed then.
     pub fn add(&mut self, group: usize, tensors: &[Tensor], stream: &Stream) -> Result<Vec<TensorId>> {
         self.expect_dynamic("add")?;
+        self.plan().expect_whole("add")?;
         let groups = self.plan().groups.len();
         if group >= groups {
             return Err(Error::argument("group", group, format!("the optimizer has {groups}, counted from 0")));
@@ -157,6 +162,7 @@ impl Optimizer {
     /// names and what was reserved for them are free. As [`Optimizer::freeze`]; an identifier of theirs is refused from then on.
     pub fn remove(&mut self, tensors: &[TensorId], stream: &Stream) -> Result<()> {
         self.expect_dynamic("remove")?;
+        self.plan().expect_whole("remove")?;
         let places = self.places(tensors)?;
         match &mut self.0 {
             Engine::Cuda(engine) => engine.remove(&places, stream.cuda()?),
@@ -175,19 +181,27 @@ impl Optimizer {
         let plan = self.plan();
         match plan.seats.get(id.place as usize) {
             Some(seat) if seat.turn == id.turn && !seat.standing.removed => Ok(id.place),
-            Some(_) => Err(Error::argument(plan.tensor_name(id.place), "removed", "it is no tensor of this optimizer any more")),
+            Some(_) => Err(Error::argument(
+                plan.tensor_name(id.place),
+                "removed",
+                "it is no tensor of this optimizer any more",
+            )),
             None => Err(Error::argument("tensor", format!("{id:?}"), "it is one of another optimizer")),
         }
     }
 
     /// The same of several, each once.
-    fn places(&self, ids: &[TensorId]) -> Result<Vec<u32>> {
+    pub(super) fn places(&self, ids: &[TensorId]) -> Result<Vec<u32>> {
         let mut seen = BTreeSet::new();
         let mut places = Vec::with_capacity(ids.len());
         for id in ids {
             let place = self.place(*id)?;
             if !seen.insert(place) {
-                return Err(Error::argument(self.plan().tensor_name(place), "given twice", "a call changes a tensor once"));
+                return Err(Error::argument(
+                    self.plan().tensor_name(place),
+                    "given twice",
+                    "a call changes a tensor once",
+                ));
             }
             places.push(place);
         }
@@ -197,7 +211,9 @@ impl Optimizer {
     fn expect_dynamic(&self, call: &str) -> Result<()> {
         match self.plan().reserve {
             Some(_) => Ok(()),
-            None => Err(Error::argument(call, "called", "the optimizer was built without: call dynamic(..) on its builder")),
+            None => {
+                Err(Error::argument(call, "called", "the optimizer was built without: call dynamic(..) on its builder"))
+            }
         }
     }
 }

@@ -8,21 +8,28 @@ mod config;
 mod cuda;
 mod dynamic;
 mod edit;
+mod given;
 mod group;
+mod keep;
 mod moves;
 mod observe;
+mod parts;
+mod resident;
 mod shape;
 mod show;
 mod state;
 mod tables;
 mod telemetry;
+mod terms;
 mod view;
 
 pub use builder::OptimizerBuilder;
 pub use condition::{LoopBody, StopCondition};
 pub use dynamic::TensorId;
 pub use edit::{Edit, KnobValue};
+pub use given::{StateContents, StateLayout, StatePiece};
 pub use group::{GroupRule, Then};
+pub use keep::KeepAlive;
 pub use observe::Observed;
 use observe::When;
 pub use telemetry::{TelemetryForm, TelemetryReader};
@@ -78,6 +85,7 @@ impl Optimizer {
     ///
     /// Fails with [`Error::Argument`] for a stream of another device or context, before anything is enqueued.
     pub fn step(&mut self, stream: &Stream) -> Result<()> {
+        self.plan().expect_whole("step")?;
         match &mut self.0 {
             Engine::Cuda(engine) => engine.step(stream.cuda()?),
             Engine::Host(engine) => {
@@ -95,6 +103,7 @@ impl Optimizer {
     /// Fails with [`Error::Argument`] as [`Optimizer::step`] does, and for an optimizer that was built without
     /// [`OptimizerBuilder::accumulate`].
     pub fn flush(&mut self, stream: &Stream) -> Result<()> {
+        self.plan().expect_whole("flush")?;
         if !self.plan().gradients.accumulate {
             let rule = "the optimizer was built without: call accumulate(..) on its builder";
             return Err(Error::argument("flush", "of accumulated gradients", rule));
@@ -259,6 +268,13 @@ impl Optimizer {
         let plan = self.plan();
         let there: Vec<usize> = plan.living().collect();
         there.into_iter().map(|tensor| TensorView::new(plan, &plan.tensors[tensor], &plan.names[tensor]))
+    }
+
+    fn plan_mut(&mut self) -> &mut Plan {
+        match &mut self.0 {
+            Engine::Cuda(engine) => engine.plan_mut(),
+            Engine::Host(engine) => engine.plan_mut(),
+        }
     }
 
     fn plan(&self) -> &Plan {

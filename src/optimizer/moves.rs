@@ -31,7 +31,13 @@ pub(super) struct Moves {
 pub(super) type Offsets = (Vec<u64>, Vec<(u64, usize)>);
 
 impl Moves {
-    pub fn new(context: &Arc<Context>, plan: &Plan, base: u64, (places, sums): Offsets, dynamic: &Dynamic) -> Result<Moves> {
+    pub fn new(
+        context: &Arc<Context>,
+        plan: &Plan,
+        base: u64,
+        (places, sums): Offsets,
+        dynamic: &Dynamic,
+    ) -> Result<Moves> {
         let (slots, when_busy) = dynamic.slots_in_all();
         let seats = grads_at(plan) + 8 * plan.room.tensors;
         let shape = Shape::of(plan).tables().map(|(_, room)| room.next_multiple_of(8)).sum();

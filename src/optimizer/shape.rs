@@ -4,8 +4,8 @@
 use bytemuck::NoUninit;
 
 use crate::plan::layout::{
-    AgeFlags, BundleRow, CohortHead, Counts, GroupRow, JUST_ADDED, MASTER_GIVEN, MeasureTileRow, NO_COHORT, NodeRow, NormTileRow,
-    RuleTablesRow, ScalarRow, TensorHead, TileRow,
+    AgeFlags, BundleRow, CohortHead, Counts, FORM_FLAG, GRAD_TYPE_FLAG, GroupRow, JUST_ADDED, MASTER_GIVEN,
+    MeasureTileRow, NO_COHORT, NodeRow, NormTileRow, RuleTablesRow, ScalarRow, TensorHead, TileRow,
 };
 use crate::plan::{Capacity, MeasureTables, NormTables, Plan, metrics};
 
@@ -146,7 +146,10 @@ fn tensors(plan: &Plan, slots: Option<&[u32]>) -> Vec<u8> {
             slot: slots.map_or(0, |slots| slots[*place as usize]),
             place: *place,
             number: tensor.number,
-            flags: given | added,
+            flags: given
+                | added
+                | (plan.forms[tensor.form as usize].grad_type() << GRAD_TYPE_FLAG)
+                | tensor.form << FORM_FLAG,
             cohort: tensor.cohort,
             gate: plan.groups[tensor.group as usize].gate,
         };

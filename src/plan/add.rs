@@ -23,12 +23,18 @@ impl Plan {
         let Some(reserve) = &self.reserve else { unreachable!("asked for before") };
         let count = self.added.0 as usize + tensors.len();
         if count > reserve.tensors as usize {
-            let rule = format!("{} tensors were reserved, of which {} are there: Dynamic::tensors", reserve.tensors, self.added.0);
+            let rule = format!(
+                "{} tensors were reserved, of which {} are there: Dynamic::tensors",
+                reserve.tensors, self.added.0
+            );
             return Err(Error::argument("tensors", format!("{} more", tensors.len()), rule));
         }
         let elements: u64 = tensors.iter().map(|tensor| tensor.param.len).sum();
         if elements.saturating_add(self.added.1) > reserve.elements {
-            let rule = format!("{} elements were reserved, of which {} are in use: Dynamic::elements", reserve.elements, self.added.1);
+            let rule = format!(
+                "{} elements were reserved, of which {} are in use: Dynamic::elements",
+                reserve.elements, self.added.1
+            );
             return Err(Error::argument("tensors", format!("{elements} elements more"), rule));
         }
         let mut names: HashSet<&str> = self.living().map(|tensor| &*self.names[tensor]).collect();
@@ -43,7 +49,11 @@ impl Plan {
                 Error::argument(format!("{path}.name"), "not given", "a tensor that comes later needs a name")
             })?;
             if !names.insert(name) {
-                return Err(Error::argument(format!("{path}.name"), format!("{name:?}"), "another tensor has that name"));
+                return Err(Error::argument(
+                    format!("{path}.name"),
+                    format!("{name:?}"),
+                    "another tensor has that name",
+                ));
             }
             let number = tensor.number.unwrap_or(place);
             if !numbers.insert(number) {
@@ -83,7 +93,8 @@ impl Plan {
     fn as_tensor(&self, tensor: usize) -> Tensor {
         let (row, seat) = (&self.tensors[tensor], &self.seats[tensor]);
         let storages = self.storages(row);
-        let buffer = |address: u64, place: usize| Buffer { address, len: row.len, dtype: forms::dtype(storages[place].form) };
+        let buffer =
+            |address: u64, place: usize| Buffer { address, len: row.len, dtype: forms::dtype(storages[place].form) };
         let mut known = Tensor::unnamed(buffer(row.param(), 0), buffer(seat.in_use(), 1));
         known.name = Some(self.names[tensor].clone());
         known.master = row.master_given.then(|| Buffer::f32(row.streams[0].second, row.len));
@@ -159,7 +170,8 @@ impl Plan {
             Some(_) => {
                 let former = self.seats[place as usize];
                 (seat.row, seat.turn) = (former.row, former.turn + 1);
-                (self.tensors[place as usize], self.names[place as usize], self.seats[place as usize]) = (row, name, seat);
+                (self.tensors[place as usize], self.names[place as usize], self.seats[place as usize]) =
+                    (row, name, seat);
             }
         }
         let base = self.state_base;

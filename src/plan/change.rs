@@ -52,6 +52,9 @@ impl Plan {
                 turns.push((tensor, Standing { absent: grad.is_none(), ..seat.standing }));
             }
         }
+        if !turns.is_empty() {
+            self.expect_whole("rebind")?;
+        }
         self.check_turns(&turns)?;
         Ok(turns)
     }
@@ -88,7 +91,8 @@ impl Plan {
     pub(super) fn check_room(&self, tensor: u32, ages: usize, cohorts: usize) -> Result<()> {
         let free_ages = (0..self.ages.len()).filter(|age| self.is_free_age(*age as u32)).count();
         let free_cohorts = (0..self.cohorts.len()).filter(|cohort| self.is_free_cohort(*cohort as u32)).count();
-        let room = (self.room.ages - self.ages.len() + free_ages, self.room.cohorts - self.cohorts.len() + free_cohorts);
+        let room =
+            (self.room.ages - self.ages.len() + free_ages, self.room.cohorts - self.cohorts.len() + free_cohorts);
         if ages > room.0 || cohorts > room.1 {
             let rule = format!(
                 "there is room for {} cohorts, tensors with one history of updates: build with more, Dynamic::cohorts",
@@ -234,7 +238,8 @@ impl Plan {
 
     /// A place for an age: one that no tensor has any more, or a new one.
     pub(super) fn new_age(&mut self, age: Age) -> u32 {
-        let free = (0..self.ages.len() as u32).find(|known| self.ages.len() >= self.room.ages && self.is_free_age(*known));
+        let free =
+            (0..self.ages.len() as u32).find(|known| self.ages.len() >= self.room.ages && self.is_free_age(*known));
         match free {
             Some(place) => {
                 self.ages[place as usize] = age;

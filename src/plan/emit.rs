@@ -104,6 +104,7 @@ fn widths(plan: &Plan) -> String {
         ("REMAKES", plan.remakes(), "something lies beside parameters"),
         ("SHOWS", plan.shows(), "some parameters for evaluation are others"),
         ("DYNAMIC", plan.reserve.is_some(), "tensors may come, go, freeze, and have no gradient"),
+        ("PARTS", plan.parts.is_some(), "updates may be made in parts"),
         ("GATED", !plan.gates.is_empty(), "groups follow flags of the engine's"),
         ("SCALED", widths.scaled, "tensors scale the rates of their groups"),
     ];

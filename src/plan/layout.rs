@@ -2,10 +2,12 @@
 //! whose width depends on the rules are made of bytes: [`Widths`] has their sizes.
 
 mod edit;
+mod part;
 mod sums;
 
 use bytemuck::{Pod, Zeroable};
 pub(crate) use edit::{EditRow, MAX_WRITES, Write};
+pub(crate) use part::{FINISH, MAX_PARTS, PartOf, PartRow};
 pub(crate) use sums::{GroupRow, MeasureTileRow, NodeRow, NormTileRow, PartialRow, ROOT, RuleTablesRow, level};
 
 use crate::gradient::Gradients;
@@ -50,7 +52,7 @@ pub(crate) struct Control {
     pub exhausted: u32,
     pub shown: u32,
     pub called_while_shown: u32,
-    pub reserved: u32,
+    pub retired: u32,
 }
 const _: () = assert!(size_of::<Control>() == 128);
 
@@ -109,6 +111,9 @@ pub(crate) const GRAD_TYPE: u32 = 29;
 pub(crate) const MASTER_GIVEN: u32 = 1;
 /// Another one: what lies beside its parameter is to be made. `kernels/tables.cuh` has the same number.
 pub(crate) const JUST_ADDED: u32 = 2;
+/// Where a tensor's flags hold the type of its gradient and its form. `kernels/tables.cuh` has the same numbers.
+pub(crate) const GRAD_TYPE_FLAG: u32 = 2;
+pub(crate) const FORM_FLAG: u32 = 4;
 /// In place of an age: of a scalar that follows from no count. `kernels/tables.cuh` has the same number.
 pub(crate) const NO_AGE: u32 = u32::MAX;
 /// In place of a cohort: the group has no further one. `kernels/tables.cuh` has the same number.

@@ -23,6 +23,7 @@ mod measure;
 pub(crate) mod metrics;
 mod norm;
 mod now;
+mod parts;
 mod remember;
 mod rows;
 mod scalars;
@@ -44,12 +45,13 @@ pub(crate) use formula::Formula;
 pub(crate) use layout::NORM_BLOCK;
 pub(crate) use measure::MeasureTables;
 pub(crate) use norm::NormTables;
+pub(crate) use parts::Parts;
 pub(crate) use remember::Remembered;
 pub(crate) use rows::{Group, Lies, TensorRow};
 pub(crate) use seats::{Seat, Standing};
-pub(crate) use tiles::Tiles;
 pub use tensor::{Buffer, Dtype, Tensor};
-pub(crate) use tensor::{HandedIn, Scalar};
+pub(crate) use tensor::{Given, HandedIn, Scalar};
+pub(crate) use tiles::Tiles;
 pub use tuning::Tuning;
 
 use crate::error::Result;
@@ -67,7 +69,7 @@ use capacity::Room;
 use layout::{BundleRow, ScalarRow, Widths};
 
 /// Where the state of a tensor may begin: a multiple of a line of the caches, so that it fits vectors of every type.
-const STATE_ALIGNMENT: u64 = 128;
+pub(crate) const STATE_ALIGNMENT: u64 = 128;
 
 /// What a plan is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +102,8 @@ pub(crate) struct Terms {
     pub start: u64,
     /// Whether tensors may come, go and rest, and room for that.
     pub reserve: Option<Reserve>,
+    /// Updates may be made in parts.
+    pub parts: bool,
 }
 
 /// The tables of one optimizer, and the names that go with them.
@@ -157,6 +161,8 @@ pub(crate) struct Plan {
     pub seats: Vec<Seat>,
     /// Parts of the state memory that belong to no tensor: offset and bytes, in the order of the offsets.
     free: Vec<(u64, u64)>,
+    /// Where updates are made in parts, the tensors that have come since the last one.
+    pub parts: Option<Parts>,
     /// What of the reserve is in use: tensors, and their elements.
     added: (u32, u64),
     /// Bytes of state memory, and where it begins: 0 until [`Plan::place_state`] is called.
@@ -213,6 +219,7 @@ impl Plan {
             start: terms.start,
             seats: Vec::new(),
             free: Vec::new(),
+            parts: terms.parts.then(Parts::default),
             added: (0, 0),
             state_bytes: 0,
             state_base: 0,

@@ -133,7 +133,8 @@ impl Plan {
         let mut places = vec![0; drafts.len()];
         for old in order {
             let Draft { structure, program, .. } = &drafts[old];
-            places[old] = self.push_scalar(*structure, ScalarRow { age: NO_AGE, constants: self.constants.len() as u32 });
+            places[old] =
+                self.push_scalar(*structure, ScalarRow { age: NO_AGE, constants: self.constants.len() as u32 });
             self.constants.extend_from_slice(&program.constants);
         }
         places

@@ -1,7 +1,7 @@
 //! Where each tensor's gradient is, and whether updates see the tensor: what may change between any two steps.
 
-use super::rows::{Lies, TensorRow};
 use super::Plan;
+use super::rows::{Lies, TensorRow};
 
 /// Whether updates see a tensor.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -55,6 +55,22 @@ impl Plan {
             1 => Lies { first: self.seat_of(row).grad, second: 0 },
             _ => row.streams[place],
         }
+    }
+
+    /// What of a tensor of the engine's lies in this range of addresses, if something does.
+    pub fn touching(&self, range: std::ops::Range<u64>) -> Option<(&'static str, usize)> {
+        let touches = |first: u64, bytes: u64| bytes > 0 && first < range.end && range.start < first + bytes;
+        self.living().find_map(|tensor| {
+            let row = &self.tensors[tensor];
+            let sizes = |place: usize| self.storages(row)[place].form.sizes(row.len);
+            let grad = self.seats[tensor].grad;
+            let all = [
+                ("param", touches(row.param(), sizes(0)[0])),
+                ("grad", grad != 0 && touches(grad, sizes(1)[0])),
+                ("master", row.master_given && touches(row.streams[0].second, sizes(0)[1])),
+            ];
+            all.into_iter().find(|(_, touches)| *touches).map(|(what, _)| (what, tensor))
+        })
     }
 
     /// Whether a tensor is one still.

@@ -69,6 +69,14 @@ impl Buffer {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scalar(pub(crate) u64);
 
+/// State memory that the engine gives.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Given {
+    pub address: u64,
+    /// Its values are to be kept.
+    pub keep: bool,
+}
+
 /// What the engine hands in.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct HandedIn {

@@ -97,9 +97,7 @@ impl Plan {
         let work = |row: u32| self.work(self.rows[row as usize]);
         for row in (0..self.rows.len() as u32).filter(|row| self.is_small(self.rows[*row as usize])) {
             match packs.last_mut() {
-                Some((first, count))
-                    if *first + *count == row && *count < self.pack && work(*first) == work(row) =>
-                {
+                Some((first, count)) if *first + *count == row && *count < self.pack && work(*first) == work(row) => {
                     *count += 1;
                 }
                 _ => packs.push((row, 1)),

@@ -35,7 +35,7 @@ impl Traced {
 }
 
 /// A rule with its schedules, as the plan sees it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Description {
     pub(crate) rule: Arc<Compiled>,
     pub(crate) hyperparameters: Vec<Hyperparameter>,

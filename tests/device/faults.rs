@@ -207,7 +207,7 @@ fn the_scenario_without_a_fault_passes() {
         return println!("skipped: faults are planted on the stand-in");
     }
     drop(rig);
-    ["faults", "measured::faults", "forms::faults", "shown"].par_iter().for_each(|place| {
+    ["faults", "measured::faults", "forms::faults", "shown", "living::faults"].par_iter().for_each(|place| {
         let output = scenario_with(&format!("{place}::scenario"), None);
         assert!(output.status.success(), "{place}: {}", text(&output));
     });

@@ -29,12 +29,16 @@ pub const PROTOCOL: &[Fault] = &[
         "t = load_relaxed(&step.control->t), call",
         "t = step.cohort_capacity & 0, call",
     ),
-    ("the wrong half is read", "(step, t, tile.cohort));", "(step, t + 1, tile.cohort));"),
-    ("the half in use is written", "evaluate<THREADS>(step, scratch, t + 1,", "evaluate<THREADS>(step, scratch, t,"),
+    ("the wrong half is read", "scalars_of<R>(s, now, of)), gradient", "scalars_of<R>(s, now + 1, of)), gradient"),
+    (
+        "the half in use is written",
+        "evaluate<THREADS, Of::next>(step, scratch, t + 1,",
+        "evaluate<THREADS, Of::next>(step, scratch, t,",
+    ),
     (
         "the next half is that of the step after",
-        "evaluate<THREADS>(step, scratch, t + 1,",
-        "evaluate<THREADS>(step, scratch, t + 2,",
+        "evaluate<THREADS, Of::next>(step, scratch, t + 1,",
+        "evaluate<THREADS, Of::next>(step, scratch, t + 2,",
     ),
     (
         "a skipped update is applied",
@@ -106,11 +110,15 @@ pub const EVALUATION: &[Fault] = &[
     ("a scalar has the constants of the first", "constants + scalar.constants, t", "constants, t"),
     ("a lane evaluates the first of its bundle", "place = bundle.first + lane", "place = bundle.first"),
     ("a value is not kept for edits", "store_row(kept + place, value);", ""),
-    ("a bias correction ignores the cohort's past", "t + scalar.base + 1", "t + 1"),
-    ("a bias correction is one update late", "t + scalar.base + 1", "t + scalar.base"),
+    ("a bias correction ignores the cohort's past", "t + base + 1;", "t + 1;"),
+    ("a bias correction is one update late", "t + base + 1;", "t + base;"),
     ("a bias correction ignores the logarithm of beta", "-expm1_spec((double)n * ln_beta)", "-expm1_spec(-(double)n)"),
-    ("a rule ignores the cohort's past", "at.t + at.row.base,", "at.t,"),
-    ("a rate has the scale of another rule", "step.metric_capacity + cohort.metric - 1", "step.metric_capacity"),
+    ("a rule ignores the cohort's past", "at.t + at.base,", "at.t,"),
+    (
+        "a rate has the scale of another rule",
+        "(t & 1) * step.metric_capacity + at.row.metric - 1);\n      at.lr_scale",
+        "(t & 1) * step.metric_capacity);\n      at.lr_scale",
+    ),
     (
         "an edit evaluates the other half",
         "evaluate_anew(edit.step, scratch, t)",
@@ -147,15 +155,11 @@ pub const EVALUATION: &[Fault] = &[
 /// Of the walk: who takes what, and the ends of tensors.
 pub const WALK: &[Fault] = &[
     ("a block takes the tile of its neighbour", "step.tiles + (blockIdx.x - 1)", "step.tiles + blockIdx.x / 2"),
-    ("a tile is forgotten", "tiles = load_row(&step.counts->tiles);\n", "tiles = load_row(&step.counts->tiles) - 1;\n"),
-    (
-        "a tile too many is taken",
-        "tiles = load_row(&step.counts->tiles);\n",
-        "tiles = load_row(&step.counts->tiles) + 1;\n",
-    ),
+    ("a tile is forgotten", "0 : load_row(&step.counts->tiles);", "0 : load_row(&step.counts->tiles) - 1;"),
+    ("a tile too many is taken", "0 : load_row(&step.counts->tiles);", "0 : load_row(&step.counts->tiles) + 1;"),
     ("blocks beyond the count do not leave", "(blockIdx.x > tiles) |", "false |"),
     ("the last block leaves", "(blockIdx.x > tiles) |", "(blockIdx.x >= tiles) |"),
-    ("a tile's cohort is ignored", "(step, t, tile.cohort));", "(step, t, 0));"),
+    ("a tile's cohort is ignored", "scalars_of<R>(s, now, of)), gradient", "scalars_of<R>(s, now, 0)), gradient"),
     (
         "a tile's variant is ignored",
         "const Tile tile = load_row(step.tiles + (blockIdx.x - 1));",

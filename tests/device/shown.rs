@@ -207,8 +207,8 @@ const FAULTS: &[Fault] = &[
     ("a flag stays", "store_row(&control->called_while_shown, 0u);", ""),
     (
         "the wrong record is shown by",
-        "(step, t, tile.cohort)));\n    walk<Shown",
-        "(step, t + 1, tile.cohort)));\n    walk<Shown",
+        "scalars_of<R>(s, now, of)), step(s), t(now)",
+        "scalars_of<R>(s, now + 1, of)), step(s), t(now)",
     ),
 ];
 

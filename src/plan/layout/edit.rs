@@ -71,4 +71,6 @@ impl EditRow {
     pub const LOWER_FLAGS: u32 = 16;
     /// Level what groups and tensors remember.
     pub const LEVEL_MEMORY: u32 = 32;
+    /// Another optimizer has taken this one's place.
+    pub const RETIRE: u32 = 64;
 }

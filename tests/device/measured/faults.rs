@@ -18,7 +18,7 @@ const FAULTS: &[Fault] = &[
     ("a tensor remembers in place", "memory_of(memory, t - 1, tensors,", "memory_of(memory, t, tensors,"),
     ("a group remembers in place", "at.t - 1, step.cohort_capacity,", "at.t, step.cohort_capacity,"),
     ("what cohorts remember is lost", "  carry_memory<THREADS>(step, t);\n", ""),
-    ("what cohorts remember stays", "load_row(from + 2 * i + 1)", "load_row(from + 2 * i)"),
+    ("what cohorts remember stays", "cohort_rests(step, i / COHORT_MEMORY) ? 0 : 1;", "0;"),
     ("a sum over all is that of the group", "over_all ? all.sum[k] : sums.sum[k]", "sums.sum[k]"),
     ("the length of all is that of the group", "over_all ? group.len_of_all : group.len", "group.len"),
     ("a tensor goes by another's scalars", "OWN_BYTES, tensor.place", "OWN_BYTES, 0"),
@@ -34,15 +34,19 @@ const FAULTS: &[Fault] = &[
     ("a span is measured once too often", "at + lane + turn * N * APART", "at + lane"),
     (
         "one block is not concluded",
-        "if (tensor.len <= NORM_BLOCK) conclude_tensor_of",
-        "if (tensor.len < NORM_BLOCK / 4) conclude_tensor_of",
+        "if (!always && tensor.len > NORM_BLOCK) return;",
+        "if (!always && tensor.len >= NORM_BLOCK / 4) return;",
     ),
-    ("a tensor of many blocks is not concluded", "if (node.level == Level::tensor) {", "if (false) {"),
-    ("groups are not concluded", "if (group.variant == node.variant) conclude", "if (false) conclude"),
+    (
+        "a tensor of many blocks is not concluded",
+        "if (node.level == Level::tensor) conclude_row",
+        "if (false) conclude_row",
+    ),
+    ("groups are not concluded", "if (group.variant != node.variant) continue;", "continue;"),
     (
         "a group counts the updates of a cohort",
         "resolve_rule<R>(step, first, t, known, r);",
-        "resolve_rule<R>(step, at, t + at.row.base, known, r);",
+        "resolve_rule<R>(step, at, t + at.base, known, r);",
     ),
     (
         "the launch measures for the next update",

@@ -31,8 +31,7 @@ fn numbers_that_stand_in_kernels_and_in_rust_are_equal() {
         let layout = "src/plan/layout/edit.rs";
         assert_eq!(number(kernel, name), number(layout, name), "{name} of {kernel} and {layout}");
     }
-    for (name, kernel) in [
-    ] {
+    for (name, kernel) in [] {
         assert_eq!(number(kernel, name), number(layout, name), "{name} of {kernel} and {layout}");
     }
     assert_eq!(number("kernels/evaluate.cuh", "STAGED_BYTES"), number("src/optimizer/tables.rs", "STAGED_BYTES"));
@@ -57,7 +56,10 @@ fn layouts_are_asserted_on_both_sides() {
     };
     let kernels = sizes(&["kernels/state.cuh", "kernels/tables.cuh"], "static_assert(sizeof(");
     assert!(kernels.len() >= 8, "the kernels assert their structs: {kernels:?}");
-    assert_eq!(kernels, sizes(&["src/plan/layout.rs", "src/plan/layout/edit.rs", "src/plan/layout/sums.rs"], "assert!(size_of::<"));
+    assert_eq!(
+        kernels,
+        sizes(&["src/plan/layout.rs", "src/plan/layout/edit.rs", "src/plan/layout/sums.rs"], "assert!(size_of::<")
+    );
 }
 
 #[test]

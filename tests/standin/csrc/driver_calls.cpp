@@ -143,6 +143,7 @@ EXPORT void cuda_on_cpu_reset() {
   calls().counts.clear();
   calls().injections.clear();
   let_streams_race(false);
+  let_events_lie(false);
   reset_traffic();
 }
 
@@ -174,6 +175,12 @@ EXPORT u64 cuda_on_cpu_live_bytes() {
 EXPORT void cuda_on_cpu_let_streams_race() {
   const auto held = guard();
   let_streams_race(true);
+}
+
+// cuEventQuery says that an event is done which is not, until it is ended or the next reset.
+EXPORT void cuda_on_cpu_let_events_lie(bool lie) {
+  const auto held = guard();
+  let_events_lie(lie);
 }
 
 // Says that the allocation at `address` is another device's, of which there is none here. False if none begins there.

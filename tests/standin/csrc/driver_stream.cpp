@@ -235,11 +235,14 @@ EXPORT int cuEventRecord(void* handle, void* stream_handle) {
   });
 }
 
+static bool events_lie = false;
+void let_events_lie(bool lie) { events_lie = lie; }
+
 EXPORT int cuEventQuery(void* handle) {
   return on_event(__func__, handle, [&](Context&, Event& event) -> int {
     if (const int code = refuse_event(event)) return code;
     if (!event.mark) return kSuccess;
-    if (!event.mark->done) return kNotReady;
+    if (!event.mark->done) return events_lie ? kSuccess : kNotReady;
     order_host_after(event.mark->clock);
     return kSuccess;
   });

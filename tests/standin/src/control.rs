@@ -38,6 +38,7 @@ pub struct Standin {
     clear_patches: unsafe extern "C" fn(),
     let_streams_race: unsafe extern "C" fn(),
     move_to_device: unsafe extern "C" fn(u64, c_int) -> bool,
+    let_events_lie: unsafe extern "C" fn(bool),
     /// Kept open for good: the function pointers above point into them.
     _libraries: [Library; 4],
 }
@@ -73,6 +74,7 @@ impl Standin {
             clear_patches: function!(nvrtc, "cuda_on_cpu_clear_patches"),
             let_streams_race: function!(cuda, "cuda_on_cpu_let_streams_race"),
             move_to_device: function!(cuda, "cuda_on_cpu_move_to_device"),
+            let_events_lie: function!(cuda, "cuda_on_cpu_let_events_lie"),
             _libraries: [cuda, nvrtc, cuda_alias, nvrtc_alias],
         })
     }
@@ -188,6 +190,12 @@ impl Standin {
     pub fn let_streams_race(&self) {
         // SAFETY: takes nothing, locks for itself.
         unsafe { (self.let_streams_race)() }
+    }
+
+    /// Lets `cuEventQuery` say that an event is done which is not: a fault, until it is ended or the next reset.
+    pub fn let_events_lie(&self, lie: bool) {
+        // SAFETY: takes a flag, locks for itself.
+        unsafe { (self.let_events_lie)(lie) }
     }
 
     /// Says that the allocation at `address` is memory of device `ordinal`. There is one device here: nothing reaches the others.

@@ -51,13 +51,13 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "host: a cohort remembers what it knew before",
         "src/host/resolve.rs",
-        ["= self.remembered.cohorts[from + pair + 1];", "= self.remembered.cohorts[from + pair];"],
+        ["= self.remembered.cohorts[from + pair + after];", "= self.remembered.cohorts[from + pair];"],
         MEASURED,
     ),
     mutant(
         "host: a piece is not cut by those before it",
         "src/host/edit.rs",
-        ["                    remaining -= constants[place];\n", ""],
+        ["                    remaining -= *constant;\n", ""],
         &["edits::"],
     ),
     mutant(

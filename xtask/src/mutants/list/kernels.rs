@@ -162,7 +162,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "the half in use is written",
         "kernels/update.cu",
-        ["evaluate<THREADS>(step, scratch, t + 1,", "evaluate<THREADS>(step, scratch, t,"],
+        ["evaluate<THREADS, Of::next>(step, scratch, t + 1,", "evaluate<THREADS, Of::next>(step, scratch, t,"],
         WALK,
     ),
     mutant(
@@ -214,7 +214,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "a cohort's past updates are forgotten",
         "kernels/evaluate.cuh",
-        ["const u64 updates = t + scalar.base + 1;", "const u64 updates = t + 1;"],
+        ["const u64 updates = t + base + 1;", "const u64 updates = t + 1;"],
         SCENARIO,
     ),
     mutant(

@@ -50,7 +50,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "a sum runs over one element more",
         "kernels/measure.cuh",
-        ["known.len[k] = (double)len;", "known.len[k] = (double)(len + 1);"],
+        ["known.len[k] = (double)tensor.len;", "known.len[k] = (double)(tensor.len + 1);"],
         MEASURED,
     ),
     mutant(
@@ -62,7 +62,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "a pack's tensors conclude nothing",
         "kernels/measure.cuh",
-        ["        conclude_tensor<R>(step, t, cohort, tensor.place, tensor.len, all);\n", ""],
+        ["conclude_tensor<R>(step, t, tensor, resting, all);", "{}"],
         MEASURED,
     ),
     mutant(
@@ -86,19 +86,22 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "a tensor of one whole block concludes nothing",
         "kernels/update.cu",
-        ["if (tensor.len <= NORM_BLOCK) conclude", "if (tensor.len < NORM_BLOCK) conclude"],
+        ["tensor.len > NORM_BLOCK) return;", "tensor.len >= NORM_BLOCK) return;"],
         MEASURED,
     ),
     mutant(
         "a sum over all is concluded for all groups but the last",
         "kernels/update.cu",
-        ["i < rules.group_count;", "i + 1 < rules.group_count;"],
+        [
+            "        Group group = group_at(step, rules, i);\n",
+            "        if (i + 1 == rules.group_count) break;\n        Group group = group_at(step, rules, i);\n",
+        ],
         MEASURED,
     ),
     mutant(
         "a cohort remembers what it knew before",
         "kernels/evaluate.cuh",
-        ["load_row(from + 2 * i + 1)", "load_row(from + 2 * i)"],
+        ["cohort_rests(step, i / COHORT_MEMORY) ? 0 : 1;", "0;"],
         MEASURED,
     ),
     mutant(
