@@ -13,23 +13,25 @@
 // The base of an age in force.
 __device__ __forceinline__ u64* age_at(const Step& step, u64 t, u32 age) { return step.ages + (t & 1) * step.age_capacity + age; }
 
+// What a cohort remembers of itself goes to another one of the same rule.
+template <u32 WIDTH>
 __device__ __forceinline__ void copy_of_cohort(const Step& step, u64 t, u32 from, u32 to) {
-  double* half = memory_of(load_row(&step.rules->cohort_memory), t, step.cohort_capacity, 0, 2 * COHORT_MEMORY);
+  if constexpr (WIDTH != 0) {
+    double* half = memory_of(load_row(&step.rules->cohort_memory), t, step.cohort_capacity, 0, 2 * WIDTH);
 #pragma unroll 1
-  for (u32 k = 0; k < COHORT_MEMORY; k++) store_row(half + 2 * (to * COHORT_MEMORY + k), load_row(half + 2 * (from * COHORT_MEMORY + k)));
+    for (u32 k = 0; k < WIDTH; k++) store_row(half + 2 * (to * WIDTH + k), load_row(half + 2 * (from * WIDTH + k)));
+  }
 }
 
-// What a cohort has of its group, and where `own` what it remembers itself, goes to another one of the same rule.
-__device__ __forceinline__ void copy_memory(const Step& step, u64 t, u32 from, u32 to, bool own) {
-  if constexpr (COHORT_MEMORY != 0) {
-    if (own) copy_of_cohort(step, t, from, to);
-  }
-  if constexpr (GROUP_MEMORY != 0) {
+// So does what it has of its group, in both halves.
+template <u32 WIDTH>
+__device__ __forceinline__ void copy_of_group(const Step& step, u32 from, u32 to) {
+  if constexpr (WIDTH != 0) {
     double* memory = load_row(&step.rules->group_memory);
 #pragma unroll 1
-    for (u32 k = 0; k < 2 * GROUP_MEMORY; k++) {
-      double* half = memory + (u64)(k % 2) * step.cohort_capacity * GROUP_MEMORY + k / 2;
-      store_row(half + to * GROUP_MEMORY, load_row(half + from * GROUP_MEMORY));
+    for (u32 k = 0; k < 2 * WIDTH; k++) {
+      double* half = memory + (u64)(k % 2) * step.cohort_capacity * WIDTH + k / 2;
+      store_row(half + to * WIDTH, load_row(half + from * WIDTH));
     }
   }
 }
@@ -77,9 +79,10 @@ __device__ __forceinline__ void resolve(const Edit& edit) {
     } else if (write.kind == Write::age_at) {  // or after `bits` updates
       store_row(age_at(step, t, write.place), write.bits - t);
     } else if (write.kind == Write::memory_of) {  // the cohort at `place` remembers what that at `bits` does
-      copy_memory(step, t, (u32)write.bits, write.place, true);
+      copy_of_cohort<COHORT_MEMORY>(step, t, (u32)write.bits, write.place);
+      copy_of_group<GROUP_MEMORY>(step, (u32)write.bits, write.place);
     } else if (write.kind == Write::group_of) {  // or what that has of its group alone
-      copy_memory(step, t, (u32)write.bits, write.place, false);
+      copy_of_group<GROUP_MEMORY>(step, (u32)write.bits, write.place);
     } else if (write.kind == Write::start_cohort) {  // `place`, among what cohorts remember, becomes `bits`
       store_row(memory_of(load_row(&step.rules->cohort_memory), t, step.cohort_capacity, 0, 2 * COHORT_MEMORY) + 2 * write.place,
                 bits_to_double(write.bits));

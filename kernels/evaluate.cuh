@@ -68,6 +68,7 @@ __device__ __forceinline__ void carry_metrics(const Step& step, const Scratch& s
 // What cohorts remember goes on from update `t` to the next one, as `t` leaves it. Their rows are read after a barrier.
 template <u32 THREADS>
 __device__ __forceinline__ void carry_memory(const Step& step, u64 t) {
+  constexpr u32 WIDTH = COHORT_MEMORY == 0 ? 1 : COHORT_MEMORY;
   if constexpr (COHORT_MEMORY != 0) {
     double* memory = load_row(&step.rules->cohort_memory);
     const u32 pairs = step.cohort_capacity * COHORT_MEMORY;
@@ -75,7 +76,7 @@ __device__ __forceinline__ void carry_memory(const Step& step, u64 t) {
     double* to = memory + (~t & 1) * 2 * (u64)pairs;
 #pragma unroll 1
     for (u32 i = threadIdx.x; i < pairs; i += THREADS) {
-      const u32 after = cohort_rests(step, i / COHORT_MEMORY) ? 0 : 1;  // or else as it was
+      const u32 after = cohort_rests(step, i / WIDTH) ? 0 : 1;  // or else as it was
       store_row(to + 2 * i, load_row(from + 2 * i + after));
     }
   }

@@ -4,10 +4,10 @@
 #[cfg(doc)]
 use super::Optimizer;
 use super::OptimizerBuilder;
-#[cfg(doc)]
-use crate::Tensor;
 use crate::dynamic::Dynamic;
 use crate::plan::Scalar;
+#[cfg(doc)]
+use crate::plan::Tensor;
 
 impl OptimizerBuilder {
     /// Lets the clock begin at `t` instead of 0, at most 2^62: for a run that began elsewhere, whose states the engine puts to their

@@ -16,12 +16,12 @@ use machine_code::{ARCHITECTURES, Compiled, forms, multiprocessor};
 const MIN_RESIDENT_THREADS: u32 = 1_024;
 /// Of `update` with a rule of five streams or more, which has more in flight in each thread.
 const MIN_RESIDENT_THREADS_OF_FIVE_STREAMS: u32 = 768;
-const ON_ELEMENTS: [&str; 3] = ["update", "gradient_norm", "measure"];
+const ON_ELEMENTS: [&str; 4] = ["update", "update_part", "gradient_norm", "measure"];
 
 /// Bytes of stack that ptxas may use off the main path over elements: on the newest architectures where streams do not fit
 /// vectors, and on all in the kernels that do not walk over elements.
 fn parked(kernel: &str, architecture: u32) -> u32 {
-    if kernel == "update" && architecture <= 90 { 0 } else { 32 }
+    if ["update", "update_part"].contains(&kernel) && architecture <= 90 { 0 } else { 32 }
 }
 
 /// The value of `variable`; without it the test is skipped and says so, or fails where the tier is required.
@@ -86,6 +86,15 @@ fn adamw_compiles_for_every_architecture() {
 #[test]
 fn a_constant_rate_compiles_for_every_architecture() {
     compiles_for_every_architecture(&units::constant_adamw());
+}
+
+#[test]
+fn tensors_that_come_and_go_cost_no_local_memory() {
+    compiles_with_stack(&units::dynamic(), |architecture| if architecture <= 90 { 0 } else { 48 });
+    for architecture in [80, 90] {
+        let Some(outcome) = narrow(&units::dynamic(), architecture) else { return };
+        assert_eq!(outcome, Ok(()));
+    }
 }
 
 #[test]

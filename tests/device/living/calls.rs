@@ -131,7 +131,7 @@ fn what_cannot_change_is_refused_by_the_name_of_the_tensor() {
     );
     says(rebind(opt, &[(ids[1], None), (ids[1], None)]), "tensor \"tensor 1\" is given twice");
     says(opt.freeze(&[ids[2], ids[2]], &rig.stream), "tensor \"tensor 2\" is given twice");
-    says(opt.set_scales(&[(ids[3], 1.0, 0.5)], &rig.stream), "tensor \"tensor 3\".decay_scale is 0.5");
+    says(opt.set_scales(&[(ids[3], 1.0, f64::NAN)], &rig.stream), "tensor \"tensor 3\".decay_scale is NaN");
     says(opt.set_scales(&[(ids[0], -1.0, 0.5)], &rig.stream), "rate_scale is -1");
     says(opt.tensor("none").map(drop), "tensor is \"none\"");
     // SAFETY: as above.

@@ -18,7 +18,7 @@ const FAULTS: &[Fault] = &[
     ("a tensor remembers in place", "memory_of(memory, t - 1, tensors,", "memory_of(memory, t, tensors,"),
     ("a group remembers in place", "at.t - 1, step.cohort_capacity,", "at.t, step.cohort_capacity,"),
     ("what cohorts remember is lost", "  carry_memory<THREADS>(step, t);\n", ""),
-    ("what cohorts remember stays", "cohort_rests(step, i / COHORT_MEMORY) ? 0 : 1;", "0;"),
+    ("what cohorts remember stays", "cohort_rests(step, i / WIDTH) ? 0 : 1;", "0;"),
     ("a sum over all is that of the group", "over_all ? all.sum[k] : sums.sum[k]", "sums.sum[k]"),
     ("the length of all is that of the group", "over_all ? group.len_of_all : group.len", "group.len"),
     ("a tensor goes by another's scalars", "OWN_BYTES, tensor.place", "OWN_BYTES, 0"),

@@ -11,6 +11,10 @@ constexpr u32 TENSOR_MEMORY = 0;  // what a tensor remembers
 constexpr u32 GRAD_TYPES = 1;  // of gradients, a bit for each
 constexpr bool REMAKES = false;  // something lies beside parameters
 constexpr bool SHOWS = false;  // some parameters for evaluation are others
+constexpr bool DYNAMIC = false;  // tensors may come, go, freeze, and have no gradient
+constexpr bool PARTS = false;  // updates may be made in parts
+constexpr bool GATED = false;  // groups follow flags of the engine's
+constexpr bool SCALED = false;  // tensors scale the rates of their groups
 #include "measure.cuh"
 #include "program.cuh"
 #include "show.cuh"
@@ -53,6 +57,7 @@ struct Variant0 {
   static constexpr u32 SHOW_LOADS = 0x0, OF_COHORT = 0x0, OF_GROUP = 0x0, OF_TENSOR = 0x0;
   static constexpr u32 OVER_ALL = 0x0;
   static constexpr u64 LATE = 0x0;
+  static constexpr u32 DECAY = 1;
 
   struct Scalars {
     float lr_weight_decay, one_minus_beta1, beta2, one_minus_beta2, eps, step_size, inv_sqrt_bias_correction2;
@@ -108,7 +113,7 @@ __device__ __forceinline__ void update_tile(const Step& step, u64 t, const Tile&
   return update_with<Variant0, Streams0, VECTORS, Gradients>(step, t, tile, g);
 }
 
-__device__ __forceinline__ void remake_tile(const Step& step, const Tile& tile, bool all) {
+__device__ __forceinline__ void remake_tile(const Step& step, const Tile& tile, u32 which) {
 }
 
 __device__ __forceinline__ void show_tile(const Step& step, u64 t, const Tile& tile, bool show) {
@@ -119,7 +124,7 @@ __device__ __forceinline__ Measurements measure_tile(const Step& step, const Rul
   return {};
 }
 
-__device__ __forceinline__ void conclude_tensor_of(u32 variant, const Step& step, u64 t, u32 cohort, u32 place, u64 len,
+__device__ __forceinline__ void conclude_tensor_of(u32 variant, const Step& step, u64 t, const TensorHead& tensor, bool resting,
                                                    const Measurements& sums) {
 }
 

@@ -11,6 +11,10 @@ constexpr u32 TENSOR_MEMORY = 1;  // what a tensor remembers
 constexpr u32 GRAD_TYPES = 1;  // of gradients, a bit for each
 constexpr bool REMAKES = false;  // something lies beside parameters
 constexpr bool SHOWS = true;  // some parameters for evaluation are others
+constexpr bool DYNAMIC = false;  // tensors may come, go, freeze, and have no gradient
+constexpr bool PARTS = false;  // updates may be made in parts
+constexpr bool GATED = false;  // groups follow flags of the engine's
+constexpr bool SCALED = false;  // tensors scale the rates of their groups
 #include "measure.cuh"
 #include "program.cuh"
 #include "show.cuh"
@@ -38,6 +42,7 @@ struct Variant0 {
   static constexpr u32 SHOW_LOADS = 0x41, OF_COHORT = 0x1, OF_GROUP = 0x4, OF_TENSOR = 0x2;
   static constexpr u32 OVER_ALL = 0x4;
   static constexpr u64 LATE = 0x0;
+  static constexpr u32 DECAY = 5;
 
   struct Scalars {
     float rate, beta, one_minus_beta, eps, ratio, tilt, first;
@@ -126,7 +131,7 @@ __device__ __forceinline__ void update_tile(const Step& step, u64 t, const Tile&
   return update_with<Variant0, Streams0, VECTORS, Gradients>(step, t, tile, g);
 }
 
-__device__ __forceinline__ void remake_tile(const Step& step, const Tile& tile, bool all) {
+__device__ __forceinline__ void remake_tile(const Step& step, const Tile& tile, u32 which) {
 }
 
 __device__ __forceinline__ void show_tile(const Step& step, u64 t, const Tile& tile, bool show) {
@@ -138,9 +143,9 @@ __device__ __forceinline__ Measurements measure_tile(const Step& step, const Rul
   return measure_with<Variant0, Streams0, Gradients>(step, rules, t, tile, g, scratch);
 }
 
-__device__ __forceinline__ void conclude_tensor_of(u32 variant, const Step& step, u64 t, u32 cohort, u32 place, u64 len,
+__device__ __forceinline__ void conclude_tensor_of(u32 variant, const Step& step, u64 t, const TensorHead& tensor, bool resting,
                                                    const Measurements& sums) {
-  if (variant == 0) conclude_tensor<Variant0>(step, t, cohort, place, len, sums);
+  if (variant == 0) conclude_tensor<Variant0>(step, t, tensor, resting, sums);
 }
 
 __device__ __forceinline__ void conclude_group_of(const Step& step, u64 t, const Group& group, const Measurements& sums, const Measurements& all) {

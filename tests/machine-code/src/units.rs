@@ -10,8 +10,8 @@ mod rules;
 
 use instep::rule::{Over, Tape, TapeRule};
 use instep::{
-    Accumulate, Adam, AdamW, Buffer, Clip, Device, LossScale, Momentum, Observed, Optimizer, OptimizerBuilder, Plateau,
-    Schedule, Sgd, Telemetry, Tensor, Warmup,
+    Accumulate, Adam, AdamW, Buffer, Clip, Device, Dynamic, LossScale, Momentum, Observed, Optimizer, OptimizerBuilder,
+    Plateau, Schedule, Sgd, Telemetry, Tensor, Warmup,
 };
 
 /// A unit's text, and the name and text of each header.
@@ -164,6 +164,16 @@ pub fn all() -> Vec<Unit> {
 pub fn adamw() -> Unit {
     let lr = || Schedule::linear(0.0, 3e-4).over(200).then(Schedule::cosine(3e-4, 3e-5).over(1_800));
     unit("AdamW, warm-up and cosine", || builder().group(AdamW::new(lr()).weight_decay(0.1), &[tensor()]))
+}
+
+/// The same whose tensors come, go, rest and scale rates, in a group that follows a flag, updated in parts.
+pub fn dynamic() -> Unit {
+    unit("AdamW, dynamic", || {
+        let builder = builder().dynamic(Dynamic::new().scales()).in_parts().group(AdamW::new(1e-3), &[tensor()]);
+        let flag = &raw mut *Box::leak(Box::new(0f32)) as u64;
+        // SAFETY: the flag is never freed.
+        unsafe { builder.follow(flag) }
+    })
 }
 
 /// AdamW with a constant rate.

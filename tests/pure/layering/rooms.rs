@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{files, none, root};
 
 /// A room and the rooms that it may know. A room is a folder or a file of `src/`; it knows itself.
-const ROOMS: [(&str, &[&str]); 18] = [
+const ROOMS: [(&str, &[&str]); 19] = [
     ("error", &[]),
     ("schedule", &["error"]),
     ("program", &["error", "schedule"]),
@@ -29,12 +29,14 @@ const ROOMS: [(&str, &[&str]); 18] = [
             "telemetry",
             "features",
             "precision",
+            "dynamic",
         ],
     ),
     ("compat", &["error", "schedule", "optim", "gradient", "precision", "config"]),
     ("plan", &["error", "settings", "gradient", "telemetry", "features", "precision", "schedule", "program", "rule"]),
     ("host", &["error", "settings", "gradient", "telemetry", "precision", "program", "rule", "plan"]),
     ("device", &["error"]),
+    ("dynamic", &["error", "device", "plan"]),
     ("kernels", &["plan"]),
     ("backend", &["error", "device"]),
     (
@@ -56,6 +58,7 @@ const ROOMS: [(&str, &[&str]); 18] = [
             "gradient",
             "telemetry",
             "features",
+            "dynamic",
         ],
     ),
 ];

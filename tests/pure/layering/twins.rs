@@ -22,17 +22,24 @@ fn numbers_that_stand_in_kernels_and_in_rust_are_equal() {
         ("VECTOR", "kernels/elements.cuh"),
         ("GRAD_TYPE", "kernels/tables.cuh"),
         ("MASTER_GIVEN", "kernels/tables.cuh"),
+        ("JUST_ADDED", "kernels/tables.cuh"),
+        ("GRAD_TYPE_FLAG", "kernels/tables.cuh"),
+        ("FORM_FLAG", "kernels/tables.cuh"),
         ("WARP", "kernels/types.cuh"),
         ("THREADS", "kernels/walk.cuh"),
     ] {
         assert_eq!(number(kernel, name), number(layout, name), "{name} of {kernel} and {layout}");
     }
-    for (name, kernel) in [("MAX_WRITES", "kernels/tables.cuh")] {
-        let layout = "src/plan/layout/edit.rs";
-        assert_eq!(number(kernel, name), number(layout, name), "{name} of {kernel} and {layout}");
-    }
-    for (name, kernel) in [] {
-        assert_eq!(number(kernel, name), number(layout, name), "{name} of {kernel} and {layout}");
+    for (name, layout) in [
+        ("MAX_WRITES", "src/plan/layout/edit.rs"),
+        ("MAX_PARTS", "src/plan/layout/part.rs"),
+        ("FINISH", "src/plan/layout/part.rs"),
+    ] {
+        assert_eq!(
+            number("kernels/tables.cuh", name),
+            number(layout, name),
+            "{name} of kernels/tables.cuh and {layout}"
+        );
     }
     assert_eq!(number("kernels/evaluate.cuh", "STAGED_BYTES"), number("src/optimizer/tables.rs", "STAGED_BYTES"));
     assert_eq!(number("kernels/codes.cuh", "CODES_BLOCK"), number("src/precision/form.rs", "CODES_BLOCK"));
@@ -58,7 +65,10 @@ fn layouts_are_asserted_on_both_sides() {
     assert!(kernels.len() >= 8, "the kernels assert their structs: {kernels:?}");
     assert_eq!(
         kernels,
-        sizes(&["src/plan/layout.rs", "src/plan/layout/edit.rs", "src/plan/layout/sums.rs"], "assert!(size_of::<")
+        sizes(
+            &["src/plan/layout.rs", "src/plan/layout/edit.rs", "src/plan/layout/part.rs", "src/plan/layout/sums.rs"],
+            "assert!(size_of::<"
+        )
     );
 }
 

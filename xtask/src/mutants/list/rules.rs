@@ -101,7 +101,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "a cohort remembers what it knew before",
         "kernels/evaluate.cuh",
-        ["cohort_rests(step, i / COHORT_MEMORY) ? 0 : 1;", "0;"],
+        ["cohort_rests(step, i / WIDTH) ? 0 : 1;", "0;"],
         MEASURED,
     ),
     mutant(
