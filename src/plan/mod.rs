@@ -24,6 +24,7 @@ pub(crate) mod metrics;
 mod norm;
 mod now;
 mod parts;
+mod regroup;
 mod remember;
 mod rows;
 mod scalars;
