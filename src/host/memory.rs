@@ -1,5 +1,6 @@
 //! The unsafe part of the CPU backend: views of memory that the caller registered, and the AVX2 + FMA build of the loops.
 
+mod param;
 mod show;
 
 use bytemuck::AnyBitPattern;
@@ -11,6 +12,7 @@ use crate::plan::{Dtype, Forms, Lies, Plan, Scalar, TensorRow};
 use crate::precision::{CODES_BLOCK, Dice, Form, Storage, Stored, StoredMut, Throws};
 use crate::rule::{Compiled, Lanes, Start};
 
+pub(super) use param::param_bytes;
 pub(super) use show::show;
 
 /// Elements that are prepared at once: they stay in the cache. Whole blocks of codes.

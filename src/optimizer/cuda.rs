@@ -14,7 +14,7 @@ use crate::device::{self, Context, Function, Memory, Module, Pinned, Setup, Sour
 use crate::error::{Error, Result};
 use crate::kernels::{UNIT, Unit};
 use crate::plan::layout::{Condition, EditRow, Observation, RuleTablesRow, Step, THREADS};
-use crate::plan::{HandedIn, Lies, Plan, Request, Scalar, state};
+use crate::plan::{HandedIn, Lies, LoadOptions, Loaded, Plan, Remembered, Request, Scalar, load, state};
 use crate::precision::{CODES_BLOCK, Constant};
 use crate::settings::Settings;
 use crate::telemetry::{Layout, Runs};
@@ -306,15 +306,22 @@ impl Engine {
     }
 
     /// Checks `block`, then writes all of it and evaluates the step in force anew.
-    pub fn load_state(&mut self, block: &[u8], stream: &Stream) -> Result<()> {
+    pub fn load_state(&mut self, block: &[u8], options: LoadOptions, stream: &Stream) -> Result<Loaded> {
         device::expect_waitable(&self.context, stream)?;
-        let loaded = state::decode(&self.plan, block)?;
-        let (tables, step) = (&loaded.tables, &self.step);
+        let loading = load::decode(&self.plan, block, options)?;
+        let (tables, step) = (&loading.tables, &self.step);
+        let needed = loading.read_params(&self.plan);
+        let mut params: Vec<(usize, Vec<u8>)> =
+            needed.iter().map(|(tensor, _, bytes)| (*tensor, vec![0; *bytes as usize])).collect();
+        if !needed.is_empty() {
+            let mut copies: Vec<(u64, &mut [u8])> =
+                needed.iter().zip(&mut params).map(|((_, lies, _), (_, to))| (lies.first, &mut to[..])).collect();
+            device::read_all(&self.context, stream, &mut copies)?;
+        }
         let mut memory = vec![0u8; self.plan.state_bytes as usize];
-        loaded.place_states(&self.plan, &mut memory);
+        loading.place_states(&self.plan, &params, &mut memory);
         let half = |first: u64, len: usize| first + (tables.control.t & 1) * len as u64;
-        let mut remembered = self.plan.remembered();
-        remembered.resume(tables.control.t, &tables.remembered);
+        let remembered = Remembered::resumed(&self.plan, tables.control.t, &tables.remembered);
         let copies: [(u64, &[u8]); 9] = [
             (self.rules.cohort_memory, bytemuck::cast_slice(&remembered.cohorts)),
             (self.rules.group_memory, bytemuck::cast_slice(&remembered.groups)),
@@ -335,8 +342,8 @@ impl Engine {
         }
         self.runs.restart(tables.control.t + tables.control.skipped);
         self.plan.settings = tables.settings;
-        self.plan.take(loaded.editable);
-        Ok(())
+        self.plan.take(loading.editable);
+        Ok(loading.loaded)
     }
 
     pub fn device_view(&self) -> DeviceView {

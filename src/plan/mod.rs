@@ -3,17 +3,18 @@
 //!
 //! `check` holds the rules about tensors, `forms` says how their streams are stored, `scalars` lays out schedules (`formula`), `tiles` and `norm` cut the work of a
 //! launch (`tuning`), `edit` and `now` turn a change of knobs into writes to the table of constants, `emit` writes the CUDA
-//! text, `state` turns what a run changes into a block of bytes and back, with `fit` (what must agree) and `block` (the frame).
+//! text, `state` turns what a run changes into a block of bytes, with `kept` (its content) and `block` (the frame), and `load` goes on from one.
 
 mod block;
 mod check;
 mod edit;
 pub(crate) mod emit;
 mod ends;
-mod fit;
 mod forms;
 mod formula;
+mod kept;
 pub(crate) mod layout;
+pub(crate) mod load;
 mod measure;
 pub(crate) mod metrics;
 mod norm;
@@ -21,6 +22,7 @@ mod now;
 mod remember;
 mod scalars;
 pub(crate) mod state;
+mod stated;
 mod sums;
 mod tensor;
 mod tiles;
@@ -31,6 +33,7 @@ pub(crate) use ends::Fall;
 pub(crate) use forms::Forms;
 pub(crate) use formula::Formula;
 pub(crate) use layout::NORM_BLOCK;
+pub use load::{LoadOptions, Loaded};
 pub(crate) use measure::MeasureTables;
 pub(crate) use remember::Remembered;
 pub use tensor::{Buffer, Dtype, Tensor};
@@ -137,6 +140,8 @@ pub(crate) struct Plan {
     pub constants: Vec<u64>,
     /// The schedules with knobs in them.
     pub editable: Editable,
+    /// What a state block says of the schedules, group by group.
+    pub stated: Vec<Vec<stated::Stated>>,
     /// The distinct structures; a bundle's `program` is a place here.
     pub programs: Vec<Formula>,
     pub variants: Vec<Arc<Compiled>>,
@@ -190,6 +195,7 @@ impl Plan {
             scalars: Vec::new(),
             constants: Vec::new(),
             editable: Editable::new(knobs),
+            stated: stated::of_groups(groups, &lowered),
             programs: Vec::new(),
             variants: Vec::new(),
             forms: Vec::new(),

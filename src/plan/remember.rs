@@ -110,9 +110,4 @@ impl Remembered {
         let range = half(self.tensors.len(), before);
         self.tensors[range].copy_from_slice(of_tensors);
     }
-
-    /// How many values [`Remembered::durable`] gives.
-    pub fn durable_len(&self) -> usize {
-        self.cohorts.len() / 4 + self.groups.len() / 2 + self.tensors.len() / 2
-    }
 }

@@ -57,6 +57,18 @@ impl Schedule {
         Ok(text)
     }
 
+    /// The schedule in words on one line, with lengths and without values.
+    pub(crate) fn brief(&self) -> String {
+        let mut pieces = Vec::new();
+        self.pieces(0, &mut pieces);
+        let with_len = |Piece { len, words, .. }: &Piece| match len {
+            Some(1) => format!("{words} for 1 step"),
+            Some(len) => format!("{words} over {len} steps"),
+            None => words.clone(),
+        };
+        pieces.iter().map(with_len).collect::<Vec<_>>().join(", then ")
+    }
+
     /// Adds the pieces of this schedule, which starts at `start`, and returns where it ends.
     fn pieces(&self, start: u128, pieces: &mut Vec<Piece>) -> Option<u128> {
         match &self.0 {

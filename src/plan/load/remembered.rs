@@ -1,0 +1,81 @@
+//! What rules remember, of cohorts, groups and tensors: it goes with the tensors. Of groups that were split each has all that they
+//! remembered; groups that remember different values do not become one.
+
+use super::matched::Matched;
+use super::report::Findings;
+use crate::plan::kept::{Kept, KeptTensor};
+use crate::plan::{Plan, Remembered};
+use crate::rule::Of;
+
+/// As [`Remembered::durable`] has it.
+pub(super) fn compare(plan: &Plan, kept: &Kept, matched: &Matched, findings: &mut Findings) -> Vec<f64> {
+    let start = plan.remembered();
+    let mut durable = start.durable(0);
+    if !plan.remembers() {
+        return durable;
+    }
+    let [of_cohort, of_group, of_tensor] = plan.widths().memory;
+    let (cohorts, groups) = (0, of_cohort * plan.cohorts.len());
+    let tensors = groups + of_group * plan.cohorts.len();
+    let mut known: Vec<Option<&KeptTensor>> = vec![None; plan.cohorts.len()];
+    for (index, row) in plan.tensors.iter().enumerate() {
+        let Some(theirs) = matched.tensors[index].map(|theirs| &kept.tensors[theirs]) else { continue };
+        let (rule, cohort) = (&plan.variants[row.variant as usize], row.cohort as usize);
+        let group = plan.cohorts[cohort].group;
+        let of_theirs = &kept.groups[theirs.group].memory;
+        let lens = [Of::Cohort, Of::Group, Of::Tensor].map(|of| rule.remembered(of).count());
+        if lens != [theirs.of_cohort.len(), of_theirs.len(), theirs.memory.len()] {
+            findings.refuse(
+                format!("groups[{group}].rule"),
+                "one that remembers other scalars",
+                "another form of it",
+                "",
+            );
+            continue;
+        }
+        durable[tensors + of_tensor * index..][..lens[2]].copy_from_slice(&theirs.memory);
+        match known[cohort] {
+            None => durable[cohorts + of_cohort * cohort..][..lens[0]].copy_from_slice(&theirs.of_cohort),
+            Some(first) if bits(&first.of_cohort) != bits(&theirs.of_cohort) => {
+                merged(group, first, theirs, findings);
+            }
+            Some(_) => {}
+        }
+        known[cohort] = known[cohort].or(Some(theirs));
+    }
+    // Each cohort of a group has what the group remembers.
+    for (cohort, row) in plan.cohorts.iter().enumerate() {
+        let mut of_groups = matched.groups[row.group as usize].iter();
+        let Some(first) = of_groups.next() else { continue };
+        let memory = &kept.groups[*first].memory;
+        if let Some(other) = of_groups.find(|other| bits(&kept.groups[**other].memory) != bits(memory)) {
+            let of = |group: usize| kept.tensors.iter().find(|tensor| tensor.group == group);
+            if let (Some(a), Some(b)) = (of(*first), of(*other)) {
+                merged(row.group, a, b, findings);
+            }
+        }
+        if memory.len() <= of_group {
+            durable[groups + of_group * cohort..][..memory.len()].copy_from_slice(memory);
+        }
+    }
+    durable
+}
+
+/// Two tensors come from groups that remember different values.
+fn merged(group: u32, a: &KeptTensor, b: &KeptTensor, findings: &mut Findings) {
+    let stored = format!("{:?} and {:?} in groups whose rules remember different values", a.name, b.name);
+    findings.refuse(format!("groups[{group}].tensors"), stored, "in one group", "");
+}
+
+fn bits(values: &[f64]) -> &[u8] {
+    bytemuck::cast_slice(values)
+}
+
+impl Remembered {
+    /// Everything as it is before the first update, with `durable` in its place at `t`.
+    pub fn resumed(plan: &Plan, t: u64, durable: &[f64]) -> Remembered {
+        let mut remembered = plan.remembered();
+        remembered.resume(t, durable);
+        remembered
+    }
+}
