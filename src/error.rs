@@ -86,7 +86,7 @@ pub struct Difference {
     pub place: String,
     /// What the block has.
     pub stored: String,
-    /// What the optimizer has.
+    /// What the optimizer has; empty where the block's breaks a rule by itself.
     pub here: String,
     /// The method of [`LoadOptions`](crate::LoadOptions) that allows it. None: there is no need for one, or, in an error, no method does.
     pub word: Option<&'static str>,
@@ -108,8 +108,13 @@ impl Difference {
 /// Without what would allow it.
 impl std::fmt::Display for Difference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}, here {}", self.place, self.stored, self.here)?;
-        if self.note.is_empty() { Ok(()) } else { write!(f, "; {}", self.note) }
+        write!(f, "{}: {}", self.place, self.stored)?;
+        for (between, text) in [(", here ", &self.here), ("; ", &self.note)] {
+            if !text.is_empty() {
+                write!(f, "{between}{text}")?;
+            }
+        }
+        Ok(())
     }
 }
 

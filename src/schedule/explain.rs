@@ -284,7 +284,7 @@ fn listed(steps: &StepList) -> String {
 }
 
 /// A value with seven digits.
-fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     let rounded: f64 = format!("{value:.6e}").parse().unwrap_or(value);
     let plain = rounded == 0.0 || (1e-5..1e16).contains(&rounded.abs());
     if plain { format!("{rounded}") } else { format!("{rounded:e}") }

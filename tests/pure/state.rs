@@ -226,7 +226,7 @@ fn what_does_not_fit_is_named_with_both_values() {
                 x.group(adam(), a).group(Sgd::new(lr).momentum(Momentum::Heavy, 0.9), b)
             }),
         ),
-        ("groups[0].metric.patience: 1, here 2; its state goes on, with scale 0.1", Some("metrics"), {
+        ("groups[0].metric.patience: 1, here 2; its state goes on, with scale 0.001", Some("metrics"), {
             with(&|x| x.group(AdamW::new(lr()).metric(Plateau::new().patience(2)), a).group(sgd(), b))
         }),
         (
@@ -238,7 +238,7 @@ fn what_does_not_fit_is_named_with_both_values() {
         ("tensors: without \"head\", here with them; they start", Some("tensors"), {
             with(&|x| x.group(adam(), a).group(sgd(), &renamed))
         }),
-        ("updates of tensor \"1.1\": 3, here not; it was registered with 5 updates before", None, {
+        ("updates of tensor \"1.1\": 3; it was registered with 5 updates before", None, {
             with(&|x| x.group(adam(), a).group(sgd(), &older))
         }),
         ("accumulate: the mean of calls, here none", Some("accumulation"), {

@@ -6,6 +6,7 @@ use super::report::Findings;
 use crate::plan::kept::{Kept, KeptMetric};
 use crate::plan::layout::{MetricRow, MetricStateRow};
 use crate::plan::{Plan, metrics};
+use crate::schedule::short;
 
 /// The states of the plan's metric rules, and their windows.
 pub(super) fn compare(
@@ -31,7 +32,7 @@ pub(super) fn compare(
             match goes_on[place] {
                 None => goes_on[place] = Some((stored, group)),
                 Some((known, other)) if known.bits() != stored.bits() => {
-                    let [a, b] = [known, stored].map(|metric| metric.state.scale);
+                    let [a, b] = [known, stored].map(|metric| short(metric.state.scale));
                     let note = "groups that had rules of their own share this one here, and theirs have come to different states";
                     let place = format!("groups[{other}].metric, groups[{group}].metric");
                     findings.refuse(place, format!("at scales {a} and {b}"), "one rule", note);
@@ -71,13 +72,13 @@ fn differs(group: usize, stored: Option<&KeptMetric>, here: Option<&MetricRow>, 
         (None, None) => {}
         (None, Some(here)) => findings.differs(Word::Metrics, place, "none", kind(here)),
         (Some(stored), None) => {
-            let note = format!("its scale was {}, and is 1 from now on", stored.state.scale);
+            let note = format!("its scale was {}, and is 1 from now on", short(stored.state.scale));
             findings.differs_with(Word::Metrics, place, kind(&stored.row), "none", note);
         }
         (Some(KeptMetric { row, state, .. }), Some(here)) => {
             let note = match go_on(row, here) {
-                true => format!("its state goes on, with scale {}", state.scale),
-                false => format!("it starts anew: its scale was {}, and is 1 from now on", state.scale),
+                true => format!("its state goes on, with scale {}", short(state.scale)),
+                false => format!("it starts anew: its scale was {}, and is 1 from now on", short(state.scale)),
             };
             if kind(row) != kind(here) {
                 return findings.differs_with(Word::Metrics, place, kind(row), kind(here), note);
@@ -85,7 +86,7 @@ fn differs(group: usize, stored: Option<&KeptMetric>, here: Option<&MetricRow>, 
             let both = numbers(row).into_iter().zip(numbers(here));
             for ((name, stored), (_, here)) in both.filter(|((_, a), (_, b))| a.to_bits() != b.to_bits()) {
                 let place = format!("{place}.{name}");
-                findings.differs_with(Word::Metrics, place, stored.to_string(), here.to_string(), &*note);
+                findings.differs_with(Word::Metrics, place, short(stored), short(here), &*note);
             }
         }
     }

@@ -103,8 +103,8 @@ impl Findings {
     /// The error of a check, as something that nothing allows.
     pub fn refuse_error(&mut self, error: Error) {
         match error {
-            Error::Argument { argument, value, rule } => self.refuse(argument, value, "not", rule),
-            other => self.refuse("state", other.to_string(), "not", ""),
+            Error::Argument { argument, value, rule } => self.refuse(argument, value, "", rule),
+            other => self.refuse("state", other.to_string(), "", ""),
         }
     }
 
