@@ -22,6 +22,7 @@ mod golden;
 #[path = "../golden/cases.rs"]
 mod golden_cases;
 mod large;
+mod load;
 mod long_run;
 mod loops;
 mod loss_scale;

@@ -48,14 +48,6 @@ fn states_are_converted_to_nearest_and_back() {
         assert!(exact.chunks(256).zip(back.chunks(256)).all(near), "{state}");
         assert!(exact != back);
     }
-    // What was converted once is the same twice: codes stay codes to the bit, and f32 made of codes gives them back.
-    let mut again = of_states(&model, StateForm::EightBit);
-    load(&mut again, &block(&back), words);
-    let mut third = of_states(&model, StateForm::F32);
-    load(&mut third, &block(&again), words);
-    let equal =
-        f32_of(&third, "a", "exp_avg").iter().zip(&f32_of(&back, "a", "exp_avg")).filter(|(a, b)| a == b).count();
-    assert_eq!(equal, LEN);
 }
 
 /// A parameter and a gradient in bf16.

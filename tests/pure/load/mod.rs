@@ -1,6 +1,7 @@
 //! A resume into something else, on the CPU backend: what differs is told as a whole, each word allows its own, and what a run had
-//! come to goes on. `words` has the words one by one, `names` what goes by names, `forms` how states are stored.
+//! come to goes on. `words` has the words one by one, `names` what goes by names, `forms` how states are stored, `ends` what is free.
 
+mod ends;
 mod forms;
 mod names;
 mod words;

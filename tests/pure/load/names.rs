@@ -1,7 +1,7 @@
 //! What goes by names: another order, other groups, and what rules and metric rules remember.
 
 use instep::{
-    AdamW, Device, LoadOptions, NAdam, NovoGrad, Optimizer, OptimizerBuilder, Plateau, Prodigy, Schedule, Sgd, Stream,
+    AdamW, Device, DoG, LoadOptions, NAdam, NovoGrad, Optimizer, OptimizerBuilder, Plateau, Schedule, Sgd, Stream,
     Tensor, knob,
 };
 
@@ -72,12 +72,12 @@ fn another_order_and_other_groups_need_no_word() {
 fn groups_that_remember_different_values_do_not_become_one() {
     let mut model = Model::new(&TENSORS);
     let two = |model: &Model| {
-        let builder = builder().group(Prodigy::new(1.0), &model.tensors(&["a", "b"]));
-        builder.group(Prodigy::new(Schedule::constant(0.5)), &model.tensors(&["c", "d"])).build().unwrap()
+        let builder = builder().group(DoG::new(1.0), &model.tensors(&["a", "b"]));
+        builder.group(DoG::new(1.0), &model.tensors(&["c", "d"])).build().unwrap()
     };
     let mut opt = two(&model);
     model.steps(&mut opt, 0..10);
-    let mut one = builder().group(Prodigy::new(1.0), &model.tensors(&["a", "b", "c", "d"])).build().unwrap();
+    let mut one = builder().group(DoG::new(1.0), &model.tensors(&["a", "b", "c", "d"])).build().unwrap();
     let found = refused(&mut one, &block(&opt), all());
     let line = "groups[0].tensors: \"a\" and \"c\" in groups whose rules remember different values, here in one group";
     assert_eq!((lines(&found), found[0].word), (vec![line.to_owned()], None));

@@ -69,10 +69,7 @@ const CASES: [Case; 12] = [
     Case {
         word: LoadOptions::schedules,
         build: |model| with_rule(model, adam(cosine(100)).weight_decay(knob("decay", 0.1))),
-        lines: &[
-            "knob \"decay\": none, here 0.1",
-            "groups[0].weight_decay: constant 0.01, here constant decay (now 0.1)",
-        ],
+        lines: &["knob \"decay\": none, here 0.1", "groups[0].weight_decay: constant 0.01, here constant decay"],
     },
     Case {
         word: LoadOptions::constants,
@@ -231,7 +228,7 @@ fn a_longer_schedule_and_another_peak_go_on_as_if_they_were_edited() {
     let changes = [
         "knob \"peak\": 0.1, here none",
         "knob \"total\": 100 steps, here none",
-        "groups[0].lr: half a cosine from peak (now 0.1) to 0 over 100 steps, here half a cosine from 0.05 to 0 over 190 steps",
+        "groups[0].lr: half a cosine from peak to 0 over total steps, here half a cosine from 0.05 to 0 over 190 steps",
     ];
     assert_eq!(lines(loaded.changes()), changes);
     opt.edit().set("peak", 0.05).set_steps("total", 190).apply(&Stream::host()).unwrap();
@@ -285,8 +282,8 @@ fn what_now_resolved_stays_where_the_schedule_is_the_same_and_is_told_elsewhere(
     let state = block(&opt);
     let mut second = build(&model, 0.02);
     let loaded = load(&mut second, &state, LoadOptions::new().schedules());
-    let line = "groups[1].lr: constant 0.1 over 1000 steps, then linear from the value reached to 0.01 over 10 steps, here \
-                constant 0.1 over 1000 steps, then linear from the value reached to 0.02 over 10 steps; what now(\"stable\") \
+    let line = "groups[1].lr: constant 0.1 over stable steps, then linear from the value reached to 0.01 over 10 steps, here \
+                constant 0.1 over stable steps, then linear from the value reached to 0.02 over 10 steps; what now(\"stable\") \
                 resolved is forgotten";
     assert_eq!(lines(loaded.changes()), [line]);
     let status = second.status(&Stream::host()).unwrap();
