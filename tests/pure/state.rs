@@ -1,7 +1,7 @@
 //! The state block: what does not fit or is damaged is refused with its place, and changes nothing.
 
 use instep::{
-    Accumulate, AdamW, Clip, Device, Difference, Error, Greedy, LoadOptions, LossScale, Momentum, NonFinite, Optimizer,
+    Accumulate, AdamW, Clip, Device, Difference, Error, Greedy, LoadOptions, LossScale, Momentum, Optimizer,
     OptimizerBuilder, Plateau, Schedule, Sgd, Stream, Tensor, knob, knob_steps, reached,
 };
 use proptest::prelude::*;
@@ -68,7 +68,10 @@ fn a_block_of_this_version_stays_readable() {
         loaded.is_ok(),
         "a block that was kept is refused: the layout, or what is compared, needs another version: {loaded:?}"
     );
-    assert!(state(&opt) == kept && kept == now, "the block has other bytes now: it needs another version");
+    assert!(
+        state(&opt) == kept && kept == now,
+        "the block has other bytes now: it needs another version, unless schedules have other words alone"
+    );
 }
 
 fn state(opt: &Optimizer) -> Vec<u8> {

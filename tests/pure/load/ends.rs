@@ -27,7 +27,7 @@ fn when_to_stop_may_change_with_a_resume() {
     for (i, (first, steps, then, at_once, later)) in cases.into_iter().enumerate() {
         let (block, pair) = (stopped(first, steps), Pair::small());
         let mut opt = ends(&pair, then);
-        opt.load_block(&block, &Stream::host()).unwrap();
+        opt.load_state(&block, &Stream::host()).unwrap();
         let flag = |opt: &Optimizer| opt.status(&Stream::host()).unwrap().stop;
         assert_eq!(flag(&opt), at_once, "case {i}, at once");
         (0..3).for_each(|_| opt.step(&Stream::host()).unwrap());
@@ -52,7 +52,7 @@ fn a_run_that_came_to_its_end_can_be_resumed_with_another_end() {
     (0..3).for_each(|_| first.step(&Stream::host()).unwrap());
     assert!(first.status(&Stream::host()).unwrap().stop);
     let mut longer = build(5);
-    longer.load_block(&block(&first), &Stream::host()).unwrap();
+    longer.load_state(&block(&first), &Stream::host()).unwrap();
     let stops: Vec<bool> = (0..3)
         .map(|_| {
             let stop = longer.status(&Stream::host()).unwrap().stop;
