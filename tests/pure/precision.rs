@@ -166,7 +166,7 @@ fn a_state_goes_on_in_the_same_forms_alone() {
     let seeded = |seed| move |b: OptimizerBuilder, t: Tensor| states(StateForm::Bf16)(b.seed(seed), t);
     assert_eq!(refused(seeded(3), seeded(4)), text(&["seed: 3, here 4 [allowed by LoadOptions::precision()]"]));
     let numbered = |number| move |b: OptimizerBuilder, t: Tensor| states(StateForm::Bf16)(b, t.number(number));
-    let number = "tensor \"0.0\": random bits of number 3, here random bits of number 4; Tensor::number sets it \
+    let number = "random bits of \"0.0\": of number 3, here of number 4; Tensor::number sets them \
                   [allowed by LoadOptions::precision()]";
     assert_eq!(refused(numbered(3), numbered(4)), text(&[number]));
 }

@@ -306,6 +306,8 @@ fn what_a_right_checksum_does_not_excuse() {
     assert_eq!(changed("tens", of_first + 8, u64::MAX), "state.tensors", "a length that no memory has");
     assert_eq!(changed("tens", of_first + 8, 1 << 50), "state.states", "the states are shorter");
     assert_eq!(changed("tens", of_first + 32, 9), "state.tensors", "a form that is not there");
+    // After the form, whose the master is, the number of states and the name exp_avg: its form.
+    assert_eq!(changed("tens", of_first + 56 + 8 + 7, 5), "state.tensors", "a state with a master");
     // Before a section's content come its tag and its length.
     let states = ((5 + 1) * 2 + 9 + 4) * 4;
     assert_eq!(changed("stat", -8, states - 4), "state.states");

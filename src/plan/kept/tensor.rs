@@ -115,15 +115,21 @@ impl KeptTensor {
             of_cohort: from.rows()?,
             memory: from.rows()?,
         };
-        match tensor.group < groups && tensor.len <= MAX_LEN {
+        match tensor.group < groups && tensor.len <= MAX_LEN && tensor.param != Form::EightBit {
             true => Ok(tensor),
-            false => Err(from.malformed(&format!("tensor {:?} is in no group, or too long", tensor.name))),
+            false => {
+                Err(from.malformed(&format!("tensor {:?} is in no group, too long or stored as none is", tensor.name)))
+            }
         }
     }
 }
 
+/// Of a state, beside which nothing lies but scales.
 fn storage(from: &mut Reader<'_>) -> Result<Storage> {
-    Ok(Storage { form: known(from, &FORMS)?, values: known(from, &VALUES)? })
+    match (known(from, &FORMS)?, known(from, &VALUES)?) {
+        (Form::Master(_) | Form::Remainder, _) => Err(from.malformed("a state is stored as a parameter is")),
+        (form, values) => Ok(Storage { form, values }),
+    }
 }
 
 fn known<T: Copy>(from: &mut Reader<'_>, all: &[T]) -> Result<T> {

@@ -52,7 +52,7 @@ pub(super) fn compare<'a>(
     let stochastic = |theirs: &KeptTensor| {
         theirs.param.is_stochastic() || theirs.states.iter().any(|(_, storage)| storage.form.is_stochastic())
     };
-    let mut seeds = false;
+    let (mut seeds, mut numbers) = (false, Vec::new());
     for (index, row) in plan.tensors.iter().enumerate() {
         let Some(place) = matched.tensors[index] else {
             sources.push(None);
@@ -93,10 +93,7 @@ pub(super) fn compare<'a>(
         if stochastic(theirs) && plan.forms[row.form as usize].is_stochastic() {
             seeds = true;
             if theirs.number != u64::from(row.number) {
-                let (place, note) = (format!("tensor {name:?}"), "Tensor::number sets it");
-                let [stored, here] =
-                    [theirs.number, row.number.into()].map(|number| format!("random bits of number {number}"));
-                findings.differs_with(Word::Precision, place, stored, here, note);
+                numbers.push((name, theirs.number, row.number));
             }
         }
         sources.push(Some(std::mem::take(&mut states[place])));
@@ -104,10 +101,23 @@ pub(super) fn compare<'a>(
     if seeds && kept.seed != plan.seed {
         findings.differs(Word::Precision, "seed", kept.seed.to_string(), plan.seed.to_string());
     }
+    other_numbers(&numbers, findings);
     for OfTensors { word, place, stored, here, note, names } in all.0 {
         findings.differs_with(word, format!("{place} of {}", listed(&names)), stored, here, note);
     }
     sources
+}
+
+/// Tensors whose random bits come from other numbers: name, that of the block, that of the plan.
+fn other_numbers(numbers: &[(&str, u64, u32)], findings: &mut Findings) {
+    let names: Vec<&str> = numbers.iter().map(|(name, ..)| *name).collect();
+    let (stored, here) = match numbers {
+        [] => return,
+        [(_, stored, here)] => (format!("of number {stored}"), format!("of number {here}")),
+        _ => ("of the tensors' numbers in the state".to_owned(), "of other numbers".to_owned()),
+    };
+    let place = format!("random bits of {}", listed(&names));
+    findings.differs_with(Word::Precision, place, stored, here, "Tensor::number sets them");
 }
 
 fn same_param(plan: &Plan, row: &TensorRow, theirs: &KeptTensor) -> bool {

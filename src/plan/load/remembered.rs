@@ -5,7 +5,7 @@ use super::matched::Matched;
 use super::report::Findings;
 use crate::plan::kept::{Kept, KeptTensor};
 use crate::plan::{Plan, Remembered};
-use crate::rule::Of;
+use crate::rule::{Of, Over};
 
 /// As [`Remembered::durable`] has it.
 pub(super) fn compare(plan: &Plan, kept: &Kept, matched: &Matched, findings: &mut Findings) -> Vec<f64> {
@@ -45,7 +45,7 @@ pub(super) fn compare(plan: &Plan, kept: &Kept, matched: &Matched, findings: &mu
     }
     // Each cohort of a group has what the group remembers.
     for (cohort, row) in plan.cohorts.iter().enumerate() {
-        let mut of_groups = matched.groups[row.group as usize].iter();
+        let mut of_groups = matched.groups[source(plan, matched, row.group as usize)].iter();
         let Some(first) = of_groups.next() else { continue };
         let memory = &kept.groups[*first].memory;
         if let Some(other) = of_groups.find(|other| bits(&kept.groups[**other].memory) != bits(memory)) {
@@ -59,6 +59,16 @@ pub(super) fn compare(plan: &Plan, kept: &Kept, matched: &Matched, findings: &mu
         }
     }
     durable
+}
+
+/// The group that has what `group` remembers: another one of the same rule for a new group, if what it remembers is of all groups.
+fn source(plan: &Plan, matched: &Matched, group: usize) -> usize {
+    let variant = plan.groups[group].variant;
+    if !matched.groups[group].is_empty() || plan.variants[variant as usize].widest() != Some(Over::All) {
+        return group;
+    }
+    let mut all = 0..plan.groups.len();
+    all.find(|other| plan.groups[*other].variant == variant && !matched.groups[*other].is_empty()).unwrap_or(group)
 }
 
 /// Two tensors come from groups that remember different values.

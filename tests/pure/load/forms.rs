@@ -2,10 +2,11 @@
 
 use half::bf16;
 use instep::{
-    AdamW, Buffer, Device, LoadOptions, Optimizer, ParamForm, Precision, Schedule, StateForm, Stream, Tensor,
+    AdamW, Buffer, Device, LoadOptions, Optimizer, ParamForm, Precision, Schedule, ScheduleFreeAdamW, StateForm,
+    Stream, Tensor,
 };
 
-use super::{Model, block, bytes_of, f32_of, lines, load, noise};
+use super::{Model, block, bytes_of, f32_of, lines, load, noise, refused};
 
 const LEN: usize = 700;
 
@@ -161,4 +162,31 @@ fn a_tie_becomes_a_remainder_that_rounds_to_the_parameter_that_is_there() {
     load(&mut resumed, &block(&opt), LoadOptions::new().masters());
     let bits: Vec<u32> = values(&second, &resumed).iter().map(|x| x.to_bits()).collect();
     assert_eq!(bits, [0x3f80_7fff, 0x3f80_7fff, 0x3f80_0000, 0x7fff_0000]);
+}
+
+#[test]
+fn what_is_put_aside_goes_on_in_the_same_form_alone() {
+    let build = |halves: &mut Halves, param: ParamForm| {
+        let len = halves.param.len() as u64;
+        let (at, grad) = (halves.param.as_mut_ptr() as u64, halves.grad.as_ptr() as u64);
+        // SAFETY: tests keep both longer than optimizers.
+        let tensor = unsafe { Tensor::new(Buffer::bf16(at, len), Buffer::bf16(grad, len)) }.name("w");
+        builder(Precision::new().param(param)).group(ScheduleFreeAdamW::new(1e-3), &[tensor]).build().unwrap()
+    };
+    let mut first = Halves::start();
+    let mut opt = build(&mut first, ParamForm::Nearest);
+    first.steps(&mut opt, 0..5);
+    let training = first.param.clone();
+    opt.eval(&Stream::host()).unwrap();
+    let state = block(&opt);
+    let mut second = Halves::new(first.param.clone());
+    let mut masters = build(&mut second, ParamForm::Master);
+    let found = refused(&mut masters, &state, LoadOptions::new().masters());
+    assert_eq!((found.len(), found[0].word), (1, None));
+    assert!(found[0].note.starts_with("parameters for evaluation are shown"), "{found:?}");
+    let mut third = Halves::new(first.param.clone());
+    let mut same = build(&mut third, ParamForm::Nearest);
+    same.load_state(&state, &Stream::host()).unwrap();
+    same.train(&Stream::host()).unwrap();
+    assert!(third.param == training);
 }
