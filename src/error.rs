@@ -5,7 +5,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong, and what to do about it.
 ///
-/// Bad input is always [`Error::Argument`] and is found before anything is enqueued or changed.
+/// Bad input is always [`Error::Argument`], or [`Error::Differs`] where it is the state of another optimizer, and is found before anything is
+/// enqueued or changed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -12,11 +12,13 @@ impl Optimizer {
     /// In it are the clocks and counters, the loss scale and its growth, calls that only accumulated, the values of knobs and
     /// what [`now`](crate::Edit::now) resolved, what metric rules and update rules remember, every tensor's optimizer state as it is
     /// stored, masters and remainders of the optimizer's, and whether parameters for
-    /// evaluation are shown, with those for training then. Not in it are parameters, masters of the engine's and gradients, which are the engine's own: it keeps the parameters itself, and in the middle of an
+    /// evaluation are shown, with those for training then; and beside these what the optimizer is: names and lengths of tensors, their groups,
+    /// rules, schedules and options, so that another one can tell what it does not share
+    /// ([`Optimizer::load_state_with`]). Not in it are parameters, masters of the engine's and gradients, which are the engine's own: it keeps the parameters itself, and in the middle of an
     /// accumulation the gradients too. The block holds no address and is the same on every device and on the host (but for the
     /// bits of NaNs), as long as nothing steps on another stream.
     ///
-    /// Its size is that of the optimizer state and some bytes per tensor. While it is made, memory for one copy more of the
+    /// Its size is that of the optimizer state and some hundred bytes per tensor. While it is made, memory for one copy more of the
     /// optimizer state is in use on the host.
     ///
     /// Fails with [`Error::Argument`](crate::Error::Argument) for a stream of another device or context, or one that is being

@@ -34,7 +34,8 @@ impl Matched {
                 let stored = &kept.groups[theirs.group].rule;
                 if stored != rule {
                     let note = "moments of one rule mean nothing to another";
-                    findings.refuse(format!("groups[{group}].rule"), spoken(stored), spoken(rule), note);
+                    let [stored, here] = spoken(stored, rule);
+                    findings.refuse(format!("groups[{group}].rule"), stored, here, note);
                 }
                 if theirs.len != row.len {
                     let [stored, here] = [theirs.len, row.len].map(|len| format!("{len} elements"));
@@ -71,9 +72,31 @@ impl Matched {
     }
 }
 
-/// What a block calls a rule, as people say it: without the signs of a kernel's type.
-fn spoken(identity: &str) -> String {
-    let Some((name, options)) = identity.split_once('<') else { return identity.to_owned() };
-    format!("{name} ({})", options.trim_end_matches('>').replace("::", " ").replace('>', ")").replace('<', " ("))
-        .to_owned()
+/// What two rules are called in a block, as people say it: without the signs of a kernel's type, and without the digests of tapes unless
+/// these are all that tells them apart.
+fn spoken(stored: &str, here: &str) -> [String; 2] {
+    let is_digest = |word: &str| word.len() == 16 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let part = |part: &str| match part.rsplit_once(' ') {
+        Some((name, digest)) if is_digest(digest) => name.to_owned(),
+        _ => part.to_owned(),
+    };
+    let words = |identity: &str| identity.replace("::", " ").replace('<', " (").replace('>', ")");
+    let [short, long] = [true, false].map(|short| {
+        [stored, here].map(|identity| {
+            let parts = identity.split(", then ").map(|text| if short { part(text) } else { text.to_owned() });
+            words(&parts.collect::<Vec<_>>().join(", then "))
+        })
+    });
+    if short[0] == short[1] { long } else { short }
+}
+
+#[test]
+fn a_rule_is_called_by_what_tells_it_apart() {
+    let of = |a: &str, b: &str| spoken(a, b).join(" | ");
+    assert_eq!(of("Lion 0123456789abcdef", "Adan fedcba9876543210"), "Lion | Adan");
+    assert_eq!(of("Lion 0123456789abcdef", "Lion 0123456789abcdee"), "Lion 0123456789abcdef | Lion 0123456789abcdee");
+    assert_eq!(
+        of("A<B::c>, then Ema 0123456789abcdef", "A<B::d>, then Ema 0123456789abcdef"),
+        "A (B c), then Ema | A (B d), then Ema"
+    );
 }
