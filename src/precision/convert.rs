@@ -147,3 +147,58 @@ fn each(from: &[u8], to: &mut [u8], widen: impl Fn(&[u16], &mut [f32])) {
 fn values<T: bytemuck::Pod>(bytes: &[u8], len: usize) -> Vec<T> {
     bytes.chunks_exact(size_of::<T>()).take(len).map(bytemuck::pod_read_unaligned).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::precision::{Half, Rounding};
+
+    fn state(form: Form, values: Values, len: u64) -> (Storage, [Vec<u8>; 2]) {
+        (Storage { form, values }, form.sizes(len).map(|size| vec![0; size as usize]))
+    }
+
+    /// `values` in `form` and back.
+    fn there_and_back(of: &[f32], form: Form, values: Values) -> Vec<f32> {
+        let len = of.len() as u64;
+        let (wide, [mut bytes, _]) = state(Form::F32, Values::Any, len);
+        let (stored, [mut first, mut second]) = state(form, values, len);
+        let from = [bytemuck::cast_slice(of), &[]];
+        convert(len, wide, from, stored, [&mut first, &mut second]);
+        convert(len, stored, [&first, &second], wide, [&mut bytes, &mut []]);
+        super::values(&bytes, of.len())
+    }
+
+    #[test]
+    fn a_denominator_that_is_not_0_does_not_become_0() {
+        let mut tiny = vec![1e-9f32; 5_000];
+        tiny[4_999] = 0.0;
+        tiny[0] = 1.0;
+        for form in [Form::Half(Half::F16, Rounding::Stochastic), Form::EightBit] {
+            let back = there_and_back(&tiny, form, Values::Denominator);
+            assert!(back[..4_999].iter().all(|x| *x > 0.0) && back[4_999] == 0.0, "{form}");
+        }
+        assert!(there_and_back(&tiny, Form::Half(Half::F16, Rounding::Nearest), Values::Any)[1] == 0.0);
+    }
+
+    #[test]
+    fn every_chunk_and_block_is_converted_with_its_own_scale() {
+        let of: Vec<f32> = (0..5_000).map(|i| (1 + i / 256) as f32 * if i % 2 == 0 { 1.0 } else { -0.5 }).collect();
+        for (form, most) in [(Form::EightBit, 1.0 / 16.0), (Form::Half(Half::Bf16, Rounding::Nearest), 1.0 / 256.0)] {
+            let back = there_and_back(&of, form, Values::Any);
+            let off = of.iter().zip(&back).position(|(x, y)| (x - y).abs() > (x.abs() + 1e-3) * most);
+            assert_eq!(off, None, "{form}: {:?}", off.map(|i| (of[i], back[i])));
+        }
+    }
+
+    #[test]
+    fn one_value_fills_a_stream_in_every_form() {
+        for form in [Form::F32, Form::Half(Half::Bf16, Rounding::Nearest), Form::EightBit] {
+            let (storage, [mut first, mut second]) = state(form, Values::NotNegative, 300);
+            fill(storage.constant(0.5), [&mut first, &mut second]);
+            let (wide, [mut bytes, _]) = state(Form::F32, Values::Any, 300);
+            convert(300, storage, [&first, &second], wide, [&mut bytes, &mut []]);
+            let all: Vec<f32> = super::values(&bytes, 300);
+            assert!(all.iter().all(|x| (x - 0.5).abs() < 1e-3), "{form}: {}", all[0]);
+        }
+    }
+}

@@ -30,18 +30,23 @@ impl Matched {
             }
             matched.tensors.push(theirs.filter(|theirs| {
                 let (theirs, group) = (&kept.tensors[*theirs], plan.cohorts[row.cohort as usize].group as usize);
-                let rule = &plan.variants[row.variant as usize].identity;
+                let rule = &plan.variants[row.variant as usize];
                 let stored = &kept.groups[theirs.group].rule;
-                if stored != rule {
-                    let note = "moments of one rule mean nothing to another";
-                    let [stored, here] = spoken(stored, rule);
-                    findings.refuse(format!("groups[{group}].rule"), stored, here, note);
+                let states = theirs.states.iter().map(|(name, _)| &**name);
+                let akin = names(stored) == names(&rule.identity)
+                    && states.eq(rule.streams().iter().map(|stream| &*stream.name));
+                if *stored != rule.identity {
+                    let ([stored, here], place) = (spoken(stored, &rule.identity), format!("groups[{group}].rule"));
+                    match akin {
+                        true => findings.differs_with(Word::Constants, place, stored, here, "its states go on"),
+                        false => findings.refuse(place, stored, here, "states of one rule mean nothing to another"),
+                    }
                 }
                 if theirs.len != row.len {
                     let [stored, here] = [theirs.len, row.len].map(|len| format!("{len} elements"));
                     findings.refuse(format!("tensor {name:?}"), stored, here, "");
                 }
-                if stored == rule && theirs.len == row.len {
+                if akin && theirs.len == row.len {
                     matched.groups[group].insert(theirs.group);
                     return true;
                 }
@@ -72,22 +77,26 @@ impl Matched {
     }
 }
 
+/// The names of the rules that a block calls so, without their options.
+fn names(identity: &str) -> Vec<&str> {
+    identity.split(", then ").map(|part| part.split_once('<').map_or(without_digest(part), |(name, _)| name)).collect()
+}
+
+/// What a block calls one rule, without the digest of its tape.
+fn without_digest(part: &str) -> &str {
+    let is_digest = |word: &str| word.len() == 16 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    part.rsplit_once(' ').filter(|(_, word)| is_digest(word)).map_or(part, |(name, _)| name)
+}
+
 /// What two rules are called in a block, as people say it: without the signs of a kernel's type, and without the digests of tapes unless
 /// these are all that tells them apart.
 fn spoken(stored: &str, here: &str) -> [String; 2] {
-    let is_digest = |word: &str| word.len() == 16 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let part = |part: &str| match part.rsplit_once(' ') {
-        Some((name, digest)) if is_digest(digest) => name.to_owned(),
-        _ => part.to_owned(),
-    };
     let words = |identity: &str| identity.replace("::", " ").replace('<', " (").replace('>', ")");
-    let [short, long] = [true, false].map(|short| {
-        [stored, here].map(|identity| {
-            let parts = identity.split(", then ").map(|text| if short { part(text) } else { text.to_owned() });
-            words(&parts.collect::<Vec<_>>().join(", then "))
-        })
+    let short = [stored, here].map(|identity| {
+        let parts: Vec<&str> = identity.split(", then ").map(without_digest).collect();
+        words(&parts.join(", then "))
     });
-    if short[0] == short[1] { long } else { short }
+    if short[0] == short[1] { [words(stored), words(here)] } else { short }
 }
 
 #[test]
@@ -99,4 +108,14 @@ fn a_rule_is_called_by_what_tells_it_apart() {
         of("A<B::c>, then Ema 0123456789abcdef", "A<B::d>, then Ema 0123456789abcdef"),
         "A (B c), then Ema | A (B d), then Ema"
     );
+}
+
+#[test]
+fn a_rule_with_other_options_has_its_name() {
+    assert_eq!(
+        names("Adam<Decay::none>, then Ema 0123456789abcdef"),
+        names("Adam<Decay::l2>, then Ema fedcba9876543210")
+    );
+    assert_ne!(names("Lion 0123456789abcdef"), names("Adan 0123456789abcdef"));
+    assert_eq!(names("Sgd of mine"), ["Sgd of mine"]);
 }

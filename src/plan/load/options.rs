@@ -35,7 +35,7 @@ impl Word {
 /// By default in nothing. Each method is one permission, for whatever it speaks of, in all groups; clocks, counts and
 /// moments go on in every case, and what was different is told by [`Loaded`](crate::Loaded).
 ///
-/// Rules and lengths of tensors never may: moments of another rule or of another shape mean nothing.
+/// Rules and lengths of tensors never may: states of another rule or of another shape mean nothing.
 ///
 /// ```
 /// use instep::{AdamW, Clip, Device, LoadOptions, Optimizer, Schedule, Stream, Tensor};
@@ -77,7 +77,8 @@ impl LoadOptions {
     }
 
     /// Hyperparameters that are plain numbers in both (betas, eps, a weight decay, a rate that is no schedule) may have other
-    /// values: those of the optimizer are in force from now on.
+    /// values: those of the optimizer are in force from now on. So may options of a rule that leave it the same states, such as a weight decay
+    /// that comes or goes.
     pub fn constants(self) -> LoadOptions {
         self.with(Word::Constants)
     }

@@ -1,5 +1,6 @@
 //! What differs, while it is found, and what is told of it. Start at [`Findings`].
 
+use std::collections::HashSet;
 use std::fmt;
 
 use super::options::{LoadOptions, Word};
@@ -45,11 +46,18 @@ pub(super) struct Findings {
     options: LoadOptions,
     refused: Vec<Difference>,
     loaded: Loaded,
+    /// Lines that were told.
+    seen: HashSet<String>,
 }
 
 impl Findings {
     pub fn new(options: LoadOptions, t: u64) -> Findings {
-        Findings { options, refused: Vec::new(), loaded: Loaded { t, changes: Vec::new(), kept: Vec::new() } }
+        Findings {
+            options,
+            refused: Vec::new(),
+            loaded: Loaded { t, changes: Vec::new(), kept: Vec::new() },
+            seen: HashSet::new(),
+        }
     }
 
     /// Something differs that `word` allows. Of two alike one is told.
@@ -80,7 +88,7 @@ impl Findings {
             note: note.into(),
         };
         let all = if self.options.has(word) { &mut self.loaded.changes } else { &mut self.refused };
-        if !all.contains(&difference) {
+        if self.seen.insert(difference.to_string()) {
             all.push(difference);
         }
     }
@@ -95,7 +103,7 @@ impl Findings {
     ) {
         let (place, stored, here, note) = (place.into(), stored.into(), here.into(), note.into());
         let difference = Difference { place, stored, here, word: None, note };
-        if !self.refused.contains(&difference) {
+        if self.seen.insert(difference.to_string()) {
             self.refused.push(difference);
         }
     }

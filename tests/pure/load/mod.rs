@@ -11,18 +11,22 @@ use instep::{Difference, Error, LoadOptions, Loaded, Optimizer, Stream, Tensor};
 use crate::owned::Pair;
 
 /// Tensors with names, and gradients that follow from name and call alone.
-pub struct Model(Vec<(&'static str, Pair)>);
+pub struct Model {
+    pairs: Vec<(&'static str, Pair)>,
+    /// Multiplies gradients.
+    pub scale: f32,
+}
 
 impl Model {
     pub fn new(tensors: &[(&'static str, usize)]) -> Model {
         let pair = |len: usize| Pair::new(&noise(len, len as u64), &vec![0.0; len]);
-        Model(tensors.iter().map(|(name, len)| (*name, pair(*len))).collect())
+        Model { pairs: tensors.iter().map(|(name, len)| (*name, pair(*len))).collect(), scale: 1.0 }
     }
 
     /// As another one is now; tensors that it lacks as they begin.
     pub fn with_params_of(mut self, other: &Model) -> Model {
-        for (name, pair) in &mut self.0 {
-            if let Some((_, known)) = other.0.iter().find(|(known, _)| known == name) {
+        for (name, pair) in &mut self.pairs {
+            if let Some((_, known)) = other.pairs.iter().find(|(known, _)| known == name) {
                 pair.param.write(&known.param.read());
             }
         }
@@ -38,16 +42,17 @@ impl Model {
     }
 
     fn pair(&self, name: &str) -> &Pair {
-        &self.0.iter().find(|(known, _)| *known == name).unwrap().1
+        &self.pairs.iter().find(|(known, _)| *known == name).unwrap().1
     }
 
     /// The calls of these numbers.
     pub fn steps(&mut self, opt: &mut Optimizer, calls: std::ops::Range<u64>) {
         for call in calls {
-            for (name, pair) in &mut self.0 {
+            for (name, pair) in &mut self.pairs {
                 let seed = name.bytes().fold(call, |seed, byte| seed * 131 + u64::from(byte));
                 let len = pair.grad.read().len();
-                pair.grad.write(&noise(len, seed));
+                let grad: Vec<f32> = noise(len, seed).iter().map(|x| x * self.scale).collect();
+                pair.grad.write(&grad);
             }
             opt.step(&Stream::host()).unwrap();
         }

@@ -51,7 +51,7 @@ fn with_rule(model: &Model, rule: AdamW) -> Optimizer {
     builder().group(rule, &model.tensors(&["a", "b"])).group(sgd(), &model.tensors(&["c"])).build().unwrap()
 }
 
-const CASES: [Case; 12] = [
+const CASES: [Case; 13] = [
     Case {
         word: LoadOptions::schedules,
         build: |model| with_rule(model, adam(cosine(190))),
@@ -75,6 +75,15 @@ const CASES: [Case; 12] = [
         word: LoadOptions::constants,
         build: |model| with_rule(model, adam(cosine(100)).beta2(0.99).eps(1e-6)),
         lines: &["groups[0].beta2: 0.999, here 0.99", "groups[0].eps: 1e-8, here 1e-6"],
+    },
+    Case {
+        word: LoadOptions::constants,
+        build: |model| with_rule(model, adam(cosine(100)).weight_decay(0.0)),
+        lines: &[
+            "groups[0].rule: Adam (Decay decoupled, Direction minimize), here Adam (Decay none, Direction minimize); its states \
+             go on",
+            "groups[0].weight_decay: 0.01, here 0",
+        ],
     },
     Case {
         word: LoadOptions::metrics,
@@ -332,4 +341,34 @@ fn accumulation_that_goes_leaves_its_calls_to_the_next_update() {
     model.steps(&mut second, 6..7);
     let status = second.status(&Stream::host()).unwrap();
     assert_eq!((status.t, status.micro_step), (2, 0));
+}
+
+#[test]
+fn a_scale_that_is_new_is_taken_out_of_the_next_gradients() {
+    let mut model = Model::new(&TENSORS);
+    let mut opt = first(&model);
+    model.steps(&mut opt, 0..5);
+    for scale in [LossScale::fixed(8.0), LossScale::dynamic().init(8.0)] {
+        let (mut plain, mut scaled) =
+            (Model::new(&TENSORS).with_params_of(&model), Model::new(&TENSORS).with_params_of(&model));
+        scaled.scale = 8.0;
+        let (mut one, mut two) = (first(&plain), with(&scaled, builder().loss_scale(scale)));
+        one.load_state(&block(&opt), &Stream::host()).unwrap();
+        load(&mut two, &block(&opt), LoadOptions::new().loss_scale());
+        plain.steps(&mut one, 5..9);
+        scaled.steps(&mut two, 5..9);
+        assert!(TENSORS.iter().all(|(name, _)| plain.param(name) == scaled.param(name)), "{scale:?}");
+    }
+}
+
+#[test]
+fn what_clipping_did_last_is_not_told_where_there_is_none() {
+    let mut model = Model::new(&TENSORS);
+    let mut opt = with(&model, builder().clip(Clip::torch_norm(0.1)));
+    model.steps(&mut opt, 0..3);
+    assert!(opt.status(&Stream::host()).unwrap().clip_factor < 1.0);
+    let mut second = with(&model, builder());
+    load(&mut second, &block(&opt), LoadOptions::new().clipping());
+    let status = second.status(&Stream::host()).unwrap();
+    assert_eq!((status.clip_factor, status.norm), (1.0, 0.0));
 }
