@@ -157,15 +157,19 @@ mod tests {
         (Storage { form, values }, form.sizes(len).map(|size| vec![0; size as usize]))
     }
 
-    /// `values` in `form` and back.
-    fn there_and_back(of: &[f32], form: Form, values: Values) -> Vec<f32> {
+    fn floats(bytes: &[u8]) -> Vec<f32> {
+        values(bytes, bytes.len())
+    }
+
+    /// `of` in `form` and back.
+    fn there_and_back(of: &[f32], form: Form, known: Values) -> Vec<f32> {
         let len = of.len() as u64;
         let (wide, [mut bytes, _]) = state(Form::F32, Values::Any, len);
-        let (stored, [mut first, mut second]) = state(form, values, len);
+        let (stored, [mut first, mut second]) = state(form, known, len);
         let from = [bytemuck::cast_slice(of), &[]];
         convert(len, wide, from, stored, [&mut first, &mut second]);
         convert(len, stored, [&first, &second], wide, [&mut bytes, &mut []]);
-        super::values(&bytes, of.len())
+        floats(&bytes)
     }
 
     #[test]
@@ -197,7 +201,7 @@ mod tests {
             fill(storage.constant(0.5), [&mut first, &mut second]);
             let (wide, [mut bytes, _]) = state(Form::F32, Values::Any, 300);
             convert(300, storage, [&first, &second], wide, [&mut bytes, &mut []]);
-            let all: Vec<f32> = super::values(&bytes, 300);
+            let all = floats(&bytes);
             assert!(all.iter().all(|x| (x - 0.5).abs() < 1e-3), "{form}: {}", all[0]);
         }
     }

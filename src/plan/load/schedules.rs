@@ -11,9 +11,9 @@ use crate::plan::stated::Stated;
 use crate::plan::{Editable, Plan};
 use crate::program::Knob;
 
-/// What the block has for one scalar of the plan: constants with places that the device resolved, or, if groups that share it
-/// do not agree, nothing.
-type OfScalar<'a> = Option<&'a KeptSchedule>;
+/// What the block has for one scalar of the plan, and the group that it is of: constants with places that the device resolved. If groups
+/// that share the scalar do not agree, nothing.
+type OfScalar<'a> = Option<(&'a KeptSchedule, usize)>;
 
 /// What is known of the knobs from now on, and the table of constants.
 pub(super) fn compare(
@@ -58,24 +58,22 @@ pub(super) fn compare(
                 if !same {
                     differs(kept, schedule, (group, name), stated, findings);
                 }
-                let agreed = of_scalars.entry(scalar).or_insert_with(|| same.then_some(schedule));
-                let agrees = agreed
-                    .is_some_and(|known| (&known.constants, &known.owned) == (&schedule.constants, &schedule.owned));
-                if same && !agrees {
-                    forgets(kept, schedule, (group, name), findings);
-                    forgets_of(kept, *agreed, (group, name), findings);
+                let known = of_scalars.entry(scalar).or_insert_with(|| same.then_some((schedule, group)));
+                if same && known.is_some_and(|(known, _)| known.agrees(schedule)) {
+                    continue;
                 }
-                if !agrees || !same {
-                    *agreed = None;
-                }
+                let both = known.take().into_iter().chain(same.then_some((schedule, group)));
+                both.for_each(|(schedule, group)| forgets(kept, schedule, (group, name), findings));
             }
         }
     }
     let mut owned = BTreeMap::new();
     for (scalar, schedule) in of_scalars {
         let first = plan.scalars[scalar as usize].constants;
-        for (place, knob) in schedule.map(|schedule| &schedule.owned).into_iter().flatten() {
-            constants[first as usize + place] = schedule.map_or(0, |schedule| schedule.constants[*place]);
+        let all =
+            schedule.into_iter().flat_map(|(schedule, _)| schedule.owned.iter().map(move |owned| (schedule, owned)));
+        for (schedule, (place, knob)) in all {
+            constants[first as usize + place] = schedule.constants[*place];
             owned.insert(first + *place as u32, kept.knobs[*knob].0.clone());
         }
     }
@@ -83,6 +81,11 @@ pub(super) fn compare(
 }
 
 impl KeptSchedule {
+    /// Whether the device has resolved the same of both, which are one schedule.
+    fn agrees(&self, other: &KeptSchedule) -> bool {
+        (&self.constants, &self.owned) == (&other.constants, &other.owned)
+    }
+
     /// Whether its constants are these, but for those that the device resolved.
     fn has(&self, constants: &[u64]) -> bool {
         let same = |place: usize| self.constants[place] == constants[place];
@@ -119,11 +122,6 @@ fn forgets(kept: &Kept, schedule: &KeptSchedule, (group, name): (usize, &str), f
         let stored = format!("now({:?}), not in all of the groups that share the schedule here", kept.knobs[*knob].0);
         findings.differs(Word::Schedules, format!("groups[{group}].{name}"), stored, "as if it had not been");
     }
-}
-
-/// The same of what another group has, if that is there.
-fn forgets_of(kept: &Kept, schedule: OfScalar<'_>, place: (usize, &str), findings: &mut Findings) {
-    schedule.into_iter().for_each(|schedule| forgets(kept, schedule, place, findings));
 }
 
 /// The values of the block's knobs that the plan has too.

@@ -299,6 +299,18 @@ fn what_now_resolved_stays_where_the_schedule_is_the_same_and_is_told_elsewhere(
     assert_eq!((status.scalar(0, "lr"), status.scalar(1, "lr")), (Some(0.05), Some(0.1)), "one goes on falling");
     assert!(opt.status(&Stream::host()).unwrap().scalar(0, "lr") == Some(0.05));
     assert_eq!(second.knobs().count(), 1);
+    // Two groups with one schedule here, of which one had it: they go on as one.
+    let mut third = build(&model, 0.0);
+    let loaded = load(&mut third, &state, LoadOptions::new().schedules());
+    let said = lines(loaded.changes());
+    assert!(
+        said[0].starts_with("groups[1].lr: ") && said[0].ends_with("what now(\"stable\") resolved is forgotten"),
+        "{said:#?}"
+    );
+    let line = "groups[0].lr: now(\"stable\"), not in all of the groups that share the schedule here, here as if it had not been";
+    assert_eq!(said[1..], [line.to_owned()]);
+    let status = third.status(&Stream::host()).unwrap();
+    assert_eq!((status.scalar(0, "lr"), status.scalar(1, "lr")), (Some(0.1), Some(0.1)));
 }
 
 #[test]
