@@ -156,8 +156,7 @@ pub(super) fn structures(plan: &Plan) -> Vec<u64> {
 fn groups(plan: &Plan, tables: &Tables, names: &[&str]) -> Vec<KeptGroup> {
     let structures = structures(plan);
     let place = |knob: &str| names.partition_point(|known| *known < knob);
-    let [of_cohort, of_group, _] = plan.widths().memory;
-    let memory_at = of_cohort * plan.cohorts.len();
+    let places = plan.durable_places();
     let of = |(index, group): (usize, &super::Group)| {
         let rule = &plan.variants[group.variant as usize];
         let stated = plan.stated[index].iter().zip(rule.hyperparameters()).zip(&group.scalars);
@@ -176,7 +175,7 @@ fn groups(plan: &Plan, tables: &Tables, names: &[&str]) -> Vec<KeptGroup> {
             }
         });
         let schedules = schedules.collect();
-        let memory = tables.remembered.get(memory_at + of_group * plan.first_cohort(index)..).unwrap_or_default();
+        let memory = tables.remembered.get(places.of_group(plan.first_cohort(index))..).unwrap_or_default();
         let memory = memory[..rule.remembered(Of::Group).count()].to_vec();
         KeptGroup { rule: rule.identity.clone(), metric: group.metric as usize, schedules, memory }
     };

@@ -59,6 +59,37 @@ impl Plan {
     }
 }
 
+/// Where what a cohort, its group and a tensor remember begins in what [`Remembered::durable`] gives.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Places {
+    widths: [usize; 3],
+    firsts: [usize; 3],
+}
+
+impl Places {
+    pub fn of_cohort(&self, cohort: usize) -> usize {
+        self.firsts[0] + self.widths[0] * cohort
+    }
+
+    /// Of the group of a cohort.
+    pub fn of_group(&self, cohort: usize) -> usize {
+        self.firsts[1] + self.widths[1] * cohort
+    }
+
+    pub fn of_tensor(&self, tensor: usize) -> usize {
+        self.firsts[2] + self.widths[2] * tensor
+    }
+}
+
+impl Plan {
+    /// Where each has its own.
+    pub(super) fn durable_places(&self) -> Places {
+        let (widths, cohorts) = (self.widths().memory, self.cohorts.len());
+        let groups = widths[0] * cohorts;
+        Places { widths, firsts: [0, groups, groups + widths[1] * cohorts] }
+    }
+}
+
 /// Remembered scalars with their names.
 type Named = Vec<(Arc<str>, f64)>;
 

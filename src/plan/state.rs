@@ -62,6 +62,16 @@ pub(crate) fn half<T>(both: &[T], t: u64) -> &[T] {
 }
 
 impl Plan {
+    /// The tensors that a block holds, in its order.
+    pub(super) fn living(&self) -> impl Iterator<Item = usize> + Clone + '_ {
+        0..self.tensors.len()
+    }
+
+    /// How many updates a tensor has had.
+    pub(super) fn updates_of(&self, tables: &Tables, tensor: usize) -> u64 {
+        self.cohorts[self.tensors[tensor].cohort as usize].base.wrapping_add(tables.control.t)
+    }
+
     /// Where that of a tensor which is the optimizer's lies in the state memory, in bytes, in the order of a block: for every state, what is
     /// put aside, and then the parameter (whose first range is empty) the place among the streams, its elements and what belongs to them.
     pub(super) fn pieces(&self, row: &TensorRow) -> Vec<(usize, [Range<usize>; 2])> {
@@ -88,7 +98,8 @@ pub(crate) fn encode(plan: &Plan, tables: &Tables, memory: &[u8]) -> Result<Vec<
     let mut block = Writer::new(memory.len() + rest + a_tensor * plan.tensors.len() + 1_000 * (plan.groups.len() + 1));
     Kept::of(plan, tables).write(&mut block)?;
     block.section(STATES, |section| {
-        for row in &plan.tensors {
+        for tensor in plan.living() {
+            let row = &plan.tensors[tensor];
             let states = 2 + plan.variants[row.variant as usize].streams().len();
             for (place, ranges) in plan.pieces(row) {
                 for range in ranges {

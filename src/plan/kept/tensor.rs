@@ -1,9 +1,9 @@
 //! What a block holds of a tensor, but for its states.
 
 use crate::error::Result;
+use crate::plan::Plan;
 use crate::plan::block::{Reader, Writer};
 use crate::plan::state::Tables;
-use crate::plan::{Plan, TensorRow};
 use crate::precision::{Form, Half, Rounding, Storage, Values};
 use crate::rule::Of;
 
@@ -29,9 +29,9 @@ pub(in crate::plan) struct KeptTensor {
 
 /// All tensors of `plan`.
 pub(super) fn of(plan: &Plan, tables: &Tables) -> Vec<KeptTensor> {
-    let [of_cohort, of_group, of_tensor] = plan.widths().memory;
-    let tensors_at = (of_cohort + of_group) * plan.cohorts.len();
-    let of = |(index, row): (usize, &TensorRow)| {
+    let places = plan.durable_places();
+    let of = |index: usize| {
+        let row = &plan.tensors[index];
         let (rule, cohort) = (&plan.variants[row.variant as usize], &plan.cohorts[row.cohort as usize]);
         let storages = plan.storages(row);
         let of_states = &storages[2..2 + rule.streams().len()];
@@ -43,7 +43,7 @@ pub(super) fn of(plan: &Plan, tables: &Tables) -> Vec<KeptTensor> {
             name: plan.names[index].clone(),
             group: cohort.group as usize,
             len: row.len,
-            updates: cohort.base.wrapping_add(tables.control.t),
+            updates: plan.updates_of(tables, index),
             number: row.number.into(),
             param: storages[0].form,
             master_given: row.master_given,
@@ -54,11 +54,11 @@ pub(super) fn of(plan: &Plan, tables: &Tables) -> Vec<KeptTensor> {
                 .zip(of_states.iter().copied())
                 .collect(),
             aside: storages.get(2 + rule.streams().len()).copied(),
-            of_cohort: memory(of_cohort * row.cohort as usize, Of::Cohort),
-            memory: memory(tensors_at + of_tensor * index, Of::Tensor),
+            of_cohort: memory(places.of_cohort(row.cohort as usize), Of::Cohort),
+            memory: memory(places.of_tensor(index), Of::Tensor),
         }
     };
-    plan.tensors.iter().enumerate().map(of).collect()
+    plan.living().map(of).collect()
 }
 
 /// How streams are stored, by number.

@@ -48,16 +48,13 @@ pub(super) fn compare<'a>(
     findings: &mut Findings,
 ) -> Sources<'a> {
     let mut all = All::default();
-    let mut sources = Vec::with_capacity(plan.tensors.len());
+    let mut sources: Sources<'a> = plan.tensors.iter().map(|_| None).collect();
     let stochastic = |theirs: &KeptTensor| {
         theirs.param.is_stochastic() || theirs.states.iter().any(|(_, storage)| storage.form.is_stochastic())
     };
     let (mut seeds, mut numbers) = (false, Vec::new());
-    for (index, row) in plan.tensors.iter().enumerate() {
-        let Some(place) = matched.tensors[index] else {
-            sources.push(None);
-            continue;
-        };
+    for index in plan.living() {
+        let (row, Some(place)) = (&plan.tensors[index], matched.tensors[index]) else { continue };
         let (theirs, name) = (&kept.tensors[place], &*plan.names[index]);
         let group = plan.cohorts[row.cohort as usize].group;
         let of = |field: &str| format!("groups[{group}].{field}");
@@ -96,7 +93,7 @@ pub(super) fn compare<'a>(
                 numbers.push((name, theirs.number, row.number));
             }
         }
-        sources.push(Some(std::mem::take(&mut states[place])));
+        sources[index] = Some(std::mem::take(&mut states[place]));
     }
     if seeds && kept.seed != plan.seed {
         findings.differs(Word::Precision, "seed", kept.seed.to_string(), plan.seed.to_string());

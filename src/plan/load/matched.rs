@@ -20,15 +20,17 @@ impl Matched {
     pub fn new(plan: &Plan, kept: &Kept, findings: &mut Findings) -> Matched {
         let by_name: HashMap<&str, usize> =
             kept.tensors.iter().enumerate().map(|(theirs, tensor)| (&*tensor.name, theirs)).collect();
-        let mut matched = Matched { tensors: Vec::new(), groups: vec![BTreeSet::new(); plan.groups.len()] };
+        let mut matched =
+            Matched { tensors: vec![None; plan.tensors.len()], groups: vec![BTreeSet::new(); plan.groups.len()] };
         let (mut more, mut known) = (Vec::new(), BTreeSet::new());
-        for (row, name) in plan.tensors.iter().zip(&plan.names) {
+        for tensor in plan.living() {
+            let (row, name) = (&plan.tensors[tensor], &plan.names[tensor]);
             let theirs = by_name.get(&**name).copied();
             match theirs {
                 None => more.push(&**name),
                 Some(theirs) => drop(known.insert(theirs)),
             }
-            matched.tensors.push(theirs.filter(|theirs| {
+            matched.tensors[tensor] = theirs.filter(|theirs| {
                 let (theirs, group) = (&kept.tensors[*theirs], plan.cohorts[row.cohort as usize].group as usize);
                 let rule = &plan.variants[row.variant as usize];
                 let stored = &kept.groups[theirs.group].rule;
@@ -51,7 +53,7 @@ impl Matched {
                     return true;
                 }
                 false
-            }));
+            });
         }
         let gone = (0..kept.tensors.len()).filter(|theirs| !known.contains(theirs));
         let gone: Vec<&str> = gone.map(|theirs| &*kept.tensors[theirs].name).collect();

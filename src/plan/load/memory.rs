@@ -62,7 +62,7 @@ impl Loading<'_> {
     /// The tensors whose parameters, as the engine has them, are needed for what lies beside them, each with where it lies and how many
     /// bytes it has.
     pub fn read_params(&self, plan: &Plan) -> Vec<(usize, Lies, u64)> {
-        let all = plan.tensors.iter().zip(&self.sources).enumerate();
+        let all = plan.living().map(|tensor| (tensor, (&plan.tensors[tensor], &self.sources[tensor])));
         let needed = all.filter(|(_, (row, source))| {
             let beside = source.as_ref().map_or(Beside::Parameter, Pieces::beside);
             plan.forms[row.form as usize].beside(row) && beside.reads(plan.storages(row)[0].form)
@@ -72,7 +72,8 @@ impl Loading<'_> {
 
     /// Puts every tensor's state to its place in `memory`, the state memory of `plan`. `params`: for each of [`Loading::read_params`] its bytes.
     pub fn place_states(&self, plan: &Plan, params: &[(usize, Vec<u8>)], memory: &mut [u8]) {
-        for (tensor, row) in plan.tensors.iter().enumerate() {
+        for tensor in plan.living() {
+            let row = &plan.tensors[tensor];
             let rule = &plan.variants[row.variant as usize];
             let source = self.sources[tensor].as_ref();
             for (place, ranges) in plan.pieces(row) {

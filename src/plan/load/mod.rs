@@ -77,11 +77,11 @@ fn expect_countable(control: &Control) -> Result<()> {
 }
 
 impl Plan {
-    /// Whether the tensors of this plan can have had `counts` updates, one number a tensor, when the clock is at `t`: cohorts are made at
+    /// Whether the tensors of this plan can have had `counts` updates, one number a tensor by its place, when the clock is at `t`: cohorts are made at
     /// build, and the tensors of one have had equally many.
     fn counts_agree(&self, t: u64, counts: &[u64]) -> Result<()> {
         let has = |tensor: usize| self.cohorts[self.tensors[tensor].cohort as usize].base.wrapping_add(t);
-        let Some(tensor) = (0..counts.len()).find(|tensor| counts[*tensor] != has(*tensor)) else { return Ok(()) };
+        let Some(tensor) = self.living().find(|tensor| counts[*tensor] != has(*tensor)) else { return Ok(()) };
         let base = self.cohorts[self.tensors[tensor].cohort as usize].base;
         let rule = format!(
             "it was registered with {base} updates before, which at clock {t} makes {}: register it with Tensor::updates({})",

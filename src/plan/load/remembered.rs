@@ -14,11 +14,10 @@ pub(super) fn compare(plan: &Plan, kept: &Kept, matched: &Matched, findings: &mu
     if !plan.remembers() {
         return durable;
     }
-    let [of_cohort, of_group, of_tensor] = plan.widths().memory;
-    let (cohorts, groups) = (0, of_cohort * plan.cohorts.len());
-    let tensors = groups + of_group * plan.cohorts.len();
+    let places = plan.durable_places();
     let mut known: Vec<Option<&KeptTensor>> = vec![None; plan.cohorts.len()];
-    for (index, row) in plan.tensors.iter().enumerate() {
+    for index in plan.living() {
+        let row = &plan.tensors[index];
         let Some(theirs) = matched.tensors[index].map(|theirs| &kept.tensors[theirs]) else { continue };
         let (rule, cohort) = (&plan.variants[row.variant as usize], row.cohort as usize);
         let group = plan.cohorts[cohort].group;
@@ -33,9 +32,9 @@ pub(super) fn compare(plan: &Plan, kept: &Kept, matched: &Matched, findings: &mu
             );
             continue;
         }
-        durable[tensors + of_tensor * index..][..lens[2]].copy_from_slice(&theirs.memory);
+        durable[places.of_tensor(index)..][..lens[2]].copy_from_slice(&theirs.memory);
         match known[cohort] {
-            None => durable[cohorts + of_cohort * cohort..][..lens[0]].copy_from_slice(&theirs.of_cohort),
+            None => durable[places.of_cohort(cohort)..][..lens[0]].copy_from_slice(&theirs.of_cohort),
             Some(first) if bits(&first.of_cohort) != bits(&theirs.of_cohort) => {
                 merged(group, first, theirs, findings);
             }
@@ -54,8 +53,9 @@ pub(super) fn compare(plan: &Plan, kept: &Kept, matched: &Matched, findings: &mu
                 merged(row.group, a, b, findings);
             }
         }
-        if memory.len() <= of_group {
-            durable[groups + of_group * cohort..][..memory.len()].copy_from_slice(memory);
+        if memory.len() == plan.variants[plan.groups[row.group as usize].variant as usize].remembered(Of::Group).count()
+        {
+            durable[places.of_group(cohort)..][..memory.len()].copy_from_slice(memory);
         }
     }
     durable
