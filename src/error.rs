@@ -5,7 +5,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong, and what to do about it.
 ///
-/// Bad input is always [`Error::Argument`] and is found before anything is enqueued or changed.
+/// Bad input is always [`Error::Argument`], or [`Error::Differs`] where it is the state of another optimizer, and is found before anything is
+/// enqueued or changed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -26,6 +27,12 @@ pub enum Error {
         place: String,
         /// What is wrong there, and the line where it is known.
         detail: String,
+    },
+    /// A state block is of an optimizer that differs, in more than was allowed: everything that differs, at once.
+    #[error("the state is of another optimizer:\n{}", Difference::lines(differences))]
+    Differs {
+        /// What is not allowed.
+        differences: Vec<Difference>,
     },
     /// No CUDA driver library could be loaded.
     #[error("no CUDA driver: {detail}; install the NVIDIA driver, or use Device::host()")]
@@ -78,6 +85,46 @@ pub enum Error {
     /// This thread's floating-point unit flushes subnormal numbers to zero, so results would differ from the device's.
     #[error("the CPU backend needs subnormal numbers, but a thread flushes them to zero; clear FTZ and DAZ in MXCSR")]
     FlushedSubnormals,
+}
+
+/// One point in which a state block and the optimizer that loads it differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Difference {
+    /// What differs, e.g. `groups[0].lr`: places are those of the optimizer that loads.
+    pub place: String,
+    /// What the block has.
+    pub stored: String,
+    /// What the optimizer has; empty where the block's breaks a rule by itself.
+    pub here: String,
+    /// The method of [`LoadOptions`](crate::LoadOptions) that allows it. None: there is no need for one, or, in an error, no method does.
+    pub word: Option<&'static str>,
+    /// What follows from it, or why nothing allows it; may be empty.
+    pub note: String,
+}
+
+impl Difference {
+    /// A line for each, with what would allow it.
+    fn lines(differences: &[Difference]) -> String {
+        let line = |difference: &Difference| match difference.word {
+            Some(word) => format!("{difference} [allowed by LoadOptions::{word}()]"),
+            None => format!("{difference} [nothing allows this]"),
+        };
+        differences.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// Without what would allow it.
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.place, self.stored)?;
+        for (between, text) in [(", here ", &self.here), ("; ", &self.note)] {
+            if !text.is_empty() {
+                write!(f, "{between}{text}")?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Error {

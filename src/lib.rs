@@ -42,7 +42,7 @@ pub use config::{Config, GroupConfig, RuleConfig};
 pub use device::WhenBusy;
 pub use device::{CacheFound, DeviceFound, Doctor, NvrtcFound, Source};
 pub use dynamic::Dynamic;
-pub use error::{Error, Result};
+pub use error::{Difference, Error, Result};
 pub use gradient::{Accumulate, Clip, LossScale, NonFinite, Norm};
 pub use optim::*;
 pub use optimizer::{
@@ -52,7 +52,7 @@ pub use optimizer::{
 };
 #[doc(hidden)]
 pub use plan::Tuning;
-pub use plan::{Buffer, Dtype, Tensor};
+pub use plan::{Buffer, Dtype, LoadOptions, Loaded, Tensor};
 pub use precision::{Form, Half, ParamForm, Precision, Rounding, StateForm};
 pub use schedule::recipes;
 pub use schedule::{Better, Greedy, GreedyState, Improvement, Metric, Plateau, PlateauState};

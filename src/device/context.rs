@@ -122,6 +122,11 @@ impl Context {
     }
 
     /// The `CUcontext`.
+    /// Whether both are handles of one context.
+    pub(crate) fn is_same(&self, other: &Context) -> bool {
+        self.raw() == other.raw()
+    }
+
     pub(crate) fn raw(&self) -> *mut c_void {
         self.raw
     }

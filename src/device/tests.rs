@@ -152,7 +152,7 @@ fn building_reading_and_dropping_leave_an_open_capture_whole() {
         let other_thread = scope.spawn(|| {
             let memory = Memory::new(&bench.context, 64).unwrap();
             let mut setup = Setup::new(&bench.context).unwrap();
-            setup.fill(&memory, 0, 64, 0).unwrap();
+            memory.fill(setup.stream(), 0, 64, Filling::Bytes(0)).unwrap();
             setup.upload(&memory, 8, &[1; 8]).unwrap();
             setup.finish().unwrap();
             let image = compile(&bench.context, &SHIFT).unwrap();
@@ -223,10 +223,10 @@ fn an_upload_may_outlive_its_source() {
     for round in 0..50u8 {
         let memory = Memory::new(&bench.context, 300_000).unwrap();
         let mut setup = Setup::new(&bench.context).unwrap();
-        setup.fill(&memory, 0, memory.len(), 9).unwrap();
+        memory.fill(setup.stream(), 0, 300_000, Filling::Bytes(9)).unwrap();
         setup.upload(&memory, 1, &vec![round; 299_998]).unwrap();
         setup.finish().unwrap();
-        let mut back = vec![0; memory.len()];
+        let mut back = vec![0; 300_000];
         read(&bench.context, &stream, memory.address(), &mut back).unwrap();
         assert_eq!((back[0], back[299_999]), (9, 9));
         assert!(back[1..299_999].iter().all(|byte| *byte == round), "round {round}");
@@ -238,11 +238,11 @@ fn ranges_outside_memory_are_refused() {
     let Some(bench) = Bench::of("ranges_outside_memory_are_refused") else { return };
     let mut setup = Setup::new(&bench.context).unwrap();
     for (offset, len) in [(0, 401), (400, 1), (usize::MAX, 2)] {
-        let error = setup.fill(&bench.numbers, offset, len, 0).unwrap_err();
+        let error = bench.numbers.fill(setup.stream(), offset, len, Filling::Bytes(0)).unwrap_err();
         assert!(matches!(error, Error::Argument { .. }), "{error:?}");
     }
     assert!(setup.upload(&bench.numbers, 399, &[0; 2]).is_err());
-    setup.fill(&bench.numbers, 400, 0, 0).unwrap();
+    bench.numbers.fill(setup.stream(), 400, 0, Filling::Bytes(0)).unwrap();
     setup.finish().unwrap();
 }
 
@@ -253,7 +253,7 @@ fn errors_of_the_driver_name_the_call_and_leave_nothing_behind() {
     let build = || -> Result<()> {
         let memory = Memory::new(&bench.context, 1 << 20)?;
         let mut setup = Setup::new(&bench.context)?;
-        setup.fill(&memory, 0, 1 << 20, 0)?;
+        memory.fill(setup.stream(), 0, 1 << 20, Filling::Bytes(0))?;
         setup.upload(&memory, 0, &[1; 1 << 20])?;
         bench.launch(setup.stream())?;
         setup.finish()

@@ -24,7 +24,41 @@ pub(crate) struct Gradients {
     pub zero: bool,
 }
 
+const NORMS: [Option<Norm>; 4] = [None, Some(Norm::Two), Some(Norm::One), Some(Norm::Max)];
+const CLIPS: [Option<ClipForm>; 4] = [None, Some(ClipForm::Torch), Some(ClipForm::Optax), Some(ClipForm::Value)];
+const FACTORS: [Factor; 3] = [Factor::None, Factor::Stored, Factor::Computed];
+
 impl Gradients {
+    /// How many numbers say all of it.
+    pub const NUMBERS: usize = 7;
+
+    /// All of it in numbers.
+    pub fn numbers(self) -> [u64; Gradients::NUMBERS] {
+        fn place<T: PartialEq>(all: &[T], one: &T) -> u64 {
+            all.iter().position(|known| known == one).unwrap_or(all.len()) as u64
+        }
+        let Gradients { norm, clip, factor, skip, dynamic, accumulate, zero } = self;
+        let [skip, dynamic, accumulate, zero] = [skip, dynamic, accumulate, zero].map(u64::from);
+        [place(&NORMS, &norm), place(&CLIPS, &clip), place(&FACTORS, &factor), skip, dynamic, accumulate, zero]
+    }
+
+    /// The counterpart of [`Gradients::numbers`]; None for others.
+    pub fn of_numbers([norm, clip, factor, flags @ ..]: [u64; Gradients::NUMBERS]) -> Option<Gradients> {
+        let at = |number: u64| usize::try_from(number).ok();
+        let [skip, dynamic, accumulate, zero] = flags.map(|flag| flag == 1);
+        let known = flags.iter().all(|flag| *flag <= 1);
+        let gradients = Gradients {
+            norm: *NORMS.get(at(norm)?)?,
+            clip: *CLIPS.get(at(clip)?)?,
+            factor: *FACTORS.get(at(factor)?)?,
+            skip,
+            dynamic,
+            accumulate,
+            zero,
+        };
+        known.then_some(gradients)
+    }
+
     /// The type in `kernels/gradients.cuh`.
     pub fn cuda_type(self) -> String {
         let norm = match self.norm {
@@ -48,6 +82,22 @@ impl Gradients {
         format!(
             "GradientOptions<Norm::{norm}, Clip::{clip}, Factor::{factor}, {skip}, {dynamic}, {accumulate}, {zero}>"
         )
+    }
+
+    /// Whether the clip goes by a norm.
+    pub fn clips_by_norm(self) -> bool {
+        matches!(self.clip, Some(ClipForm::Torch | ClipForm::Optax))
+    }
+
+    /// The clip in words. `limit`: its own.
+    pub fn clip_words(self, limit: f64) -> String {
+        let form = match self.clip {
+            None => return "none".to_owned(),
+            Some(ClipForm::Value) => return format!("by value at {limit}"),
+            Some(ClipForm::Torch) => "torch's",
+            Some(ClipForm::Optax) => "optax's",
+        };
+        format!("{form} by the {} above {limit}", self.norm.map_or("engine's norm", Norm::words))
     }
 
     /// What the norm and the factor are of an update that is made of `calls` calls: the twin of `judge` in
@@ -88,6 +138,16 @@ impl Gradients {
         let more = exact * settings.growth;
         let more = if more > settings.max_scale { settings.max_scale } else { more };
         ScaleState { scale: more as f32, tracker: 0, hysteresis: settings.hysteresis, ends: false }
+    }
+}
+
+impl Norm {
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Norm::Two => "2-norm",
+            Norm::One => "1-norm",
+            Norm::Max => "maximum norm",
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use bytemuck::Zeroable;
 
 use super::condition::{self, LoopBody, StopCondition};
-use super::moves::{self, Moves, Offsets};
+use super::moves::{self, Moves, Places};
 use super::observe::{Observed, When, no_metric};
 use super::resident::{FLAGS, Resident};
 use super::tables::{Seen, Tables};
@@ -15,8 +15,7 @@ use crate::device::{self, Context, Function, Memory, Module, Pinned, Setup, Sour
 use crate::error::{Error, Result};
 use crate::kernels::{UNIT, Unit};
 use crate::plan::layout::{EditRow, FINISH, Observation, PartRow, RuleTablesRow, Step, THREADS, remake};
-use crate::plan::{Given, HandedIn, Plan, Request, Scalar, state};
-use crate::settings::Settings;
+use crate::plan::{Given, HandedIn, Plan, Request, Scalar};
 use crate::telemetry::{Layout, Runs};
 
 #[derive(Debug)]
@@ -31,7 +30,7 @@ pub(super) struct Engine {
     measure: Option<(Function<Step>, u32)>,
     pub(super) edit: Function<EditRow>,
     observe: Function<Observation>,
-    prime: Function<Step>,
+    pub(super) prime: Function<Step>,
     /// Where something lies beside parameters.
     pub(super) remake: Option<Function<Step>>,
     /// Where some parameters for evaluation are others.
@@ -41,16 +40,18 @@ pub(super) struct Engine {
     pub(super) step: Step,
     pub(super) rules: RuleTablesRow,
     pub(super) grid: u32,
-    seen: Seen,
+    pub(super) seen: Seen,
     /// Constants are those of the build.
     pub(super) plan: Plan,
-    runs: Arc<Runs>,
+    pub(super) runs: Arc<Runs>,
     /// In check mode.
     turns: Option<Turns>,
     /// Where tensors may move, come and go.
     pub(super) moves: Option<Moves>,
-    /// What those need, until they are made.
-    pub(super) offsets: Option<Offsets>,
+    /// Where the tables of a shape are, and sums.
+    pub(super) places: Places,
+    /// Of the optimizers whose place this one has taken: graphs that were captured from them may still be launched.
+    pub(super) retired: Vec<Arc<Resident>>,
 }
 
 impl Engine {
@@ -136,13 +137,15 @@ impl Engine {
         let measure = measure_grid.map(|grid| Ok((module.function::<Step>("measure")?, grid))).transpose()?;
         setup.finish()?;
         let resident = Resident {
-            memory: [state, memory],
+            state: Mutex::new(Some(state)),
+            tables: memory,
             ring,
             flags,
             _update: module,
             condition: OnceLock::new(),
             launches: Mutex::default(),
         };
+        let places = Places::new(resident.tables.address(), shape, sums);
         let (context, resident) = (context.clone(), Arc::new(resident));
         let runs = Arc::default();
         Ok(Engine {
@@ -165,7 +168,8 @@ impl Engine {
             runs,
             turns: None,
             moves: None,
-            offsets: Some((shape, sums)),
+            places,
+            retired: Vec::new(),
         })
     }
 
@@ -210,10 +214,20 @@ impl Engine {
         self.enqueue(stream, || self.update.launch(stream, 1, THREADS, &step))
     }
 
-    /// Enqueues that no launch finds work from now on: another optimizer has taken the place of this one.
-    pub fn retire(&self, stream: &Stream) -> Result<()> {
+    /// Enqueues that no launch finds work from now on, since another optimizer takes the place of this one, and gives the state memory
+    /// back. What is left of this one, and of those before it.
+    pub fn retire(&mut self, stream: &Stream) -> Result<Vec<Arc<Resident>>> {
         let row = EditRow { step: self.step, flags: EditRow::RETIRE, ..EditRow::zeroed() };
-        self.edit.launch(stream, 1, THREADS, &row)
+        self.edit.launch(stream, 1, THREADS, &row)?;
+        self.resident.free_state();
+        let mut retired = std::mem::take(&mut self.retired);
+        retired.push(self.resident.clone());
+        Ok(retired)
+    }
+
+    /// Whether a graph was launched that was captured from an optimizer whose place this one has taken.
+    pub fn was_called_late(&self) -> bool {
+        self.retired.iter().any(|resident| resident.was_called_late())
     }
 
     /// What captured graphs need.
@@ -281,6 +295,9 @@ impl Engine {
             prepared.launches(self.step).into_iter().try_for_each(|row| self.edit.launch(stream, 1, THREADS, &row))
         })?;
         self.plan.edited(prepared);
+        if request.lower_flags {
+            self.retired.iter().for_each(|resident| resident.forget_calls());
+        }
         Ok(())
     }
 
@@ -296,67 +313,9 @@ impl Engine {
         device::read(&self.context, stream, self.step.control, &mut seen)?;
         let at = &self.seen;
         let (records, states, remembered) = (at.records(&seen), at.metric_states(&seen), at.remembered(&seen));
-        Ok(Status::new(&self.plan, &at.control(&seen), &records, &states, &remembered))
-    }
-
-    /// Waits for `stream`, then reads the state back, all of it with one wait.
-    pub fn state(&self, stream: &Stream) -> Result<Vec<u8>> {
-        let (plan, step) = (&self.plan, &self.step);
-        let mut settings = Settings::zeroed();
-        // What follows the control block, up to what rules remember.
-        let mut seen = vec![0u8; self.seen.end];
-        let mut constants = vec![0u64; plan.constants.len()];
-        let mut windows = vec![0.0f64; 2 * step.window_capacity as usize];
-        let mut memory = vec![0u8; plan.state_bytes as usize];
-        let mut copies = [
-            (step.control, &mut seen[..]),
-            (step.settings, bytemuck::bytes_of_mut(&mut settings)),
-            (step.constants, bytemuck::cast_slice_mut(&mut constants)),
-            (step.windows, bytemuck::cast_slice_mut(&mut windows)),
-            (plan.state_base, &mut memory),
-        ];
-        device::read_all(&self.context, stream, &mut copies)?;
-        let control = self.seen.control(&seen);
-        self.seen.expect_at_rest(&seen)?;
-        let metric_states = state::half(&self.seen.metric_states(&seen), control.t).to_vec();
-        let windows = state::half(&windows, control.t).to_vec();
-        let remembered = self.seen.remembered(&seen).durable(control.t);
-        let tables = state::Tables { control, settings, constants, metric_states, windows, remembered };
-        state::encode(plan, &tables, &memory)
-    }
-
-    /// Checks `block`, then writes all of it and evaluates the step in force anew.
-    pub fn load_state(&mut self, block: &[u8], stream: &Stream) -> Result<()> {
-        device::expect_waitable(&self.context, stream)?;
-        let loaded = state::decode(&self.plan, block)?;
-        let (tables, step) = (&loaded.tables, &self.step);
-        let mut memory = vec![0u8; self.plan.state_bytes as usize];
-        loaded.place_states(&self.plan, &mut memory);
-        let half = |first: u64, len: usize| first + (tables.control.t & 1) * len as u64;
-        let mut remembered = self.plan.remembered();
-        remembered.resume(tables.control.t, &tables.remembered);
-        let copies: [(u64, &[u8]); 9] = [
-            (self.rules.cohort_memory, bytemuck::cast_slice(&remembered.cohorts)),
-            (self.rules.group_memory, bytemuck::cast_slice(&remembered.groups)),
-            (self.rules.tensor_memory, bytemuck::cast_slice(&remembered.tensors)),
-            (step.control, bytemuck::bytes_of(&tables.control)),
-            (step.settings, bytemuck::bytes_of(&tables.settings)),
-            (step.constants, bytemuck::cast_slice(&tables.constants)),
-            (
-                half(step.metric_states, size_of_val(&*tables.metric_states)),
-                bytemuck::cast_slice(&tables.metric_states),
-            ),
-            (half(step.windows, size_of_val(&*tables.windows)), bytemuck::cast_slice(&tables.windows)),
-            (self.plan.state_base, &memory),
-        ];
-        device::write_all(&self.context, stream, &copies, || self.prime.launch(stream, 1, THREADS, step))?;
-        if let Some(ring) = &self.resident.ring {
-            ring.clear(stream)?;
-        }
-        self.runs.restart(tables.control.t + tables.control.skipped);
-        self.plan.settings = tables.settings;
-        self.plan.take(loaded.editable);
-        Ok(())
+        let mut status = Status::new(&self.plan, &at.control(&seen), &records, &states, &remembered);
+        status.called_after_rebuild = self.was_called_late();
+        Ok(status)
     }
 
     pub fn device_view(&self) -> DeviceView {

@@ -1,7 +1,7 @@
 //! How a CUDA device learns of changes of the tensors: tables are written anew from pinned slots, in stream order, and what follows from
 //! the clock is left to the kernel of edits. Start at [`Engine::rebind`](super::cuda::Engine::rebind).
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use super::cuda::Engine;
 use super::shape::{Shape, grads_at};
@@ -13,13 +13,9 @@ use crate::plan::layout::{AgeFlags, EditRow, Step, THREADS, remake};
 use crate::plan::{Change, Lies, Plan, Scales, Seat, Tensor, Turn};
 use crate::precision::{CODES_BLOCK, Constant};
 
-/// Where changes go, and from where.
+/// Where changes go from.
 #[derive(Debug)]
 pub(super) struct Moves {
-    /// Addresses of the tables of a [`Shape`], in its order.
-    places: Vec<u64>,
-    /// Sums, which are 0 where nobody writes them: addresses and bytes.
-    sums: Vec<(u64, usize)>,
     /// What is said of ages, and gradients' addresses.
     seats: Slots,
     /// All tables of a shape.
@@ -27,23 +23,29 @@ pub(super) struct Moves {
     when_busy: WhenBusy,
 }
 
-/// Where the tables of a shape and its sums are in a block of tables.
-pub(super) type Offsets = (Vec<u64>, Vec<(u64, usize)>);
+/// Where what may be written again is.
+#[derive(Debug)]
+pub(super) struct Places {
+    /// Addresses of the tables of a [`Shape`], in its order; then that of what rules need besides.
+    pub tables: Vec<u64>,
+    /// Sums, which are 0 where nobody writes them: addresses and bytes.
+    pub sums: Vec<(u64, usize)>,
+}
+
+impl Places {
+    /// From offsets into the tables at `base`.
+    pub fn new(base: u64, tables: Vec<u64>, sums: Vec<(u64, usize)>) -> Places {
+        let tables = tables.into_iter().map(|offset| offset + base).collect();
+        Places { tables, sums: sums.into_iter().map(|(offset, bytes)| (offset + base, bytes)).collect() }
+    }
+}
 
 impl Moves {
-    pub fn new(
-        context: &Arc<Context>,
-        plan: &Plan,
-        base: u64,
-        (places, sums): Offsets,
-        dynamic: &Dynamic,
-    ) -> Result<Moves> {
+    pub fn new(context: &Arc<Context>, plan: &Plan, dynamic: &Dynamic) -> Result<Moves> {
         let (slots, when_busy) = dynamic.slots_in_all();
         let seats = grads_at(plan) + 8 * plan.room.tensors;
         let shape = Shape::of(plan).tables().map(|(_, room)| room.next_multiple_of(8)).sum();
         Ok(Moves {
-            places: places.into_iter().map(|offset| offset + base).collect(),
-            sums: sums.into_iter().map(|(offset, bytes)| (offset + base, bytes)).collect(),
             seats: Slots::new(context, slots, seats).allocate()?,
             // Such a change is rare and its slot large: it is allocated when the first one comes.
             shapes: Slots::new(context, slots.min(2), shape),
@@ -60,9 +62,8 @@ impl Moves {
 impl Engine {
     /// The same as `self`, where tensors may move.
     pub fn moving(mut self, dynamic: Option<&Dynamic>) -> Result<Engine> {
-        if let Some((dynamic, offsets)) = dynamic.zip(self.offsets.take()) {
-            let base = self.resident.memory[1].address();
-            self.moves = Some(Moves::new(&self.context, &self.plan, base, offsets, dynamic)?);
+        if let Some(dynamic) = dynamic {
+            self.moves = Some(Moves::new(&self.context, &self.plan, dynamic)?);
         }
         Ok(self)
     }
@@ -179,15 +180,17 @@ impl Engine {
         let tables = shape.tables().chain((self.step.rules != 0).then_some(&rules));
         let (mut at, mut copies) = (0, Vec::new());
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(slot.words());
-        for ((content, room), to) in tables.zip(&moves.places) {
+        for ((content, room), to) in tables.zip(&self.places.tables) {
             debug_assert!(content.len() <= *room, "{} bytes, and room for {room}", content.len());
             bytes[at..at + content.len()].copy_from_slice(content);
             copies.push((at, *to, content.len()));
             at += content.len().next_multiple_of(8);
         }
         slot.send(stream, &copies)?;
-        let [state, tables] = &self.resident.memory;
-        for (address, bytes) in &moves.sums {
+        let tables = &self.resident.tables;
+        let state = self.resident.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(state) = &*state else { unreachable!("it is freed with the optimizer") };
+        for (address, bytes) in &self.places.sums {
             tables.fill(stream, (address - tables.address()) as usize, *bytes, Filling::Bytes(0))?;
         }
         for (offset, bytes) in change.added.iter().flat_map(|tensor| self.plan.state_pieces(*tensor)) {

@@ -3,6 +3,7 @@
 use super::{Engine, Optimizer, expect_host};
 use crate::backend::Stream;
 use crate::error::Result;
+use crate::plan::{LoadOptions, Loaded};
 
 impl Optimizer {
     /// The state of the run as one block of bytes, for [`Optimizer::load_state`]: a run that goes on from there continues bit
@@ -11,11 +12,13 @@ impl Optimizer {
     /// In it are the clocks and counters, the loss scale and its growth, calls that only accumulated, the values of knobs and
     /// what [`now`](crate::Edit::now) resolved, what metric rules and update rules remember, every tensor's optimizer state as it is
     /// stored, masters and remainders of the optimizer's, and whether parameters for
-    /// evaluation are shown, with those for training then. Not in it are parameters, masters of the engine's and gradients, which are the engine's own: it keeps the parameters itself, and in the middle of an
+    /// evaluation are shown, with those for training then; and beside these what the optimizer is: names and lengths of tensors, their groups,
+    /// rules, schedules and options, so that another one can tell what it does not share
+    /// ([`Optimizer::load_state_with`]). Not in it are parameters, masters of the engine's and gradients, which are the engine's own: it keeps the parameters itself, and in the middle of an
     /// accumulation the gradients too. The block holds no address and is the same on every device and on the host (but for the
     /// bits of NaNs), as long as nothing steps on another stream.
     ///
-    /// Its size is that of the optimizer state and some bytes per tensor. While it is made, memory for one copy more of the
+    /// Its size is that of the optimizer state and some hundred bytes per tensor. While it is made, memory for one copy more of the
     /// optimizer state is in use on the host.
     ///
     /// Fails with [`Error::Argument`](crate::Error::Argument) for a stream of another device or context, or one that is being
@@ -58,27 +61,44 @@ impl Optimizer {
     /// With masters or remainders in it, the engine puts its parameters back bit for bit, and calls
     /// [`Optimizer::parameters_changed`] not after this (before it does no harm): that would make them anew from the parameters.
     ///
-    /// Built alike means the same groups in their order, with the same rules, schedules, metric rules, names and lengths of
-    /// tensors in their order, the same options of gradients, and parameters and states stored alike: in the same forms, with masters of
-    /// the same owner, and where something is rounded stochastically the same seed and numbers of tensors. Free are addresses, types of
+    /// Tensors are known by their names; one that has none is called by its place, `group.index`. Built alike means the same tensors, by
+    /// name and length, in groups with the same rules, schedules and metric rules, the same options of gradients, and parameters and
+    /// states stored alike: in the same forms, with masters of
+    /// the same owner, and where something is rounded stochastically the same seed and numbers of tensors. Free are the order of tensors and
+    /// of groups and how tensors of one rule are spread over groups, addresses, types of
     /// gradients, default values of knobs and the increment of the
     /// progress clock and the calls that make an update (those of the block are in force from now on), what the step observes by
     /// itself, telemetry, and when to stop: where another end is looked for than before, a raised flag is lowered, unless that
     /// end has come; a rate that is below a floor at this moment does not fall below it. The ring of telemetry is emptied, so
-    /// readers [`finish`](crate::TelemetryReader::finish) before. A schedule that shall change
-    /// needs a [`knob`](crate::knob), to be edited after this call. Of the two addresses in
+    /// readers [`finish`](crate::TelemetryReader::finish) before. What else may differ is said with
+    /// [`Optimizer::load_state_with`]. Of the two addresses in
     /// [`DeviceView::scalars`](crate::DeviceView::scalars), the one of the last update is meaningless until the next update.
     ///
-    /// All of `bytes` is checked first, by a checksum too, and anything that is damaged or that does not fit is an
-    /// [`Error::Argument`](crate::Error::Argument) with its place, such as `state.groups[1].tensors[3].len`; so is a stream of
-    /// another device or context or one that is being captured. Nothing is changed then. After an
+    /// What a rule remembers of a group, and what its metric rule has come to, go where the group's tensors go: groups that were split each
+    /// have all of it, and groups that become one must have come to the same.
+    ///
+    /// All of `bytes` is checked first, by a checksum too. What is damaged is an
+    /// [`Error::Argument`](crate::Error::Argument) with its place, such as `state.checksum`; so is a stream of
+    /// another device or context or one that is being captured. What differs is one [`Error::Differs`](crate::Error::Differs), with
+    /// everything that does and what would allow it. Nothing is changed then. After an
     /// [`Error::Driver`](crate::Error::Driver) the state is that of neither run. The checksum finds damage, not forgery.
     pub fn load_state(&mut self, bytes: &[u8], stream: &Stream) -> Result<()> {
+        self.load_state_with(bytes, LoadOptions::new(), stream).map(drop)
+    }
+
+    /// [`Optimizer::load_state`] for an optimizer that may differ from the one that the state is of in what `options` say: a resume into
+    /// something else. Clocks and counts, and moments that are not stored in another way, stay as they were to the bit. What was different
+    /// is told by what this returns.
+    ///
+    /// Where masters are added, this reads the parameters beside which they lie: the engine puts those back before.
+    ///
+    /// Fails as [`Optimizer::load_state`] does.
+    pub fn load_state_with(&mut self, bytes: &[u8], options: LoadOptions, stream: &Stream) -> Result<Loaded> {
         match &mut self.0 {
-            Engine::Cuda(engine) => engine.load_state(bytes, stream.cuda()?),
+            Engine::Cuda(engine) => engine.load_state(bytes, options, stream.cuda()?),
             Engine::Host(engine) => {
                 expect_host(stream)?;
-                engine.load_state(bytes)
+                engine.load_state(bytes, options)
             }
         }
     }

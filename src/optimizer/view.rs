@@ -126,6 +126,9 @@ pub struct Status {
     /// Whether a step, a flush or [`Optimizer::parameters_changed`](crate::Optimizer::parameters_changed) was called meanwhile, which
     /// then did nothing.
     pub called_while_shown: bool,
+    /// A graph was launched that was captured before [`Optimizer::rebuild`](crate::Optimizer::rebuild): it did nothing. Sticky, as
+    /// [`Optimizer::called_after_rebuild`](crate::Optimizer::called_after_rebuild).
+    pub called_after_rebuild: bool,
     /// The number of all calls that have ended: applied, skipped, or accumulating alone.
     pub calls: u64,
     /// The number of calls since the last update, with gradient accumulation.
@@ -192,6 +195,7 @@ impl Status {
             exhausted: control.exhausted != 0,
             shown: control.shown != 0,
             called_while_shown: control.called_while_shown != 0,
+            called_after_rebuild: false,
             calls: control.calls,
             micro_step: control.micro_step,
             skipped_in_a_row: control.skipped_in_a_row,

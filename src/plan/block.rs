@@ -7,9 +7,8 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 
 const MAGIC: [u8; 8] = *b"instep\0\0";
-/// Of the block as a whole: another order or other rows are another version. A section that only some optimizers have is not: without
-/// it a block is what it was before there was one.
-pub(super) const VERSION: u32 = 2;
+/// Of the block as a whole: another order or other rows are another version.
+pub(super) const VERSION: u32 = 3;
 const HEAD: usize = MAGIC.len() + size_of::<u32>();
 const CHECKSUM: usize = 32;
 
@@ -53,6 +52,12 @@ impl Writer {
         self.number(size_of::<T>() as u64);
         self.number(rows.len() as u64);
         self.bytes(bytemuck::cast_slice(rows));
+    }
+
+    /// The number of `all`, and each as `write` writes it.
+    pub fn list<T>(&mut self, all: &[T], write: impl Fn(&T, &mut Writer)) {
+        self.number(all.len() as u64);
+        all.iter().for_each(|one| write(one, self));
     }
 
     pub fn bytes(&mut self, bytes: &[u8]) {
@@ -115,11 +120,6 @@ impl<'a> Reader<'a> {
         Ok(Reader { rest: self.bytes(usize::try_from(len).unwrap_or(usize::MAX))?, name })
     }
 
-    /// Whether the next section is `tag`.
-    pub fn next_is(&self, tag: Tag) -> bool {
-        self.rest.starts_with(&tag)
-    }
-
     pub fn number(&mut self) -> Result<u64> {
         let bytes = self.bytes(size_of::<u64>())?;
         Ok(bytemuck::pod_read_unaligned(bytes))
@@ -131,6 +131,20 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(bytes).map_err(|e| self.malformed(&e.to_string()))
     }
 
+    /// A number that counts or numbers what this machine can hold.
+    pub fn place(&mut self) -> Result<usize> {
+        let number = self.number()?;
+        usize::try_from(number).map_err(|_| self.malformed(&format!("{number} is past what there can be")))
+    }
+
+    /// One row.
+    pub fn row<T: Pod>(&mut self) -> Result<T> {
+        match self.rows()?[..] {
+            [row] => Ok(row),
+            ref rows => Err(self.malformed(&format!("{} rows where one is", rows.len()))),
+        }
+    }
+
     /// Rows of a size that this crate knows.
     pub fn rows<T: Pod>(&mut self) -> Result<Vec<T>> {
         let (size, count) = (self.number()?, self.number()?);
@@ -140,6 +154,15 @@ impl<'a> Reader<'a> {
         }
         let len = count.checked_mul(size).and_then(|len| usize::try_from(len).ok()).unwrap_or(usize::MAX);
         Ok(self.bytes(len)?.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned).collect())
+    }
+
+    /// As many as there are, each as `read` reads it. Memory is taken for what was read, not for what a number claims.
+    pub fn list<T>(&mut self, mut read: impl FnMut(&mut Reader<'a>) -> Result<T>) -> Result<Vec<T>> {
+        let mut all = Vec::new();
+        for _ in 0..self.number()? {
+            all.push(read(self)?);
+        }
+        Ok(all)
     }
 
     pub fn bytes(&mut self, len: usize) -> Result<&'a [u8]> {
@@ -156,7 +179,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn malformed(&self, why: &str) -> Error {
+    pub fn malformed(&self, why: &str) -> Error {
         let rule = format!("must be as version {VERSION} has it: {why}");
         Error::argument(format!("state.{}", self.name), "malformed", rule)
     }

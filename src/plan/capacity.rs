@@ -101,9 +101,14 @@ impl Plan {
         let reserve = self.reserve.unwrap_or_default();
         // One more for what is left of each, and one for the pack that it may part.
         let more = reserve.elements.div_ceil(self.tuning.tile()) as usize + 2 * reserve.tensors as usize;
-        let summing = |tiles, tree| Summing::of(tiles, tree, &reserve);
+        // Each cohort to come may begin a pack that is not full, of each form.
+        let packs = match self.reserve {
+            Some(_) => 0,
+            None => (self.room.cohorts - self.cohorts.len()) * self.forms.len(),
+        };
+        let summing = |tiles, tree| Summing::of(tiles + packs, tree, &reserve);
         Capacity {
-            tiles: tiles.rows.len() + more,
+            tiles: tiles.rows.len() + more + packs,
             norm: norm.map(|norm| summing(norm.rows.len(), &norm.tree)).unwrap_or_default(),
             measure: measure.map(|measure| summing(measure.rows.len(), &measure.tree)).unwrap_or_default(),
         }

@@ -48,17 +48,13 @@ impl Plan {
     /// The cohort of one more tensor of `group` that has had so many updates more than the optimizer when that is built. `absent`: it
     /// rests at first.
     pub(super) fn cohort_of(&mut self, group: u32, base: u64, absent: bool, scales: Scales) -> u32 {
-        let age = self.age(base, absent, self.groups[group as usize].gate);
+        let gate = self.groups[group as usize].gate;
+        let is_it = |known: &Age| (known.base, known.absent, known.gate) == (base, absent, gate);
+        let age = place(&mut self.ages, is_it, || Age { base, absent, tensors: 0, gate });
         self.ages[age as usize].tensors += 1;
         let cohort = self.cohort(group, age, scales);
         self.cohorts[cohort as usize].tensors += 1;
         cohort
-    }
-
-    /// The age of tensors like these, where the host knows how many updates each has had; it is added if there is none.
-    pub(super) fn age(&mut self, base: u64, absent: bool, gate: u32) -> u32 {
-        let is_it = |known: &Age| (known.base, known.absent, known.gate) == (base, absent, gate);
-        place(&mut self.ages, is_it, || Age { base, absent, tensors: 0, gate })
     }
 
     /// The cohort of `group` of this age, which is added if there is none.

@@ -171,15 +171,34 @@ impl Editable {
         rates.map(|source| (source.group, source.program.bounds))
     }
 
-    /// What a run knew that had these `values` and in which the device had resolved the places `owned`.
-    pub fn resumed(&self, values: &[(String, Knob)], owned: BTreeMap<u32, String>) -> Result<Editable> {
-        let mut resumed = Editable { owned, ..self.clone() };
-        for (name, value) in values {
+    /// Names and values of all knobs, as schedules give them.
+    pub fn defaults(&self) -> impl Iterator<Item = (&str, Knob)> {
+        self.knobs.defaults()
+    }
+
+    /// The constants of a schedule with knobs, as they follow from the knobs' values.
+    pub fn constants_of(&self, group: usize, name: &str) -> Option<&[u64]> {
+        let mut sources = self.sources.iter();
+        let source = sources.find(|source| source.group == group && source.hyperparameter.name() == name)?;
+        Some(&source.program.constants)
+    }
+
+    /// What a run knew that had these `values`, and of other knobs those of the schedules, with nothing resolved by the device.
+    pub fn resumed(&self, values: &[(String, Knob)]) -> Result<Editable> {
+        let mut resumed = Editable { owned: BTreeMap::new(), ..self.clone() };
+        let defaults: Vec<(String, Knob)> = self.defaults().map(|(name, value)| (name.to_owned(), value)).collect();
+        for (name, value) in defaults.iter().chain(values) {
             resumed.knobs.set(name, *value)?;
         }
         for source in &mut resumed.sources {
             source.program = source.lower(&mut resumed.knobs)?;
         }
+        Ok(resumed)
+    }
+
+    /// The same with these places resolved by the device, each by the `now` of a knob.
+    pub fn owning(self, owned: BTreeMap<u32, String>) -> Result<Editable> {
+        let resumed = Editable { owned, ..self };
         let resolves = |place: u32, name: &String| {
             let counts = matches!(resumed.knobs.get(name), Ok(Knob::Count(_)));
             let mut sources = resumed.sources.iter().filter(|source| source.program.knobs.contains(name));
@@ -189,7 +208,7 @@ impl Editable {
             None => Ok(resumed),
             Some((place, name)) => {
                 let rule = format!("now({name:?}) resolves no such constant");
-                Err(Error::argument("knobs", format!("constant {place}"), rule))
+                Err(Error::argument("state.knobs", format!("constant {place}"), rule))
             }
         }
     }

@@ -3,7 +3,7 @@
 //!
 //! `check` holds the rules about tensors, `forms` says how their streams are stored, `scalars` lays out schedules (`formula`), `tiles` and `norm` cut the work of a
 //! launch (`tuning`), `edit` and `now` turn a change of knobs into writes to the table of constants, `emit` writes the CUDA
-//! text, `state` turns what a run changes into a block of bytes and back, with `fit` (what must agree) and `block` (the frame).
+//! text, `state` turns what a run changes into a block of bytes, with `kept` (its content) and `block` (the frame), and `load` goes on from one.
 
 mod add;
 mod block;
@@ -14,11 +14,12 @@ mod cohorts;
 pub(crate) mod edit;
 pub(crate) mod emit;
 mod ends;
-mod fit;
 mod forms;
 mod formula;
 mod groups;
+mod kept;
 pub(crate) mod layout;
+pub(crate) mod load;
 mod measure;
 pub(crate) mod metrics;
 mod norm;
@@ -30,6 +31,7 @@ mod rows;
 mod scalars;
 mod seats;
 pub(crate) mod state;
+mod stated;
 mod sums;
 mod tensor;
 mod tiles;
@@ -44,9 +46,11 @@ pub(crate) use ends::Fall;
 pub(crate) use forms::Forms;
 pub(crate) use formula::Formula;
 pub(crate) use layout::NORM_BLOCK;
+pub use load::{LoadOptions, Loaded};
 pub(crate) use measure::MeasureTables;
 pub(crate) use norm::NormTables;
 pub(crate) use parts::Parts;
+pub(crate) use regroup::Grouping;
 pub(crate) use remember::Remembered;
 pub(crate) use rows::{Group, Lies, TensorRow};
 pub(crate) use seats::{Seat, Standing};
@@ -122,6 +126,8 @@ pub(crate) struct Plan {
     schedules: scalars::Schedules,
     /// The schedules with knobs in them.
     pub editable: Editable,
+    /// What a state block says of the schedules, group by group.
+    pub stated: Vec<Vec<stated::Stated>>,
     /// The distinct structures; a bundle's `program` is a place here.
     pub programs: Vec<Formula>,
     pub variants: Vec<Arc<Compiled>>,
@@ -204,6 +210,7 @@ impl Plan {
             rows: Vec::new(),
             pack: 0,
             editable: Editable::new(knobs),
+            stated: stated::of_groups(groups, &lowered),
             programs: Vec::new(),
             variants: Vec::new(),
             forms: Vec::new(),

@@ -1,65 +1,88 @@
-//! Counts of updates that a state brings: tensors are put to ages and cohorts anew. Start at [`Plan::check_counts`].
+//! Counts of updates that a state brings: tensors are put to ages and cohorts anew. Start at [`Plan::grouping`].
 
-use std::collections::BTreeSet;
-
-use super::{Age, Plan, Scales};
+use super::{Age, Cohort, Plan, Scales};
 use crate::error::{Error, Result};
 
+/// Ages and cohorts as they are to be.
+#[derive(Debug)]
+pub(crate) struct Grouping {
+    pub ages: Vec<Age>,
+    pub cohorts: Vec<Cohort>,
+    /// The cohort of each tensor.
+    pub of: Vec<u32>,
+}
+
 impl Plan {
-    /// Whether there is room for tensors that have had so many updates each, in their order.
-    pub fn check_counts(&self, counts: &[u64]) -> Result<()> {
-        let mut ages = BTreeSet::new();
-        let mut cohorts = BTreeSet::new();
+    /// Groups tensors that have had so many updates each at step `t`, a number for each of them. The cohort by which a group is shown
+    /// keeps its place. Nothing is changed.
+    pub fn grouping(&self, t: u64, counts: &[u64]) -> Result<Grouping> {
+        let empty = |cohort: &Cohort| Cohort { age: 0, tensors: 0, ..cohort.clone() };
+        let mut grouping = Grouping {
+            ages: Vec::new(),
+            cohorts: self.cohorts.iter().map(empty).collect(),
+            of: self.tensors.iter().map(|row| row.cohort).collect(),
+        };
         for tensor in self.living() {
-            let (row, rests) = (&self.tensors[tensor], self.seats[tensor].standing.rests());
+            let row = &self.tensors[tensor];
             let scales = self.cohorts[row.cohort as usize].scales;
-            let age = (counts[tensor], rests, self.groups[row.group as usize].gate);
-            ages.insert(age);
-            cohorts.insert((row.group, age, scales.rate.to_bits(), scales.decay.to_bits()));
-            // The cohort by which a group is shown is one whether tensors are in it or not.
-            if ages.len() > self.room.ages || cohorts.len() + self.groups.len() > self.room.cohorts + self.groups_with_tensors() {
+            let absent = self.seats[tensor].standing.rests();
+            let gate = self.groups[row.group as usize].gate;
+            let age = grouping.age(Age { base: counts[tensor].wrapping_sub(t), absent, tensors: 0, gate });
+            grouping.of[tensor] = grouping.cohort(self, row.group, age, scales);
+            if grouping.ages.len() > self.room.ages || grouping.cohorts.len() > self.room.cohorts {
                 let rule = format!(
-                    "tensors with so many different counts find no place: there is room for {} cohorts; build with more, Dynamic::cohorts",
+                    "there is room for {} cohorts, tensors with one count: build with more, Dynamic::cohorts",
                     self.room.cohorts
                 );
                 let argument = format!("count of {}", self.tensor_name(tensor as u32));
                 return Err(Error::argument(argument, counts[tensor], rule));
             }
         }
-        Ok(())
+        if grouping.ages.is_empty() {
+            grouping.ages.push(Age { base: 0, absent: false, tensors: 0, gate: 0 });
+        }
+        Ok(grouping)
     }
 
-    fn groups_with_tensors(&self) -> usize {
-        self.groups.iter().filter(|group| !group.tensors.is_empty()).count()
-    }
-
-    /// Puts tensors that have had so many updates each at step `t` to ages and cohorts, for which there is room. The cohort by which a
-    /// group is shown keeps its place.
-    pub fn regroup(&mut self, t: u64, counts: &[u64]) {
-        let scales: Vec<Scales> = self.tensors.iter().map(|row| self.cohorts[row.cohort as usize].scales).collect();
-        self.ages.clear();
-        self.cohorts.iter_mut().for_each(|cohort| (cohort.age, cohort.tensors) = (0, 0));
-        for group in 0..self.groups.len() {
-            let Some(first) = self.groups[group].tensors.first().map(|tensor| *tensor as usize) else { continue };
-            let age = self.age_with(t, counts, first);
-            let shown = self.groups[group].first_cohort as usize;
-            (self.cohorts[shown].age, self.cohorts[shown].scales) = (age, scales[first]);
-        }
-        if self.ages.is_empty() {
-            self.ages.push(Age { base: 0, absent: false, tensors: 0, gate: 0 });
-        }
-        for tensor in self.living().collect::<Vec<usize>>() {
-            let age = self.age_with(t, counts, tensor);
-            let cohort = self.cohort(self.tensors[tensor].group, age, scales[tensor]);
-            self.join(tensor as u32, cohort);
+    /// Makes it so.
+    pub fn take_grouping(&mut self, Grouping { ages, cohorts, of }: Grouping) {
+        (self.ages, self.cohorts) = (ages, cohorts);
+        for (row, cohort) in self.tensors.iter_mut().zip(of) {
+            row.cohort = cohort;
         }
         self.lay_out_corrections();
+        self.sort_small_rows();
+    }
+}
+
+impl Grouping {
+    /// One more tensor of this age.
+    fn age(&mut self, age: Age) -> u32 {
+        let alike = |known: &Age| (known.base, known.absent, known.gate) == (age.base, age.absent, age.gate);
+        let place = self.ages.iter().rposition(alike).unwrap_or_else(|| {
+            self.ages.push(age);
+            self.ages.len() - 1
+        });
+        self.ages[place].tensors += 1;
+        place as u32
     }
 
-    /// The age of a tensor with its count at step `t`.
-    fn age_with(&mut self, t: u64, counts: &[u64], tensor: usize) -> u32 {
-        let gate = self.groups[self.tensors[tensor].group as usize].gate;
-        let absent = self.seats[tensor].standing.rests();
-        self.age(counts[tensor].wrapping_sub(t), absent, gate)
+    /// One more tensor of this cohort: that by which the group is shown if that is empty, one that is there, or one more.
+    fn cohort(&mut self, plan: &Plan, group: u32, age: u32, scales: Scales) -> u32 {
+        let shown = |cohort: usize| plan.groups[plan.cohorts[cohort].group as usize].first_cohort as usize == cohort;
+        let first = plan.groups[group as usize].first_cohort as usize;
+        let alike =
+            |known: &Cohort| (known.group, known.age, known.scales) == (group, age, scales) && known.tensors > 0;
+        let known = self.cohorts.iter().rposition(alike);
+        let empty = || (self.cohorts[first].tensors == 0).then_some(first);
+        let free = || (0..plan.cohorts.len()).find(|cohort| self.cohorts[*cohort].tensors == 0 && !shown(*cohort));
+        let place = known.or_else(empty).or_else(free).unwrap_or(self.cohorts.len());
+        if place == self.cohorts.len() {
+            self.cohorts.push(Cohort { age, group, scales, tensors: 0, inputs: Vec::new() });
+        }
+        let cohort = &mut self.cohorts[place];
+        (cohort.age, cohort.group, cohort.scales) = (age, group, scales);
+        cohort.tensors += 1;
+        place as u32
     }
 }

@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use super::Plan;
 use super::state::half;
+use super::{Cohort, Plan};
 use crate::rule::{Compiled, Of};
 
 /// The tables.
@@ -19,6 +19,11 @@ pub(crate) struct Remembered {
 impl Plan {
     /// Everything as it is before the first update.
     pub fn remembered(&self) -> Remembered {
+        self.remembered_with(&self.cohorts)
+    }
+
+    /// The same if these were the cohorts.
+    pub(super) fn remembered_with(&self, cohorts: &[Cohort]) -> Remembered {
         let [cohort, group, tensor] = self.widths().memory;
         let starts = |rule: &Compiled, of: Of, width: usize| {
             let mut row: Vec<f64> = rule.remembered(of).map(|place| rule.tape.memory[place].start).collect();
@@ -27,7 +32,7 @@ impl Plan {
         };
         let rule = |variant: u32| &*self.variants[variant as usize];
         let of = |of: Of, width: usize| {
-            let variants = self.cohorts.iter().map(|row| self.groups[row.group as usize].variant);
+            let variants = cohorts.iter().map(|row| self.groups[row.group as usize].variant);
             variants.flat_map(|variant| starts(rule(variant), of, width)).collect::<Vec<f64>>()
         };
         let mut cohorts: Vec<f64> = of(Of::Cohort, cohort).into_iter().flat_map(|start| [start; 2]).collect();
@@ -59,6 +64,37 @@ impl Plan {
     /// Whether a rule measures: then a launch of its own comes before the update.
     pub fn measures(&self) -> bool {
         self.variants.iter().any(|rule| !rule.tape.sums.is_empty())
+    }
+}
+
+/// Where what a cohort, its group and a tensor remember begins in what [`Remembered::durable`] gives.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Places {
+    widths: [usize; 3],
+    firsts: [usize; 3],
+}
+
+impl Places {
+    pub fn of_cohort(&self, cohort: usize) -> usize {
+        self.firsts[0] + self.widths[0] * cohort
+    }
+
+    /// Of the group of a cohort.
+    pub fn of_group(&self, cohort: usize) -> usize {
+        self.firsts[1] + self.widths[1] * cohort
+    }
+
+    pub fn of_tensor(&self, tensor: usize) -> usize {
+        self.firsts[2] + self.widths[2] * tensor
+    }
+}
+
+impl Plan {
+    /// Where each has its own.
+    pub(super) fn durable_places(&self) -> Places {
+        let (widths, cohorts) = (self.widths().memory, self.room.cohorts);
+        let groups = widths[0] * cohorts;
+        Places { widths, firsts: [0, groups, groups + widths[1] * cohorts] }
     }
 }
 
@@ -112,10 +148,5 @@ impl Remembered {
         self.groups[range].copy_from_slice(of_groups);
         let range = half(self.tensors.len(), before);
         self.tensors[range].copy_from_slice(of_tensors);
-    }
-
-    /// How many values [`Remembered::durable`] gives.
-    pub fn durable_len(&self) -> usize {
-        self.cohorts.len() / 4 + self.groups.len() / 2 + self.tensors.len() / 2
     }
 }

@@ -199,15 +199,4 @@ impl Plan {
             cohort.inputs = own.chain(wanted.iter().map(|pair| places[pair])).collect();
         }
     }
-
-    /// The hyperparameter that the constant at `place` belongs to, e.g. `groups[1].lr`, and its place among that one's.
-    pub(super) fn owner_of(&self, place: u32) -> Option<(String, u32)> {
-        let first = self.scalars.iter().map(|row| row.constants).filter(|first| *first <= place).max()?;
-        let of = |inputs: &[u32]| inputs.iter().position(|scalar| self.scalars[*scalar as usize].constants == first);
-        let (cohort, input) = self.cohorts.iter().find_map(|cohort| Some((cohort, of(&cohort.inputs)?)))?;
-        let variant = &self.variants[self.groups[cohort.group as usize].variant as usize];
-        let names: Vec<&str> = variant.hyperparameters().collect();
-        let name = names.get(input).unwrap_or_else(|| &names[variant.corrected()[input - names.len()]]);
-        Some((format!("groups[{}].{name}", cohort.group), place - first))
-    }
 }

@@ -36,6 +36,20 @@ impl Plan {
         self.rows = small;
     }
 
+    /// Sorts the rows of small tensors again after some have got another cohort, where a pack has one: no captured launch knows rows then.
+    pub(super) fn sort_small_rows(&mut self) {
+        if self.reserve.is_some() || self.rows.is_empty() {
+            return;
+        }
+        let large = self.rows.partition_point(|tensor| self.is_small(*tensor));
+        let mut rows = std::mem::take(&mut self.rows);
+        rows[..large].sort_by_key(|tensor| self.work(*tensor));
+        for (row, tensor) in (0..).zip(&rows) {
+            self.seats[*tensor as usize].row = row;
+        }
+        self.rows = rows;
+    }
+
     /// Cuts the work, once rows are sorted.
     pub fn tiles(&self) -> Tiles {
         let packs = self.packs();
@@ -65,8 +79,10 @@ impl Plan {
         &self.tensors[self.rows[row as usize] as usize]
     }
 
+    /// Whether a tensor is packed. None is where launches of parts know rows and packs have one cohort.
     fn is_small(&self, tensor: u32) -> bool {
-        self.tensors[tensor as usize].len <= self.tuning.packed
+        let may_move = self.parts.is_none() || self.reserve.is_some();
+        self.tensors[tensor as usize].len <= self.tuning.packed && may_move
     }
 
     /// Tiles of a tensor that is not packed.

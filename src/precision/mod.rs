@@ -2,10 +2,11 @@
 //! storing rounds. A precision knows nothing of rules.
 //!
 //! `check` says what may be asked for, `form` is how one stream is stored, `round` and `codes` are the arithmetic (the same as in `kernels/`), `random` the bits that
-//! stochastic rounding throws, `store` applies them to slices. Start at [`Precision`].
+//! stochastic rounding throws, `store` applies them to slices, `convert` stores anew what was stored in another way. Start at [`Precision`].
 
 mod check;
 mod codes;
+mod convert;
 mod form;
 mod random;
 mod round;
@@ -17,6 +18,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 pub(crate) use check::{Scaled, State};
+pub(crate) use convert::{Beside, BytesMut, convert, fill};
 pub(crate) use form::{CODES_BLOCK, Storage, Values};
 pub use form::{Form, Half};
 pub(crate) use random::{Dice, Throws};

@@ -61,6 +61,11 @@ impl Knobs {
         Ok(())
     }
 
+    /// Names and the values that schedules give.
+    pub fn defaults(&self) -> impl Iterator<Item = (&str, Knob)> {
+        self.0.iter().map(|(name, declared)| (name.as_str(), declared.default))
+    }
+
     /// Names and values in force.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Knob)> {
         self.0.iter().map(|(name, declared)| (name.as_str(), declared.value))

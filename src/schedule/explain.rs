@@ -9,6 +9,8 @@ use crate::error::Result;
 struct Piece {
     start: u128,
     len: Option<u64>,
+    /// The length as it was given, where it was.
+    span: Option<String>,
     words: String,
 }
 
@@ -31,7 +33,7 @@ impl Schedule {
         let mut pieces = Vec::new();
         self.pieces(0, &mut pieces);
         let mut text = String::new();
-        for Piece { start, len, words } in pieces {
+        for Piece { start, len, words, .. } in pieces {
             let Ok(start) = u64::try_from(start) else { break };
             let (steps, last) = match len {
                 Some(0) => continue,
@@ -57,6 +59,25 @@ impl Schedule {
         Ok(text)
     }
 
+    /// The schedule in words on one line, with lengths, and with the names of knobs in place of their values.
+    pub(crate) fn brief(&self) -> String {
+        let mut pieces = Vec::new();
+        self.pieces(0, &mut pieces);
+        let with_len = |Piece { len, span, words, .. }: Piece| {
+            // A length that is computed from knobs has no name.
+            let computed = len.filter(|_| !words.contains(NOW)).map(|len| len.to_string());
+            match span.or(computed) {
+                Some(span) if span == "1" => format!("{words} for 1 step"),
+                Some(span) => format!("{words} over {span} steps"),
+                None => words,
+            }
+        };
+        let text = pieces.into_iter().map(with_len).collect::<Vec<_>>().join(", then ");
+        let mut parts = text.split(NOW);
+        let first = parts.next().unwrap_or_default().to_owned();
+        parts.fold(first, |text, part| text + part.split_once(')').map_or("", |(_, rest)| rest))
+    }
+
     /// Adds the pieces of this schedule, which starts at `start`, and returns where it ends.
     fn pieces(&self, start: u128, pieces: &mut Vec<Piece>) -> Option<u128> {
         match &self.0 {
@@ -72,7 +93,9 @@ impl Schedule {
                 let mut from = start;
                 for (part, boundary) in parts.iter().zip(boundaries) {
                     let to = start + u128::from(count(boundary));
-                    pieces.push(Piece { start: from, len: Some((to - from) as u64), words: part.words() });
+                    let known = !part.words().contains(NOW) && matches!(boundary, Steps::Literal(_));
+                    let span = if known { None } else { Some(format!("the steps to {}", step(boundary))) };
+                    pieces.push(Piece { start: from, len: Some((to - from) as u64), span, words: part.words() });
                     from = to;
                 }
                 parts.last().map_or(Some(from), |last| last.pieces(from, pieces))
@@ -85,12 +108,17 @@ impl Schedule {
                     Warmup::Between => "linear warm-up between 0 and the full value",
                     Warmup::ZeroTwice => "0 twice, then linear warm-up",
                 };
-                pieces.push(Piece { start, len: Some(len), words: words.to_owned() });
+                let span = Some(if matches!(steps, Steps::Knob { .. }) { step(steps) } else { len.to_string() });
+                pieces.push(Piece { start, len: Some(len), span, words: words.to_owned() });
                 inner.pieces(start + u128::from(len), pieces)
             }
             _ => {
                 let len = self.duration();
-                pieces.push(Piece { start, len, words: self.words() });
+                let span = match &self.0 {
+                    Form::Ramp { over: steps, .. } | Form::Over { steps, .. } => Some(step(steps)),
+                    _ => None,
+                };
+                pieces.push(Piece { start, len, span, words: self.words() });
                 len.map(|len| start + u128::from(len))
             }
         }
@@ -135,12 +163,12 @@ impl Schedule {
             Form::Ramp { shape, from, to, .. } => format!("{} from {} to {}", curve(shape), real(from), real(to)),
             Form::Exponential { init, factor } => format!("{}, times {} with each step", real(init), real(factor)),
             Form::StepDecay { init, factor, every } => {
-                format!("{}, times {} every {} steps", real(init), real(factor), count(every))
+                format!("{}, times {} every {} steps", real(init), real(factor), step(every))
             }
             Form::MultiStep { init, factor, milestones } => {
                 let at = match milestones {
                     Milestones::Steps(steps) => listed(steps),
-                    Milestones::Fractions { of, at } => format!("{at:?} of {} steps", count(of)),
+                    Milestones::Fractions { of, at } => format!("{at:?} of {} steps", step(of)),
                 };
                 format!("{}, times {} at each of {at}", real(init), real(factor))
             }
@@ -164,13 +192,13 @@ impl Schedule {
             Form::Over { inner, .. } => inner.words(),
             Form::Then(parts) => parts.iter().map(Schedule::words).collect::<Vec<_>>().join(", then "),
             Form::Join { pieces, boundaries } => {
-                let at: Vec<u64> = boundaries.iter().map(count).collect();
+                let at: Vec<String> = boundaries.iter().map(step).collect();
                 let parts: Vec<String> = pieces.iter().map(Schedule::words).collect();
-                format!("{}, changing at {at:?}", parts.join(", then "))
+                format!("{}, changing at [{}]", parts.join(", then "), at.join(", "))
             }
-            Form::Delay { inner, steps } => format!("{}, {} steps later", inner.words(), count(steps)),
-            Form::Every { inner, steps } => format!("once every {} steps: {}", count(steps), inner.words()),
-            Form::Warmup { inner, steps, .. } => format!("{} after {} steps of warm-up", inner.words(), count(steps)),
+            Form::Delay { inner, steps } => format!("{}, {} steps later", inner.words(), step(steps)),
+            Form::Every { inner, steps } => format!("once every {} steps: {}", step(steps), inner.words()),
+            Form::Warmup { inner, steps, .. } => format!("{} after {} steps of warm-up", inner.words(), step(steps)),
             Form::Clamp { inner, min, max } => format!("{}, kept in [{}, {}]", inner.words(), real(min), real(max)),
             Form::Repeat { inner, times: None } => format!("for ever: {}", inner.words()),
             Form::Repeat { inner, times: Some(times) } => format!("{times} times: {}", inner.words()),
@@ -184,6 +212,9 @@ impl Schedule {
         }
     }
 }
+
+/// What comes between the name of a knob and its value.
+const NOW: &str = " (now ";
 
 fn warmup_len(form: Warmup, steps: &Steps) -> u64 {
     let late = u64::from(form == Warmup::ZeroTwice && count(steps) > 0);
@@ -247,7 +278,7 @@ fn binary(op: Binary) -> &'static str {
 fn real(number: &Number) -> String {
     match number {
         Number::Literal(value) => short(*value),
-        Number::Knob { name, value } => format!("{name} (now {})", short(*value)),
+        Number::Knob { name, value } => format!("{name}{NOW}{})", short(*value)),
         Number::Reached => "the value reached".to_owned(),
     }
 }
@@ -263,7 +294,7 @@ fn count(steps: &Steps) -> u64 {
 fn step(steps: &Steps) -> String {
     match steps {
         Steps::Literal(value) => value.to_string(),
-        Steps::Knob { name, value } => format!("{name} (now {value})"),
+        Steps::Knob { name, value } => format!("{name}{NOW}{value})"),
     }
 }
 
@@ -272,7 +303,7 @@ fn listed(steps: &StepList) -> String {
 }
 
 /// A value with seven digits.
-fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     let rounded: f64 = format!("{value:.6e}").parse().unwrap_or(value);
     let plain = rounded == 0.0 || (1e-5..1e16).contains(&rounded.abs());
     if plain { format!("{rounded}") } else { format!("{rounded:e}") }

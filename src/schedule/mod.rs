@@ -24,6 +24,7 @@ pub mod recipes;
 mod step_list;
 mod warmup;
 
+pub(crate) use explain::short;
 pub use expression::step;
 pub(crate) use form::{Between, Binary, Form, Milestones, Shape, Unary};
 pub use greedy::{Greedy, GreedyState};

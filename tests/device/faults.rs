@@ -207,10 +207,12 @@ fn the_scenario_without_a_fault_passes() {
         return println!("skipped: faults are planted on the stand-in");
     }
     drop(rig);
-    ["faults", "measured::faults", "forms::faults", "shown", "living::faults"].par_iter().for_each(|place| {
-        let output = scenario_with(&format!("{place}::scenario"), None);
-        assert!(output.status.success(), "{place}: {}", text(&output));
-    });
+    ["faults", "measured::faults", "forms::faults", "shown", "living::faults", "living::rebuilt"].par_iter().for_each(
+        |place| {
+            let output = scenario_with(&format!("{place}::scenario"), None);
+            assert!(output.status.success(), "{place}: {}", text(&output));
+        },
+    );
 }
 
 /// Plants each, and names those that nothing catches.

@@ -23,6 +23,7 @@ mod golden;
 mod golden_cases;
 mod large;
 mod living;
+mod load;
 mod long_run;
 mod loops;
 mod loss_scale;

@@ -9,6 +9,7 @@ mod emission;
 mod golden;
 mod host;
 mod layering;
+mod load;
 mod owned;
 mod precision;
 mod random_schedules;

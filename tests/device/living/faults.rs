@@ -1,6 +1,6 @@
 //! Planted faults of what may change while an optimizer runs.
 
-use super::run::{drive, world};
+use super::run::{drive, whole_groups, world};
 use super::world::World;
 use crate::faults::{assert_caught, plant};
 use crate::planted::Fault;
@@ -8,8 +8,9 @@ use crate::rig::Rig;
 use instep::{Dynamic, Sgd, WhenBusy};
 
 const FAULTS: &[Fault] = &[
-    ("a frozen tensor is in the norm", "if (tensor.slot != NO_SLOT) after_tensor(tensor);", ""),
-    ("a late tensor has t's count", "write.bits - t);", "0);"),
+    ("a tensor at rest is in the norm", "if (tensor.slot != NO_SLOT) after_tensor(tensor);", ""),
+    ("a frozen tensor is in the norm", "if (grad == 0) return true;", "if (grad == 0 && tensor.len != 9) return true;"),
+    ("a late tensor has t's count", "write.bits - t);", "write.bits);"),
     ("a tensor of its own history has no count", "load_row(age_at(step, t, (u32)write.bits))", "0"),
     ("a tensor that rests is counted", "age_rests(step, age) ? base - 1 : base", "false ? base - 1 : base"),
     (
@@ -34,6 +35,7 @@ fn scenario() {
     plant(rig.standin.expect("faults are planted on the stand-in"));
     let (mut world, mut flag) = world(&rig);
     drive(&mut world, &mut flag, 120, 10);
+    whole_groups(&mut world);
 }
 
 #[test]
@@ -65,9 +67,11 @@ fn a_slot_is_not_touched_while_its_copy_is_in_flight() {
     let Some(standin) = rig.standin else { return println!("skipped: faults are planted on the stand-in") };
     // The planted fault: the driver says that a copy is done which is not.
     standin.let_events_lie(true);
-    let differing = moves_twice(&mut of_one_slot(&rig, WhenBusy::Wait));
+    // Work runs later than it is enqueued, by chance: not in each try.
+    let tries = (0..50).map(|_| moves_twice(&mut of_one_slot(&rig, WhenBusy::Wait)));
+    let differing = tries.into_iter().find(|differing| *differing > 0);
     standin.let_events_lie(false);
-    assert_ne!(differing, 0, "a slot that is reused too early is caught");
+    let differing = differing.expect("a slot that is reused too early is caught");
     println!("a slot reused while its copy is in flight: {differing} elements differ");
 }
 

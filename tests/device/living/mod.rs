@@ -5,5 +5,6 @@ mod calls;
 mod faults;
 mod given;
 mod parts;
+mod rebuilt;
 mod run;
 mod world;

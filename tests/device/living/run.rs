@@ -9,10 +9,13 @@ const STEPS: usize = 2_000;
 const SEED: u64 = 14;
 
 /// Group, length, skew: all sizes of walks in each group. The first ones are there at build.
-const SHAPES: [(usize, usize, usize); 21] = [
+const SHAPES: [(usize, usize, usize); 24] = [
     (0, 2_500, 0),
     (0, 7, 1),
     (0, 64, 0),
+    (0, 200, 1),
+    (0, 5, 2),
+    (0, 31, 0),
     (1, 5_000, 0),
     (1, 130, 2),
     (2, 4_200, 0),
@@ -33,7 +36,7 @@ const SHAPES: [(usize, usize, usize); 21] = [
     (4, 40, 0),
     (4, 2_600, 0),
 ];
-const AT_BUILD: usize = 12;
+const AT_BUILD: usize = 15;
 
 /// Rules with every kind of memory: none, of cohorts, of tensors' sums, of groups.
 fn build(builder: OptimizerBuilder, flag: u64, tensors: &dyn Fn(usize) -> Vec<Tensor>) -> OptimizerBuilder {
@@ -129,6 +132,30 @@ fn change(world: &mut World<'_>, flag: &mut Twin, there: &[usize], rate: u64, se
     }
 }
 
+/// All tensors of a group freeze, or have no gradient, for some steps.
+pub fn whole_groups(world: &mut World<'_>) {
+    let steps = |world: &mut World<'_>, what: &str| {
+        for step in 0..3 {
+            world.step();
+            assert_eq!(world.differing_bits(&format!("{what}, step {step}")), 0, "elements differ: {what}");
+        }
+    };
+    for group in 1..4 {
+        let all: Vec<usize> = world.there().into_iter().filter(|place| world.places[*place].group == group).collect();
+        let thawed = |world: &World<'_>| all.iter().copied().filter(|place| !world.places[*place].frozen).collect();
+        let frozen: Vec<usize> = thawed(world);
+        world.freeze(&frozen, true);
+        steps(world, "a group is frozen");
+        world.freeze(&all, false);
+        steps(world, "it is thawed");
+        for grad in [None, Some(0)] {
+            all.iter().for_each(|place| world.places[*place].grad = grad);
+            world.rebind(&all);
+            steps(world, "a group has no gradients, and has some");
+        }
+    }
+}
+
 /// A world of all rules, and the flag that its last group follows.
 pub fn world(rig: &Rig) -> (World<'_>, Twin) {
     let flag = Twin::new(rig, vec![1.0], 0);
@@ -142,6 +169,7 @@ fn two_thousand_steps_of_tensors_that_come_go_freeze_and_rest_give_the_hosts_bit
     let Some(rig) = Rig::new() else { return };
     let (mut world, mut flag) = world(&rig);
     let seen = drive(&mut world, &mut flag, STEPS, 40);
+    whole_groups(&mut world);
     let status = world.device.status(&rig.stream).unwrap();
     println!("seed {SEED}: absent, frozen, removed, added, flag, scales: {seen:?}");
     println!("living: {STEPS} steps, {} skipped, 0 differing bits", status.skipped);

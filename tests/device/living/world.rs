@@ -124,6 +124,11 @@ impl<'r> World<'r> {
         (0..self.places.len()).filter(|place| self.places[*place].ids.is_some()).collect()
     }
 
+    /// All places as tensors, of both sides.
+    pub fn tensors(&mut self) -> [Vec<Tensor>; 2] {
+        [0, 1].map(|side| self.places.iter_mut().map(|place| place.tensor(side)).collect())
+    }
+
     /// Gives places the gradients that their `grad` says.
     pub fn rebind(&mut self, places: &[usize]) {
         let grads: Vec<[(TensorId, Option<u64>); 2]> = places
