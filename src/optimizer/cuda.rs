@@ -65,7 +65,10 @@ impl Engine {
 
         let mut setup = Setup::new(context)?;
         let state = match given {
-            Some(given) => Memory::of_others(context, given.address, plan.state_bytes as usize),
+            Some(given) => {
+                setup.wait_for_context(context)?;
+                Memory::of_others(context, given.address, plan.state_bytes as usize)
+            }
             None => Memory::new(context, plan.state_bytes as usize)?,
         };
         let keep = given.is_some_and(|given| given.keep);

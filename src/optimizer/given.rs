@@ -109,7 +109,8 @@ impl OptimizerBuilder {
     }
 
     /// Gives the memory for all states, `bytes` of it at `address`, instead of memory that the optimizer allocates:
-    /// [`OptimizerBuilder::state_layout`] says how much it takes and what lies where. The memory stays the engine's.
+    /// [`OptimizerBuilder::state_layout`] says how much it takes and what lies where. The memory stays the engine's. A build then waits for
+    /// all work of the context, which may have written it.
     ///
     /// # Safety
     ///

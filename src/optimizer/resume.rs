@@ -17,16 +17,16 @@ impl Engine {
         let mut settings = Settings::zeroed();
         // What follows the control block, up to what rules remember.
         let mut seen = vec![0u8; self.seen.end];
-        let mut constants = vec![0u64; plan.constants.len()];
+        // The bases of ages, and the constants behind them.
+        let bases = (step.constants - step.ages) as usize / size_of::<u64>();
+        let mut counts = vec![0u64; bases + plan.constants.len()];
         let mut windows = vec![0.0f64; 2 * step.window_capacity as usize];
-        let mut ages = vec![0u64; 2 * step.age_capacity as usize];
         let mut memory = vec![0u8; plan.state_bytes as usize];
         let mut copies = [
             (step.control, &mut seen[..]),
             (step.settings, bytemuck::bytes_of_mut(&mut settings)),
-            (step.constants, bytemuck::cast_slice_mut(&mut constants)),
+            (step.ages, bytemuck::cast_slice_mut(&mut counts)),
             (step.windows, bytemuck::cast_slice_mut(&mut windows)),
-            (step.ages, bytemuck::cast_slice_mut(&mut ages)),
             (plan.state_base, &mut memory),
         ];
         device::read_all(&self.context, stream, &mut copies)?;
@@ -35,7 +35,8 @@ impl Engine {
         let metric_states = state::half(&self.seen.metric_states(&seen), control.t).to_vec();
         let windows = state::half(&windows, control.t).to_vec();
         let remembered = self.seen.remembered(&seen).durable(control.t);
-        let ages = state::half(&ages, control.t).to_vec();
+        let ages = state::half(&counts[..2 * step.age_capacity as usize], control.t).to_vec();
+        let constants = counts[bases..].to_vec();
         let tables = state::Tables { control, settings, constants, metric_states, windows, ages, remembered };
         state::encode(plan, &tables, &memory)
     }

@@ -74,6 +74,9 @@ impl Optimizer {
     /// [`Optimizer::load_state_with`]. Of the two addresses in
     /// [`DeviceView::scalars`](crate::DeviceView::scalars), the one of the last update is meaningless until the next update.
     ///
+    /// How many updates each tensor has had the block says, whatever [`Tensor::updates`](crate::Tensor::updates) said at build; who is frozen or has
+    /// no gradient, and what tensors scale, this optimizer says.
+    ///
     /// What a rule remembers of a group, and what its metric rule has come to, go where the group's tensors go: groups that were split each
     /// have all of it, and groups that become one must have come to the same.
     ///

@@ -169,7 +169,6 @@ fn what_does_not_fit_is_named_with_both_values() {
     let (a, b) = (&tensors[..2], &tensors[2..]);
     let longer = [tensors[0].clone(), other.tensor()];
     let renamed = [tensors[2].clone().name("head"), tensors[3].clone()];
-    let older = [tensors[2].clone(), tensors[3].clone().updates(5)];
     let peak = || Schedule::constant(knob("peak_lr", 0.1));
     let end = || Schedule::cosine(reached(), 0.0);
     // What is refused, the word that would allow it, and by whom.
@@ -204,9 +203,6 @@ fn what_does_not_fit_is_named_with_both_values() {
         ("tensor \"0.1\": 1 elements, here 6 elements", None, with(&|x| x.group(adam(), &longer).group(sgd(), b))),
         ("tensors: without \"head\", here with them; they start", Some("tensors"), {
             with(&|x| x.group(adam(), a).group(sgd(), &renamed))
-        }),
-        ("updates of tensor \"1.1\": 3; it was registered with 5 updates before", None, {
-            with(&|x| x.group(adam(), a).group(sgd(), &older))
         }),
         ("accumulate: the mean of calls, here none", Some("accumulation"), {
             let plain = Optimizer::builder(&Device::host()).clip(Clip::torch_norm(1.0));

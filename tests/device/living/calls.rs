@@ -137,7 +137,7 @@ fn what_cannot_change_is_refused_by_the_name_of_the_tensor() {
     // SAFETY: as above.
     let tensor = |name: &str, len: u64| unsafe { Tensor::f32(param, grad, len) }.name(name);
     // SAFETY: as above.
-    let many = unsafe { Tensor::f32(world.places[0].param.addresses()[0], grad, 101) }.name("late");
+    let many = unsafe { Tensor::f32(world.places[0].param.addresses()[0], addresses[0], 101) }.name("late");
     let add = |opt: &mut Optimizer, group: usize, tensor: Tensor| opt.add(group, &[tensor], &rig.stream).map(drop);
     says(add(opt, 2, tensor("late", 50)), "group is 2, but the optimizer has 2");
     says(add(opt, 0, tensor("tensor 0", 50)), "tensors[0].name is \"tensor 0\", but another tensor has that name");
