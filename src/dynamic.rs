@@ -37,6 +37,7 @@ pub struct Dynamic {
     elements: u64,
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     cohorts: Option<u32>,
+    groups: u32,
     scales: bool,
     slots: u32,
     when_busy: WhenBusy,
@@ -44,7 +45,15 @@ pub struct Dynamic {
 
 impl Default for Dynamic {
     fn default() -> Dynamic {
-        Dynamic { tensors: 0, elements: 0, cohorts: None, scales: false, slots: 4, when_busy: WhenBusy::Wait }
+        Dynamic {
+            tensors: 0,
+            elements: 0,
+            cohorts: None,
+            groups: 0,
+            scales: false,
+            slots: 4,
+            when_busy: WhenBusy::Wait,
+        }
     }
 }
 
@@ -70,6 +79,13 @@ impl Dynamic {
     /// always rest together share one.
     pub fn cohorts(mut self, cohorts: u32) -> Dynamic {
         self.cohorts = Some(cohorts);
+        self
+    }
+
+    /// Reserves places for groups to come ([`Optimizer::add_group`](crate::Optimizer::add_group)), at most 2^16, each with schedules of at most 64
+    /// numbers together.
+    pub fn groups(mut self, groups: u32) -> Dynamic {
+        self.groups = groups;
         self
     }
 
@@ -100,11 +116,14 @@ impl Dynamic {
         if self.tensors > 1 << 28 {
             return Err(Error::argument("dynamic.tensors", self.tensors, "must be at most 2^28"));
         }
+        if self.groups > 1 << 16 {
+            return Err(Error::argument("dynamic.groups", self.groups, "must be at most 2^16"));
+        }
         if self.elements > 1 << 39 {
             return Err(Error::argument("dynamic.elements", self.elements, "must be at most 2^39"));
         }
-        let Dynamic { tensors, elements, cohorts, scales, .. } = *self;
-        Ok(Reserve { tensors, elements, cohorts, scales })
+        let Dynamic { tensors, elements, cohorts, groups, scales, .. } = *self;
+        Ok(Reserve { tensors, elements, cohorts, groups, scales })
     }
 
     pub(crate) fn slots_in_all(&self) -> (usize, WhenBusy) {

@@ -6,7 +6,7 @@ use super::{Engine, memory};
 use crate::error::Result;
 use crate::plan::edit::launches;
 use crate::plan::layout::{EditRow, Step};
-use crate::plan::{Change, Scales, Tensor, Turn};
+use crate::plan::{Change, Registered, Scales, Tensor, Turn};
 
 impl Engine {
     pub fn rebind(&mut self, grads: &[(u32, Option<u64>)]) -> Result<()> {
@@ -32,11 +32,23 @@ impl Engine {
     }
 
     pub fn add(&mut self, group: usize, tensors: &[Tensor]) -> Result<Vec<u32>> {
-        let adding = self.plan.check_add(group, tensors)?;
-        let change = self.plan.add(tensors, adding);
+        let of_group = &self.plan.groups[group];
+        let adding = self.plan.check_add(of_group.variant, &of_group.precision, tensors)?;
+        let change = self.plan.add(group, tensors, adding);
         let added = change.added.clone();
         self.settle(change);
         Ok(added)
+    }
+
+    pub fn add_group(&mut self, registered: Registered) -> Result<(usize, Vec<u32>)> {
+        let (tensors, precision) = (registered.tensors.clone(), registered.precision.clone());
+        let adding = self.plan.check_add_group(registered)?;
+        let of_tensors = self.plan.check_add(adding.variant(), &precision, &tensors)?;
+        let (group, change) = self.plan.add_group(adding);
+        let change = change.and(self.plan.add(group, &tensors, of_tensors));
+        let added = change.added.clone();
+        self.settle(change);
+        Ok((group, added))
     }
 
     pub fn remove(&mut self, tensors: &[u32]) -> Result<()> {

@@ -34,6 +34,8 @@ pub(super) struct GroupOf {
 pub struct OptimizerBuilder {
     pub(super) device: Device,
     pub(super) groups: Vec<GroupOf>,
+    /// Groups that may come later, whose tensors say types alone.
+    pub(super) declared: Vec<GroupOf>,
     pub(super) precision: Precision,
     pub(super) seed: u64,
     pub(super) handed_in: HandedIn,
@@ -57,6 +59,7 @@ impl OptimizerBuilder {
         Self {
             device: device.clone(),
             groups: Vec::new(),
+            declared: Vec::new(),
             precision: Precision::new(),
             seed: 0,
             handed_in: HandedIn::default(),
@@ -343,32 +346,37 @@ impl OptimizerBuilder {
         let reserve = self.dynamic.as_ref().map(Dynamic::reserve).transpose()?;
         check_start(self.start)?;
         let terms = Terms { increment: self.increment, start: self.start, reserve, parts: self.parts };
-        let groups = self.groups.iter().enumerate().map(|(index, GroupOf { rule, precision: own, tensors, gate })| {
-            let rule = rule.clone().map_err(|e| e.within(&format!("groups[{index}].")))?;
-            let names: Vec<&str> = rule.rule.streams().iter().map(|stream| &*stream.name).collect();
-            if let Some(own) = own {
-                let checked = own.check_names(&format!("the rule {}", rule.rule.tape.name), &names);
-                checked.map_err(|e| e.within(&format!("groups[{index}].")))?;
-            }
-            let of_group = own.as_ref().map_or_else(|| precision.clone(), |own| own.over(precision));
-            Ok(Registered {
-                rule,
-                precision: of_group,
-                own_precision: own.is_some(),
-                tensors: tensors.clone(),
-                gate: *gate,
-            })
-        });
+        let groups = self.groups.iter().enumerate();
+        let groups = groups.map(|(index, group)| registered(group, precision, &format!("groups[{index}].")));
         let groups = groups.collect::<Result<Vec<_>>>()?;
         let streams = groups.iter().flat_map(|group| group.rule.rule.streams());
         let names: BTreeSet<&str> = streams.map(|stream| &*stream.name).collect();
         precision
             .check_names("no rule of this optimizer has it: one or another", &names.into_iter().collect::<Vec<_>>())?;
-        let mut plan = Plan::new(&groups, terms, &options, &self.features, purpose)?;
+        let declared = self
+            .declared
+            .iter()
+            .enumerate()
+            .map(|(index, group)| registered(group, precision, &format!("declared[{index}].")));
+        let declared = declared.collect::<Result<Vec<_>>>()?;
+        let mut plan = Plan::new(&groups, &declared, terms, &options, &self.features, purpose)?;
         (plan.tuning, plan.seed) = (self.tuning.check()?, self.seed);
+        plan.precision = precision.clone();
         plan.check_tuning()?;
         Ok(plan)
     }
+}
+
+/// A group as a plan takes it. `precision`: that of all; `path`: of the group, in errors.
+pub(super) fn registered(group: &GroupOf, precision: &Precision, path: &str) -> Result<Registered> {
+    let GroupOf { rule, precision: own, tensors, gate } = group;
+    let rule = rule.clone().map_err(|e| e.within(path))?;
+    if let Some(own) = own {
+        let names: Vec<&str> = rule.rule.streams().iter().map(|stream| &*stream.name).collect();
+        own.check_names(&format!("the rule {}", rule.rule.tape.name), &names).map_err(|e| e.within(path))?;
+    }
+    let of_group = own.as_ref().map_or_else(|| precision.clone(), |own| own.over(precision));
+    Ok(Registered { rule, precision: of_group, own_precision: own.is_some(), tensors: tensors.clone(), gate: *gate })
 }
 
 /// Whether a variable of the environment is there and says neither nothing nor 0.

@@ -54,6 +54,7 @@ impl Config {
         Ok(OptimizerBuilder {
             device: device.clone(),
             groups: groups.into_iter().zip(&self.groups).zip(tensors).map(group).collect(),
+            declared: Vec::new(),
             precision: self.precision.clone(),
             seed: self.seed,
             handed_in: HandedIn::default(),
@@ -88,6 +89,7 @@ impl OptimizerBuilder {
         let OptimizerBuilder {
             device: _,
             groups,
+            declared: _,
             precision,
             seed,
             handed_in: _,

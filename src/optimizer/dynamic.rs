@@ -2,10 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use super::builder::{GroupOf, registered};
+use super::group::GroupRule;
 use super::{Engine, Optimizer, expect_host};
 use crate::backend::Stream;
 use crate::error::{Error, Result};
 use crate::plan::{Scales, Standing, Tensor};
+use crate::precision::Precision;
+use crate::rule::Traced;
 
 /// A tensor of an optimizer: [`Optimizer::tensor`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -156,6 +160,58 @@ impl Optimizer {
             }
         };
         Ok(places.into_iter().map(|place| self.id(place)).collect())
+    }
+
+    /// Adds a group with its tensors, as [`Optimizer::add`] adds tensors: its place, and theirs. Its rule, the structure of each of its schedules
+    /// (their numbers are free) and the forms of its tensors are those of some group at build, or were declared there
+    /// ([`OptimizerBuilder::declare`](crate::OptimizerBuilder::declare)): kernels were compiled for those. It follows the metric rule that all groups
+    /// share, if there is one; telemetry shows the groups of the build alone.
+    ///
+    /// Fails as [`Optimizer::add`] does; beyond [`Dynamic::groups`](crate::Dynamic::groups); and where something of it was not compiled, which the
+    /// error names.
+    pub fn add_group(
+        &mut self,
+        rule: impl GroupRule,
+        tensors: &[Tensor],
+        stream: &Stream,
+    ) -> Result<(usize, Vec<TensorId>)> {
+        self.add_kind(None, rule.traced(), tensors, stream)
+    }
+
+    /// [`Optimizer::add_group`] for a group with a precision of its own.
+    pub fn add_group_in(
+        &mut self,
+        precision: Precision,
+        rule: impl GroupRule,
+        tensors: &[Tensor],
+        stream: &Stream,
+    ) -> Result<(usize, Vec<TensorId>)> {
+        self.add_kind(Some(precision), rule.traced(), tensors, stream)
+    }
+
+    fn add_kind(
+        &mut self,
+        precision: Option<Precision>,
+        rule: Result<Traced>,
+        tensors: &[Tensor],
+        stream: &Stream,
+    ) -> Result<(usize, Vec<TensorId>)> {
+        self.expect_dynamic("add_group")?;
+        self.plan().expect_whole("add_group")?;
+        if tensors.is_empty() {
+            return Err(Error::argument("tensors", "empty", "a group needs at least one tensor"));
+        }
+        let rule = rule.and_then(Traced::compile);
+        let group = GroupOf { rule, precision, tensors: tensors.to_vec(), gate: None };
+        let registered = registered(&group, &self.plan().precision, "")?;
+        let (group, places) = match &mut self.0 {
+            Engine::Cuda(engine) => engine.add_group(registered, stream.cuda()?)?,
+            Engine::Host(engine) => {
+                expect_host(stream)?;
+                engine.add_group(registered)?
+            }
+        };
+        Ok((group, places.into_iter().map(|place| self.id(place)).collect()))
     }
 
     /// Takes tensors away, from the next work on `stream` on: their buffers are the engine's alone once the work before is done, their

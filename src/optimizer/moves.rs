@@ -10,7 +10,7 @@ use crate::dynamic::Dynamic;
 use crate::error::{Error, Result};
 use crate::plan::edit::launches;
 use crate::plan::layout::{AgeFlags, EditRow, Step, THREADS, remake};
-use crate::plan::{Change, Lies, Plan, Scales, Seat, Tensor, Turn};
+use crate::plan::{Change, Lies, Plan, Registered, Scales, Seat, Tensor, Turn};
 use crate::precision::{CODES_BLOCK, Constant};
 
 /// Where changes go from.
@@ -117,12 +117,29 @@ impl Engine {
     pub fn add(&mut self, group: usize, tensors: &[Tensor], stream: &Stream) -> Result<Vec<u32>> {
         self.expect_changeable(stream)?;
         super::addresses::check_tensors(&self.context, tensors)?;
-        let adding = self.plan.check_add(group, tensors)?;
+        let of_group = &self.plan.groups[group];
+        let adding = self.plan.check_add(of_group.variant, &of_group.precision, tensors)?;
         self.moves_mut().expect_slot()?;
-        let change = self.plan.add(tensors, adding);
+        let change = self.plan.add(group, tensors, adding);
         let added = change.added.clone();
         self.send_shape(change, stream)?;
         Ok(added)
+    }
+
+    /// Adds a group with its tensors; its place, and theirs.
+    pub fn add_group(&mut self, registered: Registered, stream: &Stream) -> Result<(usize, Vec<u32>)> {
+        self.expect_changeable(stream)?;
+        let tensors = registered.tensors.clone();
+        super::addresses::check_tensors(&self.context, &tensors)?;
+        let precision = registered.precision.clone();
+        let adding = self.plan.check_add_group(registered)?;
+        let of_tensors = self.plan.check_add(adding.variant(), &precision, &tensors)?;
+        self.moves_mut().expect_slot()?;
+        let (group, change) = self.plan.add_group(adding);
+        let change = change.and(self.plan.add(group, &tensors, of_tensors));
+        let added = change.added.clone();
+        self.send_shape(change, stream)?;
+        Ok((group, added))
     }
 
     pub fn remove(&mut self, tensors: &[u32], stream: &Stream) -> Result<()> {

@@ -79,7 +79,7 @@ impl Shape {
                     table::<MeasureTileRow>(&measure.rows, summing.tiles),
                     table::<NodeRow>(&measure.tree.nodes, summing.nodes),
                     table::<u32>(&measure.tensor_slots, room.tensors),
-                    table::<GroupRow>(&measure.groups, measure.groups.len()),
+                    table::<GroupRow>(&measure.groups, room.groups),
                     table::<u64>(&plan.cohort_lens(), room.cohorts),
                 ]
             }),

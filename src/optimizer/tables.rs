@@ -117,6 +117,7 @@ impl Tables {
         let [counts, bundles, scalars, cohorts] = shape.staged.each_ref().map(|table| bytes.put_table(table, STAGED));
         let ages = bytes.put(&plan.bases().repeat(2), STAGED);
         let constants = bytes.put(&plan.constants, STAGED);
+        bytes.extend_by((room.constants - plan.constants.len()) * size_of::<u64>());
         bytes.align(STAGED);
         let staged = bytes.0.len() - counts as usize;
         let [age_flags, tensors, tiles] = shape.walked.each_ref().map(|table| bytes.put_table(table, LINE));

@@ -4,10 +4,15 @@
 #[cfg(doc)]
 use super::Optimizer;
 use super::OptimizerBuilder;
+use super::builder::GroupOf;
+use super::group::GroupRule;
 use crate::dynamic::Dynamic;
-use crate::plan::Scalar;
+use crate::error::Result;
 #[cfg(doc)]
 use crate::plan::Tensor;
+use crate::plan::{Dtype, Scalar, of_types};
+use crate::precision::Precision;
+use crate::rule::Traced;
 
 impl OptimizerBuilder {
     /// Lets the clock begin at `t` instead of 0, at most 2^62: for a run that began elsewhere, whose states the engine puts to their
@@ -21,6 +26,24 @@ impl OptimizerBuilder {
     /// Lets gradients move, tensors come, go, freeze and have no gradient while the optimizer lives: see [`Dynamic`].
     pub fn dynamic(mut self, dynamic: Dynamic) -> Self {
         self.dynamic = Some(dynamic);
+        self
+    }
+
+    /// Has kernels compiled for groups that may come later ([`Optimizer::add_group`]), with this rule, schedules of these structures (their
+    /// numbers are free), and parameters and gradients of these types, stored as the precision of the builder says. For each such
+    /// kind of group one call.
+    pub fn declare(self, rule: impl GroupRule, param: Dtype, grad: Dtype) -> Self {
+        self.declare_kind(None, rule.traced(), param, grad)
+    }
+
+    /// [`OptimizerBuilder::declare`] for groups with a precision of their own.
+    pub fn declare_in(self, precision: Precision, rule: impl GroupRule, param: Dtype, grad: Dtype) -> Self {
+        self.declare_kind(Some(precision), rule.traced(), param, grad)
+    }
+
+    fn declare_kind(mut self, precision: Option<Precision>, rule: Result<Traced>, param: Dtype, grad: Dtype) -> Self {
+        let rule = rule.and_then(Traced::compile);
+        self.declared.push(GroupOf { rule, precision, tensors: vec![of_types(param, grad)], gate: None });
         self
     }
 

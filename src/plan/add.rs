@@ -7,19 +7,19 @@ use super::check::{check_overlap, check_tensor};
 use super::layout::Write;
 use super::{Age, Buffer, Forms, Plan, STATE_ALIGNMENT, Scales, Seat, Standing, Tensor, forms, groups};
 use crate::error::{Error, Result};
+use crate::precision::Precision;
 use crate::rule::Of;
 
 /// What was found out about tensors that are to come.
 #[derive(Debug)]
 pub(crate) struct Adding {
-    group: u32,
     /// Of each tensor its form, what it scales, and where its states begin in the state memory.
     tensors: Vec<(u32, Scales, u64)>,
 }
 
 impl Plan {
-    /// Checks tensors that are to join `group`. `zero`: gradients are zeroed.
-    pub fn check_add(&self, group: usize, tensors: &[Tensor]) -> Result<Adding> {
+    /// Checks tensors that are to join a group of rule `variant` with this precision.
+    pub fn check_add(&self, variant: u32, precision: &Precision, tensors: &[Tensor]) -> Result<Adding> {
         let Some(reserve) = &self.reserve else { unreachable!("asked for before") };
         let count = self.added.0 as usize + tensors.len();
         if count > reserve.tensors as usize {
@@ -60,10 +60,11 @@ impl Plan {
                 let rule = "another tensor's random bits come from it";
                 return Err(Error::argument(format!("number of tensor {name:?}"), number, rule));
             }
-            let storages = self.storages_of(&path, group as u32, tensor)?;
-            let forms = Forms { variant: self.groups[group].variant, storages };
+            let storages = forms::of_tensor(&path, &self.variants[variant as usize], precision, tensor)?;
+            let forms = Forms { variant, storages };
             let form = self.known_form(&forms).ok_or_else(|| self.not_compiled(name, &forms))?;
-            let scales = self.scales_of(&path, group as u32, tensor)?;
+            let scales = tensor.scales;
+            self.check_scales_of(&path, variant, scales)?;
             if scales != Scales::default() && !self.scaled {
                 let rule = "no kernel for it was compiled: build with Dynamic::scales";
                 return Err(Error::argument(format!("scales of tensor {name:?}"), "not 1", rule));
@@ -77,8 +78,8 @@ impl Plan {
             all.push((form, scales, at));
         }
         self.check_places(tensors)?;
-        self.check_room_for(tensors, group)?;
-        Ok(Adding { group: group as u32, tensors: all })
+        self.check_room_for(tensors)?;
+        Ok(Adding { tensors: all })
     }
 
     /// Nothing that is written may overlap anything else.
@@ -101,7 +102,7 @@ impl Plan {
         known
     }
 
-    fn check_room_for(&self, tensors: &[Tensor], group: usize) -> Result<()> {
+    fn check_room_for(&self, tensors: &[Tensor]) -> Result<()> {
         let mut ages = Vec::new();
         let mut cohorts: Vec<(u64, bool, Scales)> = Vec::new();
         for tensor in tensors {
@@ -113,7 +114,8 @@ impl Plan {
                 cohorts.push((age.0, age.1, tensor.scales));
             }
         }
-        self.check_room(self.groups[group].tensors.first().copied().unwrap_or(0), ages.len(), cohorts.len())
+        let first = tensors.first().and_then(|tensor| tensor.name.clone()).unwrap_or_default();
+        self.expect_room(self.free_room(), (ages.len(), cohorts.len()), || format!("tensor {first:?}"))
     }
 
     fn not_compiled(&self, name: &str, forms: &Forms) -> Error {
@@ -125,9 +127,9 @@ impl Plan {
         Error::argument(format!("tensor {name:?}"), format!("stored as {}", stored.join(", ")), rule)
     }
 
-    /// Adds what was checked.
-    pub fn add(&mut self, tensors: &[Tensor], adding: Adding) -> Change {
-        let Adding { group, tensors: found } = adding;
+    /// Adds what was checked to `group`.
+    pub fn add(&mut self, group: usize, tensors: &[Tensor], Adding { tensors: found }: Adding) -> Change {
+        let group = group as u32;
         let mut change = Change { shape: true, ..Change::default() };
         let mut ages: Vec<((u64, bool), u32)> = Vec::new();
         let places = self.places_for(tensors.len());

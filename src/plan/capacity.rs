@@ -13,12 +13,17 @@ pub(crate) struct Reserve {
     pub elements: u64,
     /// Ages, and so cohorts, in all; None: one a tensor.
     pub cohorts: Option<u32>,
+    /// Groups to come.
+    pub groups: u32,
     /// Tensors may come to scale the rates of their group.
     pub scales: bool,
 }
 
 /// Ages and cohorts that every optimizer has room for beyond those at build: a state that is loaded may tell tensors apart.
 const SPARE: usize = 8;
+
+/// Numbers that the schedules of a group to come may have together.
+pub(super) const CONSTANTS: usize = 64;
 
 /// Rows of the tables of tensors and of what they have in common.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -28,6 +33,8 @@ pub(crate) struct Room {
     pub cohorts: usize,
     pub scalars: usize,
     pub bundles: usize,
+    pub constants: usize,
+    pub groups: usize,
 }
 
 /// Rows of the tables of a device's launches.
@@ -51,10 +58,12 @@ impl Summing {
         let tensors = reserve.tensors as usize;
         let blocks = reserve.elements.div_ceil(NORM_BLOCK) as usize + tensors;
         let sections = blocks.div_ceil(SECTION as usize) + tensors;
+        // Nodes of a group, of its tensors, and of all groups.
+        let of_groups = 3 * reserve.groups as usize;
         Summing {
             tiles: tiles + blocks,
-            nodes: tree.nodes.len() + 2 * tensors + sections,
-            slots: tree.slots as usize + 2 * tensors + sections + blocks,
+            nodes: tree.nodes.len() + 2 * tensors + sections + of_groups + 1,
+            slots: tree.slots as usize + 2 * tensors + sections + blocks + of_groups + 1,
         }
     }
 }
@@ -64,17 +73,22 @@ impl Plan {
     pub fn make_room(&mut self) {
         let reserve = self.reserve.unwrap_or_default();
         let tensors = self.tensors.len() + reserve.tensors as usize;
+        // Each group to come is shown by a cohort of its own.
+        let groups = reserve.groups as usize;
         let most = |limit: Option<u32>, at_build: usize| match (self.reserve, limit) {
-            (Some(_), None) => at_build.max(tensors + self.groups.len()),
-            (Some(_), Some(limit)) => at_build.max(limit as usize),
+            (Some(_), None) => at_build.max(tensors + self.groups.len()) + groups,
+            (Some(_), Some(limit)) => at_build.max(limit as usize) + groups,
             (None, _) => at_build + SPARE.min(self.tensors.len()),
         };
         let (ages, cohorts) = (most(reserve.cohorts, self.ages.len()), most(reserve.cohorts, self.cohorts.len()));
         let corrected = self.variants.iter().map(|variant| variant.corrected().len()).max().unwrap_or(0);
-        let scalars = self.scalars.len() + corrected * (cohorts - self.cohorts.len());
-        // Each structure may begin a bundle that is not full.
-        let bundles = self.bundles.len() + (scalars - self.scalars.len()).div_ceil(WARP);
-        self.room = Room { tensors, ages, cohorts, scalars, bundles };
+        let inputs = self.variants.iter().map(|variant| variant.hyperparameters().len()).max().unwrap_or(0);
+        let corrections = corrected * (cohorts - self.cohorts.len());
+        let scalars = self.scalars.len() + corrections + groups * inputs;
+        // Each structure may begin a bundle that is not full, and each schedule to come has one of its own.
+        let bundles = self.bundles.len() + self.programs.len() + corrections.div_ceil(WARP) + groups * inputs;
+        let constants = self.constants.len() + groups * CONSTANTS;
+        self.room = Room { tensors, ages, cohorts, scalars, bundles, constants, groups: self.groups.len() + groups };
         let more = self.most_state_bytes(&reserve);
         if more > 0 {
             self.free.push((self.state_bytes, more));

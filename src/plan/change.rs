@@ -20,6 +20,16 @@ pub(crate) struct Change {
     pub added: Vec<u32>,
 }
 
+impl Change {
+    /// Both, one after the other.
+    pub fn and(mut self, next: Change) -> Change {
+        self.units.extend(next.units);
+        self.added.extend(next.added);
+        self.shape |= next.shape;
+        self
+    }
+}
+
 /// A tensor, and whether it rests from now on.
 pub(crate) type Turn = (u32, Standing);
 
@@ -68,39 +78,47 @@ impl Plan {
         if let Some((tensor, _)) = turns.iter().find(|(tensor, _)| !seen.insert(*tensor)) {
             return Err(Error::argument(self.tensor_name(*tensor), "given twice", "a call changes a tensor once"));
         }
+        let room = self.free_room();
         let (mut ages, mut cohorts) = (0, 0);
         for (age, tensors) in self.turned(turns) {
             if tensors.len() == self.ages[age as usize].tensors as usize {
                 continue;
             }
             ages += 1;
-            let mut distinct: Vec<(u32, Scales)> = Vec::new();
-            for tensor in &tensors {
-                let cohort = &self.cohorts[self.tensors[*tensor as usize].cohort as usize];
-                if !distinct.contains(&(cohort.group, cohort.scales)) {
-                    distinct.push((cohort.group, cohort.scales));
-                }
-            }
+            let distinct =
+                tensors.iter().map(|tensor| self.tensors[*tensor as usize].cohort).collect::<BTreeSet<u32>>();
             cohorts += distinct.len();
-            self.check_room(tensors[0], ages, cohorts)?;
+            self.expect_room(room, (ages, cohorts), || self.tensor_name(tensors[0]))?;
         }
         Ok(())
     }
 
-    /// Whether so many more ages and cohorts find a place, the last ones for `tensor`.
-    pub(super) fn check_room(&self, tensor: u32, ages: usize, cohorts: usize) -> Result<()> {
-        let free_ages = (0..self.ages.len()).filter(|age| self.is_free_age(*age as u32)).count();
-        let free_cohorts = (0..self.cohorts.len()).filter(|cohort| self.is_free_cohort(*cohort as u32)).count();
-        let room =
-            (self.room.ages - self.ages.len() + free_ages, self.room.cohorts - self.cohorts.len() + free_cohorts);
-        if ages > room.0 || cohorts > room.1 {
-            let rule = format!(
-                "there is room for {} cohorts, tensors with one history of updates: build with more, Dynamic::cohorts",
-                self.room.cohorts
-            );
-            return Err(Error::argument(self.tensor_name(tensor), "to have a history of its own", rule));
+    /// How many ages and cohorts find a place.
+    pub(super) fn free_room(&self) -> (usize, usize) {
+        let shown: BTreeSet<u32> = self.groups.iter().map(|group| group.first_cohort).collect();
+        let ages_shown: BTreeSet<u32> = shown.iter().map(|cohort| self.cohorts[*cohort as usize].age).collect();
+        let free_age = |(place, age): &(u32, &Age)| age.tensors == 0 && !ages_shown.contains(place);
+        let free_cohort = |(place, cohort): &(u32, &Cohort)| cohort.tensors == 0 && !shown.contains(place);
+        let ages = (0..).zip(&self.ages).filter(free_age).count();
+        let cohorts = (0..).zip(&self.cohorts).filter(free_cohort).count();
+        (self.room.ages - self.ages.len() + ages, self.room.cohorts - self.cohorts.len() + cohorts)
+    }
+
+    /// Refuses more ages and cohorts than there is room for, for the sake of the one that is named.
+    pub(super) fn expect_room(
+        &self,
+        room: (usize, usize),
+        (ages, cohorts): (usize, usize),
+        name: impl Fn() -> String,
+    ) -> Result<()> {
+        if ages <= room.0 && cohorts <= room.1 {
+            return Ok(());
         }
-        Ok(())
+        let rule = format!(
+            "there is room for {} cohorts, tensors with one history of updates: build with more, Dynamic::cohorts",
+            self.room.cohorts
+        );
+        Err(Error::argument(name(), "to have a history of its own", rule))
     }
 
     /// Whether some tensors part by these turns, or their work changes.
@@ -130,7 +148,8 @@ impl Plan {
                 let rule = "no kernel for it was compiled: build with Dynamic::scales";
                 return Err(Error::argument(format!("scales of {name}"), format!("{rate} and {decay}"), rule));
             }
-            self.check_scale(&name, self.tensors[*tensor as usize].group, Scales { rate: *rate, decay: *decay })?;
+            let variant = self.tensors[*tensor as usize].variant;
+            self.check_scales_of(&name, variant, Scales { rate: *rate, decay: *decay })?;
         }
         let mut new: Vec<(u32, u32, Scales)> = Vec::new();
         for (tensor, scales) in scales {
@@ -138,7 +157,7 @@ impl Plan {
             let known = |cohort: &Cohort| (cohort.group, cohort.age, cohort.scales) == (group, age, *scales);
             if !self.cohorts.iter().any(known) && !new.contains(&(group, age, *scales)) {
                 new.push((group, age, *scales));
-                self.check_room(*tensor, 0, new.len())?;
+                self.expect_room(self.free_room(), (0, new.len()), || self.tensor_name(*tensor))?;
             }
         }
         Ok(())

@@ -144,6 +144,15 @@ impl Editable {
         self.sources.push(Source { group, hyperparameter, program, scalar, first });
     }
 
+    /// The knobs as they are, for schedules that come later; and as those leave them.
+    pub fn all_knobs(&self) -> &Knobs {
+        &self.knobs
+    }
+
+    pub fn set_knobs(&mut self, knobs: Knobs) {
+        self.knobs = knobs;
+    }
+
     /// Names and values of all knobs; None for one that the device resolved.
     pub fn knobs(&self) -> impl Iterator<Item = (&str, Option<Knob>)> {
         let resolved: HashSet<&str> = self.owned.values().map(String::as_str).collect();

@@ -2,7 +2,6 @@
 
 use super::{Forms, Group, Lies, Plan, Registered, STATE_ALIGNMENT, Scales, Seat, Standing, Tensor, TensorRow, forms};
 use crate::error::{Error, Result};
-use crate::precision::Storage;
 use crate::rule::WEIGHT_DECAY;
 
 impl Plan {
@@ -17,8 +16,8 @@ impl Plan {
         }) as u32;
         let gate = gate.map_or(0, |address| self.gate(address));
         let first_cohort = self.cohorts.len() as u32;
-        let (scalars, of_group, precision) = (Vec::new(), Vec::new(), precision.clone());
-        self.groups.push(Group { precision, scalars, variant, metric, tensors: of_group, first_cohort, gate });
+        let (scalars, of_group, of_all) = (Vec::new(), Vec::new(), precision.clone());
+        self.groups.push(Group { precision: of_all, scalars, variant, metric, tensors: of_group, first_cohort, gate });
         if tensors.is_empty() {
             // For the text alone, which is the same for every count.
             self.cohort_of(group, 0, false, Scales::default());
@@ -27,9 +26,10 @@ impl Plan {
         }
         for (i, tensor) in tensors.iter().enumerate() {
             let path = format!("groups[{index}].tensors[{i}]");
-            let storages = self.storages_of(&path, group, tensor)?;
+            let storages = forms::of_tensor(&path, &rule.rule, precision, tensor)?;
             let form = self.form(Forms { variant, storages });
-            let scales = self.scales_of(&path, group, tensor)?;
+            let scales = tensor.scales;
+            self.check_scales_of(&path, variant, scales)?;
             self.scaled |= scales != Scales::default();
             let updates = tensor.updates.unwrap_or(self.start).wrapping_sub(self.start);
             let cohort = self.cohort_of(group, updates, tensor.is_absent(), scales);
@@ -54,21 +54,9 @@ impl Plan {
             + 1
     }
 
-    /// How the streams of a tensor of `group` are stored.
-    pub(super) fn storages_of(&self, path: &str, group: u32, tensor: &Tensor) -> Result<Vec<Storage>> {
-        let group = &self.groups[group as usize];
-        forms::of_tensor(path, &self.variants[group.variant as usize], &group.precision, tensor)
-    }
-
-    /// What a tensor of `group` scales.
-    pub(super) fn scales_of(&self, path: &str, group: u32, tensor: &Tensor) -> Result<Scales> {
-        self.check_scale(path, group, tensor.scales)?;
-        Ok(tensor.scales)
-    }
-
-    /// Checks what a tensor of `group` is to scale.
-    pub(super) fn check_scale(&self, path: &str, group: u32, Scales { rate, decay }: Scales) -> Result<()> {
-        let variant = &self.variants[self.groups[group as usize].variant as usize];
+    /// Checks what a tensor of a rule is to scale.
+    pub(super) fn check_scales_of(&self, path: &str, variant: u32, Scales { rate, decay }: Scales) -> Result<()> {
+        let variant = &self.variants[variant as usize];
         for (name, scale) in [("rate_scale", rate), ("decay_scale", decay)] {
             if !(scale >= 0.0 && scale.is_finite()) {
                 return Err(Error::argument(format!("{path}.{name}"), scale, "must be 0 or more, and finite"));
@@ -150,7 +138,7 @@ impl Plan {
     }
 
     /// The place of `forms` in the list, to which it is added if it is new.
-    fn form(&mut self, forms: Forms) -> u32 {
+    pub(super) fn form(&mut self, forms: Forms) -> u32 {
         self.known_form(&forms).unwrap_or_else(|| {
             self.forms.push(forms);
             self.forms.len() as u32 - 1

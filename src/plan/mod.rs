@@ -22,6 +22,7 @@ pub(crate) mod layout;
 pub(crate) mod load;
 mod measure;
 pub(crate) mod metrics;
+mod more;
 mod norm;
 mod now;
 mod parts;
@@ -48,6 +49,7 @@ pub(crate) use formula::Formula;
 pub(crate) use layout::NORM_BLOCK;
 pub use load::{LoadOptions, Loaded};
 pub(crate) use measure::MeasureTables;
+pub(crate) use more::of_types;
 pub(crate) use norm::NormTables;
 pub(crate) use parts::Parts;
 pub(crate) use regroup::Grouping;
@@ -135,6 +137,12 @@ pub(crate) struct Plan {
     pub forms: Vec<Forms>,
     /// Addresses of flags of the engine's that groups follow.
     pub gates: Vec<u64>,
+    /// That of groups which come later and say nothing of it.
+    pub precision: Precision,
+    /// The metric rule of groups that come later, as in [`Group`].
+    shared_metric: u32,
+    /// How many groups have come.
+    more_groups: u32,
     /// Whether tensors may come, go and rest, and room for that.
     pub reserve: Option<Reserve>,
     /// Whether some tensors scale the rates of their group, or may come to.
@@ -181,6 +189,7 @@ impl Plan {
     /// Checks the groups and lays them out. Errors name the group and the tensor.
     pub fn new(
         groups: &[Registered],
+        declared: &[Registered],
         terms: Terms,
         options: &GradientOptions,
         features: &FeatureOptions,
@@ -190,6 +199,7 @@ impl Plan {
         let (gradients, mut settings) = options.lower()?;
         let own: Vec<Option<Metric>> = groups.iter().map(|group| group.rule.metric).collect();
         let (metrics, places) = metrics::of_groups(&own, features.metric)?;
+        let shared_metric = features.metric.map_or(0, |_| metrics.len() as u32);
         let telemetry = features.telemetry.as_ref();
         let features = features.lower(&metrics, &mut settings)?;
         let names = check::check(groups, options.zero, purpose, terms.reserve.is_some())?;
@@ -206,6 +216,9 @@ impl Plan {
             gates: Vec::new(),
             scaled: terms.reserve.is_some_and(|reserve| reserve.scales),
             reserve: terms.reserve,
+            precision: Precision::new(),
+            shared_metric,
+            more_groups: 0,
             room: Room::default(),
             rows: Vec::new(),
             pack: 0,
@@ -240,6 +253,9 @@ impl Plan {
             plan.lay_out_group(index, group, metric)?;
         }
         plan.lay_out_scalars(groups, lowered);
+        for group in declared {
+            plan.declare(group)?;
+        }
         plan.make_room();
         plan.telemetry = telemetry.map(|telemetry| plan.lay_out_telemetry(telemetry)).transpose()?;
         Ok(plan)

@@ -32,17 +32,17 @@ pub(super) fn lower(groups: &[Registered]) -> Result<(Vec<Program>, Knobs)> {
 #[derive(Debug, Default)]
 pub(super) struct Schedules {
     /// How many scalars and bundles are schedules'.
-    scalars: usize,
-    bundles: usize,
+    pub scalars: usize,
+    pub bundles: usize,
     /// How a scalar is corrected, if it is a beta.
-    corrections: BTreeMap<u32, Correction>,
+    pub corrections: BTreeMap<u32, Correction>,
 }
 
 /// A bias correction without the count: what computes it, and where its constants begin.
 #[derive(Debug, Clone, Copy)]
-struct Correction {
-    program: u32,
-    constants: u32,
+pub(super) struct Correction {
+    pub program: u32,
+    pub constants: u32,
 }
 
 /// A schedule that has no place yet.
@@ -141,7 +141,7 @@ impl Plan {
     }
 
     /// Adds a scalar to the last bundle, or to a new one where that is full or of another structure.
-    fn push_scalar(&mut self, program: u32, row: ScalarRow) -> u32 {
+    pub(super) fn push_scalar(&mut self, program: u32, row: ScalarRow) -> u32 {
         let place = self.scalars.len() as u32;
         self.scalars.push(row);
         match self.bundles.last_mut() {

@@ -5,7 +5,7 @@ use super::world::World;
 use crate::faults::{assert_caught, plant};
 use crate::planted::Fault;
 use crate::rig::Rig;
-use instep::{Dynamic, Sgd, WhenBusy};
+use instep::{Dynamic, Sgd, StateForm, WhenBusy};
 
 const FAULTS: &[Fault] = &[
     ("a tensor at rest is in the norm", "if (tensor.slot != NO_SLOT) after_tensor(tensor);", ""),
@@ -33,7 +33,7 @@ const FAULTS: &[Fault] = &[
 fn scenario() {
     let Some(rig) = Rig::new() else { return };
     plant(rig.standin.expect("faults are planted on the stand-in"));
-    let (mut world, mut flag) = world(&rig);
+    let (mut world, mut flag) = world(&rig, StateForm::F32);
     drive(&mut world, &mut flag, 120, 10);
     whole_groups(&mut world);
 }

@@ -4,6 +4,7 @@
 mod calls;
 mod faults;
 mod given;
+mod groups;
 mod parts;
 mod rebuilt;
 mod run;

@@ -1,6 +1,9 @@
 //! A long run in which everything that may change does, drawn from a seed.
 
-use instep::{AdamW, Clip, Dynamic, Lamb, NAdam, NonFinite, OptimizerBuilder, Prodigy, Schedule, Sgd, Tensor};
+use instep::{
+    AdamW, Clip, Dynamic, Lamb, NAdam, NonFinite, OptimizerBuilder, Precision, Prodigy, Schedule, Sgd, StateForm,
+    Tensor,
+};
 
 use super::world::{Twin, World};
 use crate::rig::Rig;
@@ -39,12 +42,18 @@ const SHAPES: [(usize, usize, usize); 24] = [
 const AT_BUILD: usize = 15;
 
 /// Rules with every kind of memory: none, of cohorts, of tensors' sums, of groups.
-fn build(builder: OptimizerBuilder, flag: u64, tensors: &dyn Fn(usize) -> Vec<Tensor>) -> OptimizerBuilder {
+fn build(
+    builder: OptimizerBuilder,
+    flag: u64,
+    states: StateForm,
+    tensors: &dyn Fn(usize) -> Vec<Tensor>,
+) -> OptimizerBuilder {
     let lr = Schedule::linear(0.0, 1e-2).over(50).then(Schedule::cosine(1e-2, 1e-3).over(1_500));
     let scaled: Vec<Tensor> =
         tensors(0).into_iter().enumerate().map(|(i, t)| t.rate_scale(1.0 - 0.1 * i as f64)).collect();
     let builder = builder
         .dynamic(Dynamic::new().tensors(8).elements(15_000))
+        .precision(Precision::new().states(states).quantize_from(1_000))
         .clip(Clip::torch_norm(1.0))
         .non_finite(NonFinite::Skip)
         .group(AdamW::new(lr).weight_decay(0.1), &scaled)
@@ -157,21 +166,31 @@ pub fn whole_groups(world: &mut World<'_>) {
 }
 
 /// A world of all rules, and the flag that its last group follows.
-pub fn world(rig: &Rig) -> (World<'_>, Twin) {
+pub fn world(rig: &Rig, states: StateForm) -> (World<'_>, Twin) {
     let flag = Twin::new(rig, vec![1.0], 0);
     let addresses = flag.addresses();
-    let build = |builder, side: usize, tensors: &dyn Fn(usize) -> Vec<Tensor>| build(builder, addresses[side], tensors);
+    let build =
+        |builder, side: usize, tensors: &dyn Fn(usize) -> Vec<Tensor>| build(builder, addresses[side], states, tensors);
     (World::new(rig, SEED, &SHAPES, AT_BUILD, build), flag)
 }
 
 #[test]
 fn two_thousand_steps_of_tensors_that_come_go_freeze_and_rest_give_the_hosts_bits() {
     let Some(rig) = Rig::new() else { return };
-    let (mut world, mut flag) = world(&rig);
+    let (mut world, mut flag) = world(&rig, StateForm::F32);
     let seen = drive(&mut world, &mut flag, STEPS, 40);
     whole_groups(&mut world);
     let status = world.device.status(&rig.stream).unwrap();
     println!("seed {SEED}: absent, frozen, removed, added, flag, scales: {seen:?}");
     println!("living: {STEPS} steps, {} skipped, 0 differing bits", status.skipped);
     assert!(seen.iter().all(|count| *count > 10) && status.skipped > 50, "{seen:?}");
+}
+
+#[test]
+fn the_same_with_states_of_eight_bits() {
+    let Some(rig) = Rig::new() else { return };
+    let (mut world, mut flag) = world(&rig, StateForm::EightBit);
+    let seen = drive(&mut world, &mut flag, 200, 10);
+    assert!(seen.iter().all(|count| *count > 5), "{seen:?}");
+    whole_groups(&mut world);
 }
