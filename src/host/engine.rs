@@ -88,7 +88,7 @@ impl Engine {
         if !keep {
             memory::remake(&engine.plan, &engine.pieces, |row| !row.master_given);
         }
-        engine.evaluate(Clocks { t: engine.plan.start, progress: 0 }, Half::InForce);
+        engine.evaluate(Clocks { t: engine.plan.start, progress: engine.control.progress }, Half::InForce);
         engine.stop_if_end(engine.plan.start, BELOW);
         Ok(engine)
     }

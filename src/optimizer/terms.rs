@@ -15,8 +15,8 @@ use crate::precision::Precision;
 use crate::rule::Traced;
 
 impl OptimizerBuilder {
-    /// Lets the clock begin at `t` instead of 0, at most 2^62: for a run that began elsewhere, whose states the engine puts to their
-    /// places. A tensor has had as many updates then, unless it says otherwise itself ([`Tensor::updates`]), with what that means for
+    /// Lets the clock begin at `t` instead of 0, at most 2^62, and the progress clock at as many increments: for a run that began elsewhere,
+    /// whose states the engine puts to their places. A tensor has had as many updates then, unless it says otherwise itself ([`Tensor::updates`]), with what that means for
     /// states that would start from something.
     pub fn start_at(mut self, t: u64) -> Self {
         self.start = t;

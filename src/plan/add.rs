@@ -44,7 +44,8 @@ impl Plan {
         let mut all = Vec::with_capacity(tensors.len());
         for ((i, tensor), place) in tensors.iter().enumerate().zip(places) {
             let path = format!("tensors[{i}]");
-            check_tensor(&path, tensor, true)?;
+            let at = || path.clone();
+            check_tensor(&at, tensor, true)?;
             let name = tensor.name.as_deref().ok_or_else(|| {
                 Error::argument(format!("{path}.name"), "not given", "a tensor that comes later needs a name")
             })?;
@@ -60,7 +61,7 @@ impl Plan {
                 let rule = "another tensor's random bits come from it";
                 return Err(Error::argument(format!("number of tensor {name:?}"), number, rule));
             }
-            let storages = forms::of_tensor(&path, &self.variants[variant as usize], precision, tensor)?;
+            let storages = forms::of_tensor(&at, &self.variants[variant as usize], precision, tensor)?;
             let forms = Forms { variant, storages };
             let form = self.known_form(&forms).ok_or_else(|| self.not_compiled(name, &forms))?;
             let scales = tensor.scales;
@@ -71,11 +72,11 @@ impl Plan {
             }
             let mut bytes = 0;
             self.streams_of(form, tensor, &mut bytes);
-            let at = take(&mut free, bytes).ok_or_else(|| {
+            let begin = take(&mut free, bytes).ok_or_else(|| {
                 let rule = format!("the state memory in reserve has no {bytes} bytes in one piece: Dynamic::elements");
                 Error::argument(format!("state of tensor {name:?}"), format!("{bytes} bytes"), rule)
             })?;
-            all.push((form, scales, at));
+            all.push((form, scales, begin));
         }
         self.check_places(tensors)?;
         self.check_room_for(tensors)?;

@@ -78,7 +78,7 @@ impl Plan {
         let most = |limit: Option<u32>, at_build: usize| match (self.reserve, limit) {
             (Some(_), None) => at_build.max(tensors + self.groups.len()) + groups,
             (Some(_), Some(limit)) => at_build.max(limit as usize) + groups,
-            (None, _) => at_build + SPARE.min(self.tensors.len()),
+            (None, _) => at_build + SPARE.min(self.tensors.len().saturating_sub(at_build)),
         };
         let (ages, cohorts) = (most(reserve.cohorts, self.ages.len()), most(reserve.cohorts, self.cohorts.len()));
         let corrected = self.variants.iter().map(|variant| variant.corrected().len()).max().unwrap_or(0);

@@ -33,12 +33,12 @@ pub(super) fn check(groups: &[Registered], zero: bool, purpose: Purpose, dynamic
             return Err(Error::argument(format!("groups[{g}].tensors"), "empty", "a group needs at least one tensor"));
         }
         for (i, tensor) in tensors.iter().enumerate() {
-            let path = format!("groups[{g}].tensors[{i}]");
-            check_tensor(&path, tensor, dynamic)?;
+            let path = || format!("groups[{g}].tensors[{i}]");
+            check_tensor(path, tensor, dynamic)?;
             let name = tensor.name.clone().unwrap_or_else(|| format!("{g}.{i}"));
             if !seen.insert(name.clone()) {
                 return Err(Error::argument(
-                    format!("{path}.name"),
+                    format!("{}.name", path()),
                     format!("{name:?}"),
                     "another tensor has that name",
                 ));
@@ -82,46 +82,48 @@ fn check_numbers<'a>(tensors: impl Iterator<Item = &'a Tensor> + Clone, names: &
     Ok(())
 }
 
-pub(super) fn check_tensor(path: &str, tensor: &Tensor, dynamic: bool) -> Result<()> {
-    check_buffer(&format!("{path}.param"), tensor.param)?;
+/// Checks a tensor by itself. `path`: of it, in errors.
+pub(super) fn check_tensor(path: impl Fn() -> String + Copy, tensor: &Tensor, dynamic: bool) -> Result<()> {
+    check_buffer(|| format!("{}.param", path()), tensor.param)?;
     if !(dynamic && tensor.is_absent()) {
-        check_buffer(&format!("{path}.grad"), tensor.grad)?;
+        check_buffer(|| format!("{}.grad", path()), tensor.grad)?;
     }
     if let Some(master) = tensor.master {
-        check_buffer(&format!("{path}.master"), master)?;
+        check_buffer(|| format!("{}.master", path()), master)?;
     }
     if tensor.param.len > MAX_LEN {
         let rule = format!("a tensor has at most {MAX_LEN} elements");
-        return Err(Error::argument(format!("{path}.param.len"), tensor.param.len, rule));
+        return Err(Error::argument(format!("{}.param.len", path()), tensor.param.len, rule));
     }
     if let Some(updates) = tensor.updates.filter(|updates| *updates > MAX_UPDATES) {
-        return Err(Error::argument(format!("{path}.updates"), updates, format!("at most {MAX_UPDATES} fit")));
+        return Err(Error::argument(format!("{}.updates", path()), updates, format!("at most {MAX_UPDATES} fit")));
     }
     if tensor.param.len != tensor.grad.len {
         let rule = format!("param has {} elements", tensor.param.len);
-        return Err(Error::argument(format!("{path}.grad.len"), tensor.grad.len, rule));
+        return Err(Error::argument(format!("{}.grad.len", path()), tensor.grad.len, rule));
     }
     Ok(())
 }
 
-fn check_buffer(path: &str, buffer: Buffer) -> Result<()> {
+fn check_buffer(path: impl Fn() -> String, buffer: Buffer) -> Result<()> {
     let Buffer { address, len, dtype } = buffer;
+    let refused =
+        |what: &str, value: String, rule: String| Err(Error::argument(format!("{}.{what}", path()), value, rule));
     if dtype == Dtype::F64 {
-        return Err(Error::argument(format!("{path}.dtype"), "F64", "must be F32, Bf16 or F16"));
+        return refused("dtype", "F64".to_owned(), "must be F32, Bf16 or F16".to_owned());
     }
     if len == 0 {
         return Ok(());
     }
     let bytes = dtype.bytes();
     if address == 0 {
-        return Err(Error::argument(format!("{path}.address"), "null", format!("{len} elements are to be there")));
+        return refused("address", "null".to_owned(), format!("{len} elements are to be there"));
     }
     if !address.is_multiple_of(bytes) {
-        let rule = format!("{dtype:?} elements are aligned to {bytes} bytes");
-        return Err(Error::argument(format!("{path}.address"), format!("{address:#x}"), rule));
+        return refused("address", format!("{address:#x}"), format!("{dtype:?} elements are aligned to {bytes} bytes"));
     }
     if len.checked_mul(bytes).and_then(|bytes| address.checked_add(bytes)).is_none() {
-        return Err(Error::argument(format!("{path}.len"), len, "the buffer must end below 2^64"));
+        return refused("len", len.to_string(), "the buffer must end below 2^64".to_owned());
     }
     Ok(())
 }

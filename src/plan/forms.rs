@@ -79,11 +79,16 @@ pub(super) fn dtype(form: Form) -> Dtype {
 }
 
 /// How the streams of `tensor` are stored. `path`: of the tensor, in errors.
-pub(super) fn of_tensor(path: &str, rule: &Compiled, precision: &Precision, tensor: &Tensor) -> Result<Vec<Storage>> {
+pub(super) fn of_tensor(
+    path: impl Fn() -> String,
+    rule: &Compiled,
+    precision: &Precision,
+    tensor: &Tensor,
+) -> Result<Vec<Storage>> {
     let param = match (half_of(tensor.param.dtype), precision.param.unwrap_or_default()) {
         (None | Some(Half::F16), ParamForm::Remainder) => {
             let rule = "the precision of its group asks for a remainder, which lies beside a bf16 parameter; give tensors of other types a group of their own, with group_in";
-            return Err(Error::argument(format!("{path}.param.dtype"), format!("{:?}", tensor.param.dtype), rule));
+            return Err(Error::argument(format!("{}.param.dtype", path()), format!("{:?}", tensor.param.dtype), rule));
         }
         (None, _) => Form::F32,
         (Some(half), ParamForm::Master) => Form::Master(half),
@@ -98,7 +103,7 @@ pub(super) fn of_tensor(path: &str, rule: &Compiled, precision: &Precision, tens
             None => "an f32 parameter is its own master".to_owned(),
             Some(_) => format!("the precision of its group keeps the parameter as {param}, without a master"),
         };
-        return Err(Error::argument(format!("{path}.master"), format!("{:#x}", master.address), rule));
+        return Err(Error::argument(format!("{}.master", path()), format!("{:#x}", master.address), rule));
     }
     let grad = half_of(tensor.grad.dtype).map_or(Form::F32, |half| Form::Half(half, Rounding::Nearest));
     let mut storages = vec![Storage::of(param), Storage::of(grad)];

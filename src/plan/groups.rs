@@ -25,11 +25,13 @@ impl Plan {
             self.form(Forms { variant, storages });
         }
         for (i, tensor) in tensors.iter().enumerate() {
-            let path = format!("groups[{index}].tensors[{i}]");
-            let storages = forms::of_tensor(&path, &rule.rule, precision, tensor)?;
+            let path = || format!("groups[{index}].tensors[{i}]");
+            let storages = forms::of_tensor(path, &rule.rule, precision, tensor)?;
             let form = self.form(Forms { variant, storages });
             let scales = tensor.scales;
-            self.check_scales_of(&path, variant, scales)?;
+            if scales != Scales::default() {
+                self.check_scales_of(&path(), variant, scales)?;
+            }
             self.scaled |= scales != Scales::default();
             let updates = tensor.updates.unwrap_or(self.start).wrapping_sub(self.start);
             let cohort = self.cohort_of(group, updates, tensor.is_absent(), scales);

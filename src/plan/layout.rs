@@ -62,6 +62,8 @@ impl Control {
         let verdict = gradients.judge(settings, 0.0, 1.0 / f64::from(settings.loss_scale), 1);
         Control {
             t,
+            // As if all updates before had advanced it so.
+            progress: t.saturating_mul(increment),
             increment,
             loss_scale: settings.loss_scale,
             factor: verdict.factor,

@@ -57,7 +57,7 @@ impl Plan {
             for len in [1, u64::from(u32::MAX)] {
                 let mut tensor = tensor.clone();
                 tensor.param.len = len;
-                let storages = forms::of_tensor("declared", &rule.rule, &declared.precision, &tensor)?;
+                let storages = forms::of_tensor(|| "declared".to_owned(), &rule.rule, &declared.precision, &tensor)?;
                 self.form(Forms { variant, storages });
             }
         }

@@ -11,7 +11,7 @@ const FAULTS: &[Fault] = &[
     ("a tensor at rest is in the norm", "if (tensor.slot != NO_SLOT) after_tensor(tensor);", ""),
     ("a frozen tensor is in the norm", "if (grad == 0) return true;", "if (grad == 0 && tensor.len != 9) return true;"),
     ("a late tensor has t's count", "write.bits - t);", "write.bits);"),
-    ("a tensor of its own history has no count", "load_row(age_at(step, t, (u32)write.bits))", "0"),
+    ("a tensor of its own history has no count", "load_row(age_at(step, t, (u32)write.bits))", "(u64)0"),
     ("a tensor that rests is counted", "age_rests(step, age) ? base - 1 : base", "false ? base - 1 : base"),
     (
         "a skipped update counts for those that rest",
