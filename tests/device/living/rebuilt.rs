@@ -84,7 +84,7 @@ fn a_graph_of_a_former_optimizer_does_nothing_and_says_so() {
 const FAULTS: &[Fault] = &[
     ("a former graph goes on", "    if (edit.flags & Edit::retire) retire(edit.step);\n", ""),
     ("a former graph finds tiles", "store_row((Counts*)step.counts, Counts{});", ""),
-    ("a former graph says nothing", "store_word(step.host_flags + 2, 1);", ""),
+    ("a former graph says nothing", "store_word(step.host_flags + 2, 1);", ";"),
 ];
 
 #[test]

@@ -1,18 +1,20 @@
 //! A long run in which everything that may change does, drawn from a seed.
 
+use instep::rule::Over;
 use instep::{
     AdamW, Clip, Dynamic, Lamb, NAdam, NonFinite, OptimizerBuilder, Precision, Prodigy, Schedule, Sgd, StateForm,
     Tensor,
 };
 
 use super::world::{Twin, World};
+use crate::measured::rules::{DistanceSgd, NormedSgd};
 use crate::rig::Rig;
 
 const STEPS: usize = 2_000;
 const SEED: u64 = 14;
 
 /// Group, length, skew: all sizes of walks in each group. The first ones are there at build.
-const SHAPES: [(usize, usize, usize); 24] = [
+const SHAPES: [(usize, usize, usize); 28] = [
     (0, 2_500, 0),
     (0, 7, 1),
     (0, 64, 0),
@@ -27,6 +29,10 @@ const SHAPES: [(usize, usize, usize); 24] = [
     (3, 1_033, 0),
     (4, 3_000, 0),
     (4, 9, 0),
+    (5, 1_200, 0),
+    (5, 2_050, 1),
+    (6, 4_300, 0),
+    (6, 40, 0),
     (0, 0, 0),
     // To come.
     (0, 1_500, 0),
@@ -39,7 +45,7 @@ const SHAPES: [(usize, usize, usize); 24] = [
     (4, 40, 0),
     (4, 2_600, 0),
 ];
-const AT_BUILD: usize = 15;
+const AT_BUILD: usize = 19;
 
 /// Rules with every kind of memory: none, of cohorts, of tensors' sums, of groups.
 fn build(
@@ -62,7 +68,10 @@ fn build(
         .group(Prodigy::new(1.0), &tensors(3))
         .group(Sgd::new(0.1), &tensors(4));
     // SAFETY: the flag outlives the optimizers.
-    unsafe { builder.follow(flag) }
+    let builder = unsafe { builder.follow(flag) };
+    builder
+        .group(DistanceSgd { lr: 0.1.into(), over: Over::Group }, &tensors(5))
+        .group(NormedSgd { lr: 0.1.into() }, &tensors(6))
 }
 
 /// What happened in a run: tensors without a gradient, frozen or thawed, removed, added; flags and scales that changed.
@@ -158,7 +167,7 @@ pub fn whole_groups(world: &mut World<'_>) {
             assert_eq!(world.differing_bits(&format!("place {place}")), 0, "elements differ: one alone has {grad:?}");
         }
     }
-    for group in 1..4 {
+    for group in [1, 2, 3, 5, 6] {
         let all: Vec<usize> = world.there().into_iter().filter(|place| world.places[*place].group == group).collect();
         let thawed = |world: &World<'_>| all.iter().copied().filter(|place| !world.places[*place].frozen).collect();
         let frozen: Vec<usize> = thawed(world);
