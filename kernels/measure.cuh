@@ -38,7 +38,7 @@ template <class R>
 __device__ __forceinline__ void conclude_tensor(const Step& step, u64 t, const TensorHead& tensor, bool resting,
                                                 const Measurements& sums) {
   const u32 place = tensor.place;
-  if (resting) {
+  if (resting || (DYNAMIC && tensor.len == 0)) {
     if constexpr (R::OF_TENSOR != 0) {
       const u32 tensors = load_row(&step.rules->tensor_capacity);
       keep_memory<R::OF_TENSOR, R::MEMORY + 1>(load_row(&step.rules->tensor_memory), t, tensors, place, TENSOR_MEMORY);

@@ -69,7 +69,8 @@ impl Dynamic {
         self
     }
 
-    /// Reserves room for the states of tensors to come, of so many elements together, in the widest form among the tensors at build.
+    /// Reserves room for the states of tensors to come, of so many elements together, in the widest form among the tensors at build. After
+    /// many have come and gone it may be in pieces that are too small for a large one, which is then refused.
     pub fn elements(mut self, elements: u64) -> Dynamic {
         self.elements = elements;
         self
@@ -96,7 +97,8 @@ impl Dynamic {
         self
     }
 
-    /// Sets how many changes may be on their way to the device, from 1 to 64; 4 by default.
+    /// Sets how many changes of gradients may be on their way to the device, from 1 to 64; 4 by default. Of changes that write all tables
+    /// there are two at most.
     pub fn slots(mut self, slots: u32) -> Dynamic {
         self.slots = slots;
         self

@@ -33,7 +33,7 @@ impl Engine {
 
     pub fn add(&mut self, group: usize, tensors: &[Tensor]) -> Result<Vec<u32>> {
         let of_group = &self.plan.groups[group];
-        let adding = self.plan.check_add(of_group.variant, &of_group.precision, tensors)?;
+        let adding = self.plan.check_add(of_group.variant, &of_group.precision, 0, tensors)?;
         let change = self.plan.add(group, tensors, adding);
         let added = change.added.clone();
         self.settle(change);
@@ -43,7 +43,7 @@ impl Engine {
     pub fn add_group(&mut self, registered: Registered) -> Result<(usize, Vec<u32>)> {
         let (tensors, precision) = (registered.tensors.clone(), registered.precision.clone());
         let adding = self.plan.check_add_group(registered)?;
-        let of_tensors = self.plan.check_add(adding.variant(), &precision, &tensors)?;
+        let of_tensors = self.plan.check_add(adding.variant(), &precision, 1, &tensors)?;
         let (group, change) = self.plan.add_group(adding);
         let change = change.and(self.plan.add(group, &tensors, of_tensors));
         let added = change.added.clone();
@@ -71,6 +71,6 @@ impl Engine {
             state[offset as usize..][..bytes as usize].fill(0);
         }
         memory::fill_states(&self.plan, |row| change.added.contains(&row.place));
-        memory::remake(&self.plan, &self.pieces, |row| row.just_added && !row.master_given);
+        memory::remake(&self.plan, &self.pieces, |row| change.added.contains(&row.place) && !row.master_given);
     }
 }

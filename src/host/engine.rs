@@ -90,6 +90,7 @@ impl Engine {
         }
         engine.evaluate(Clocks { t: engine.plan.start, progress: engine.control.progress }, Half::InForce);
         engine.stop_if_end(engine.plan.start, BELOW);
+        engine.runs.restart(engine.plan.start);
         Ok(engine)
     }
 

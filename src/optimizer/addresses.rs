@@ -38,6 +38,29 @@ pub(super) fn check<'a>(
     Ok(())
 }
 
+/// The flags that groups follow: each an f32 that the device reaches and that no update writes. `context`: None on the host.
+pub(super) fn check_gates(context: Option<&Context>, plan: &Plan) -> Result<()> {
+    for address in plan.gates.iter().copied() {
+        let refused = |rule: String| Err(Error::argument("follow.flag", format!("{address:#x}"), rule));
+        if !is_address(address, Dtype::F32) {
+            return refused("it is the address of an f32: not 0, and aligned to 4 bytes".to_owned());
+        }
+        if let Some((what, tensor)) =
+            plan.touching(address..address + 4).filter(|(what, _)| *what != "grad" || plan.gradients.zero)
+        {
+            return refused(format!("it overlaps the {what} of tensor {:?}", plan.names[tensor]));
+        }
+        if let Some(context) = context {
+            match Addresses::new(context).look(address, 4)? {
+                Place::Fits => {}
+                Place::Unreachable(what) => return refused(what),
+                Place::Short(bytes) => return refused(format!("the memory there ends after {bytes} bytes")),
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The same of tensors that come later.
 pub(super) fn check_tensors(context: &Context, tensors: &[Tensor]) -> Result<()> {
     check(context, std::iter::once(tensors), HandedIn::default())

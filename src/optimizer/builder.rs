@@ -311,6 +311,11 @@ impl OptimizerBuilder {
         let mut plan = self.plan(Purpose::Run)?;
         let given = self.given_state.map(|given| given.check(&plan)).transpose()?;
         addresses::check_handed_in(handed_in, &plan)?;
+        let context = match &device.0 {
+            Backend::Cuda(context) => Some(&**context),
+            Backend::Host => None,
+        };
+        addresses::check_gates(context, &plan)?;
         if let Some((Scalar(address), dtype)) = handed_in.metric {
             (plan.settings.metric, plan.settings.metric_type) = (address, dtype.number());
         }

@@ -150,7 +150,8 @@ impl Engine {
         };
         let places = Places::new(resident.tables.address(), shape, sums);
         let (context, resident) = (context.clone(), Arc::new(resident));
-        let runs = Arc::default();
+        let runs: Arc<Runs> = Arc::default();
+        runs.restart(plan.start);
         Ok(Engine {
             resident,
             context,

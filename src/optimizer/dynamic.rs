@@ -14,6 +14,7 @@ use crate::rule::Traced;
 /// A tensor of an optimizer: [`Optimizer::tensor`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TensorId {
+    optimizer: u64,
     place: u32,
     turn: u32,
 }
@@ -53,7 +54,9 @@ impl Optimizer {
     /// the work before that is done. That it overlaps nothing that an update writes is not looked at here.
     #[expect(unsafe_code, reason = "states a contract; holds no unsafe operation")]
     pub unsafe fn rebind(&mut self, grads: &[(TensorId, Option<u64>)], stream: &Stream) -> Result<()> {
-        let grads = grads.iter().map(|(id, grad)| Ok((self.place(*id)?, *grad))).collect::<Result<Vec<_>>>()?;
+        let ids: Vec<TensorId> = grads.iter().map(|(id, _)| *id).collect();
+        let places = self.places(&ids)?;
+        let grads: Vec<(u32, Option<u64>)> = places.into_iter().zip(grads.iter().map(|(_, grad)| *grad)).collect();
         self.rebind_places(&grads, stream)
     }
 
@@ -122,7 +125,8 @@ impl Optimizer {
     }
 
     /// Sets what tensors multiply the learning rate and the weight decay of their group by, each 0 or more:
-    /// [`Tensor::rate_scale`], [`Tensor::decay_scale`]. As [`Optimizer::freeze`], for an optimizer in which some tensor scales at build or
+    /// [`Tensor::rate_scale`], [`Tensor::decay_scale`]. What a rule remembers of tensors with one history and one scale (a product of momenta, say) is
+    /// remembered of all of them together; who joins others goes on with theirs. As [`Optimizer::freeze`], for an optimizer in which some tensor scales at build or
     /// that has [`Dynamic::scales`](crate::Dynamic::scales).
     pub fn set_scales(&mut self, scales: &[(TensorId, f64, f64)], stream: &Stream) -> Result<()> {
         self.expect_dynamic("set_scales")?;
@@ -140,7 +144,8 @@ impl Optimizer {
 
     /// Adds tensors to a group, from the next work on `stream` on: each with a name, with states that start, and with a count of
     /// its own that begins at 0, or where [`Tensor::updates`] says. As [`Optimizer::freeze`], and a launch more where something lies beside
-    /// parameters, which is then made of them; graphs that were captured before update it too.
+    /// parameters, which is then made of them; steps that were captured before update it too (not captured parts, which hold the tensors that they
+    /// were given). Not while parameters for evaluation are shown.
     ///
     /// Fails with [`Error::Argument`] beyond what was reserved ([`Dynamic::tensors`](crate::Dynamic::tensors),
     /// [`Dynamic::elements`](crate::Dynamic::elements)), for a tensor that breaks a rule of the build, and for one that is stored as
@@ -148,6 +153,7 @@ impl Optimizer {
     pub fn add(&mut self, group: usize, tensors: &[Tensor], stream: &Stream) -> Result<Vec<TensorId>> {
         self.expect_dynamic("add")?;
         self.plan().expect_whole("add")?;
+        self.expect_training("add")?;
         let groups = self.plan().groups.len();
         if group >= groups {
             return Err(Error::argument("group", group, format!("the optimizer has {groups}, counted from 0")));
@@ -198,6 +204,7 @@ impl Optimizer {
     ) -> Result<(usize, Vec<TensorId>)> {
         self.expect_dynamic("add_group")?;
         self.plan().expect_whole("add_group")?;
+        self.expect_training("add_group")?;
         if tensors.is_empty() {
             return Err(Error::argument("tensors", "empty", "a group needs at least one tensor"));
         }
@@ -230,19 +237,26 @@ impl Optimizer {
     }
 
     fn id(&self, place: u32) -> TensorId {
-        TensorId { place, turn: self.plan().seats[place as usize].turn }
+        let plan = self.plan();
+        TensorId { optimizer: plan.number, place, turn: plan.seats[place as usize].turn }
     }
 
     fn place(&self, id: TensorId) -> Result<u32> {
         let plan = self.plan();
-        match plan.seats.get(id.place as usize) {
+        let refused = |argument: String, value: &str, rule: &str| Err(Error::argument(argument, value, rule));
+        match plan.seats.get(id.place as usize).filter(|_| id.optimizer == plan.number) {
             Some(seat) if seat.turn == id.turn && !seat.standing.removed => Ok(id.place),
-            Some(_) => Err(Error::argument(
-                plan.tensor_name(id.place),
-                "removed",
-                "it is no tensor of this optimizer any more",
-            )),
-            None => Err(Error::argument("tensor", format!("{id:?}"), "it is one of another optimizer")),
+            Some(seat) if seat.turn == id.turn => {
+                refused(plan.tensor_name(id.place), "removed", "it is no tensor of this optimizer any more")
+            }
+            Some(_) => {
+                refused("tensor".to_owned(), "removed", "another one has its place: ask Optimizer::tensor again")
+            }
+            None => refused(
+                "tensor".to_owned(),
+                "of another optimizer",
+                "after a rebuild, too: ask Optimizer::tensor again",
+            ),
         }
     }
 
@@ -262,6 +276,14 @@ impl Optimizer {
             places.push(place);
         }
         Ok(places)
+    }
+
+    /// A parameter that comes while others are shown for evaluation would be put back as something that it never was.
+    fn expect_training(&self, call: &str) -> Result<()> {
+        match self.plan().shown {
+            false => Ok(()),
+            true => Err(Error::argument(call, "called", "parameters for evaluation are shown: call train(..) first")),
+        }
     }
 
     fn expect_dynamic(&self, call: &str) -> Result<()> {

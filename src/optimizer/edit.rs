@@ -110,6 +110,7 @@ impl<'a> Edit<'a> {
     /// after 0 updates; for a stream of another device or context, or one that is being captured, because every replay of the
     /// graph would make the edit again.
     pub fn apply(self, stream: &Stream) -> Result<()> {
+        self.optimizer.plan().expect_whole("edit")?;
         match &mut self.optimizer.0 {
             Engine::Cuda(engine) => engine.edit(stream.cuda()?, &self.request),
             Engine::Host(engine) => {

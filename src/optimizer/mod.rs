@@ -131,6 +131,7 @@ impl Optimizer {
     ///
     /// Fails with [`Error::Argument`] as [`Optimizer::step`] does.
     pub fn parameters_changed(&mut self, stream: &Stream) -> Result<()> {
+        self.plan().expect_whole("parameters_changed")?;
         match &mut self.0 {
             Engine::Cuda(engine) => engine.parameters_changed(stream.cuda()?),
             Engine::Host(engine) => {
@@ -188,6 +189,7 @@ impl Optimizer {
     }
 
     fn observe_when(&mut self, metric: Observed, when: When, stream: &Stream) -> Result<()> {
+        self.plan().expect_whole("observe")?;
         match &mut self.0 {
             Engine::Cuda(engine) => engine.observe(stream.cuda()?, metric, when),
             Engine::Host(engine) => {

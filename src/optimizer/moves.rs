@@ -9,7 +9,7 @@ use crate::device::{Context, Filling, Memory, Slots, Stream, WhenBusy};
 use crate::dynamic::Dynamic;
 use crate::error::{Error, Result};
 use crate::plan::edit::launches;
-use crate::plan::layout::{AgeFlags, EditRow, Step, THREADS, remake};
+use crate::plan::layout::{AgeFlags, EditRow, RuleTablesRow, Step, THREADS, remake};
 use crate::plan::{Change, Lies, Plan, Registered, Scales, Seat, Tensor, Turn};
 use crate::precision::{CODES_BLOCK, Constant};
 
@@ -44,7 +44,8 @@ impl Moves {
     pub fn new(context: &Arc<Context>, plan: &Plan, dynamic: &Dynamic) -> Result<Moves> {
         let (slots, when_busy) = dynamic.slots_in_all();
         let seats = grads_at(plan) + 8 * plan.room.tensors;
-        let shape = Shape::of(plan).tables().map(|(_, room)| room.next_multiple_of(8)).sum();
+        let tables = Shape::of(plan).tables().map(|(_, room)| room.next_multiple_of(8)).sum::<usize>();
+        let shape = tables + size_of::<RuleTablesRow>();
         Ok(Moves {
             seats: Slots::new(context, slots, seats).allocate()?,
             // Such a change is rare and its slot large: it is allocated when the first one comes.
@@ -118,7 +119,7 @@ impl Engine {
         self.expect_changeable(stream)?;
         super::addresses::check_tensors(&self.context, tensors)?;
         let of_group = &self.plan.groups[group];
-        let adding = self.plan.check_add(of_group.variant, &of_group.precision, tensors)?;
+        let adding = self.plan.check_add(of_group.variant, &of_group.precision, 0, tensors)?;
         self.moves_mut().expect_slot()?;
         let change = self.plan.add(group, tensors, adding);
         let added = change.added.clone();
@@ -133,7 +134,7 @@ impl Engine {
         super::addresses::check_tensors(&self.context, &tensors)?;
         let precision = registered.precision.clone();
         let adding = self.plan.check_add_group(registered)?;
-        let of_tensors = self.plan.check_add(adding.variant(), &precision, &tensors)?;
+        let of_tensors = self.plan.check_add(adding.variant(), &precision, 1, &tensors)?;
         self.moves_mut().expect_slot()?;
         let (group, change) = self.plan.add_group(adding);
         let change = change.and(self.plan.add(group, &tensors, of_tensors));

@@ -14,7 +14,8 @@ impl Optimizer {
     /// [`Status::called_after_rebuild`](crate::Status::called_after_rebuild), which [`Edit::lower_flags`](crate::Edit::lower_flags) lowers; a loop on a condition of this one
     /// ends at once. The state memory of this one is freed; some of its tables stay for such graphs.
     ///
-    /// Fails as those two do, and for a builder of another device; this optimizer then goes on as it was.
+    /// Fails as those two do, and for a builder of another device; this optimizer then goes on as it was. Not so where the builder is given the
+    /// state memory of this one ([`OptimizerBuilder::state_memory`]), which its build writes.
     ///
     /// ```
     /// use instep::{AdamW, Device, LoadOptions, Optimizer, Stream, Tensor};

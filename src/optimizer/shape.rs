@@ -142,7 +142,7 @@ fn tensors(plan: &Plan, slots: Option<&[u32]>) -> Vec<u8> {
         let given = if tensor.master_given { MASTER_GIVEN } else { 0 };
         let added = if tensor.just_added { JUST_ADDED } else { 0 };
         let head = TensorHead {
-            len: tensor.len,
+            len: if plan.is_there(*place as usize) { tensor.len } else { 0 },
             slot: slots.map_or(0, |slots| slots[*place as usize]),
             place: *place,
             number: tensor.number,

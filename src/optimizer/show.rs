@@ -25,18 +25,20 @@ impl Optimizer {
     }
 
     fn show(&mut self, stream: &Stream, show: bool) -> Result<()> {
+        self.plan().expect_whole(if show { "eval" } else { "train" })?;
         if !self.plan().shows() {
             let mode = if show { "eval" } else { "train" };
             let rule = "no rule of this optimizer has other parameters for evaluation";
             return Err(Error::argument("mode", mode, rule));
         }
         match &mut self.0 {
-            Engine::Cuda(engine) => engine.show(stream.cuda()?, show),
+            Engine::Cuda(engine) => engine.show(stream.cuda()?, show)?,
             Engine::Host(engine) => {
                 expect_host(stream)?;
                 engine.show(show);
-                Ok(())
             }
         }
+        self.plan_mut().shown = show;
+        Ok(())
     }
 }

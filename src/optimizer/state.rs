@@ -46,6 +46,7 @@ impl Optimizer {
     /// # Ok::<(), instep::Error>(())
     /// ```
     pub fn state(&self, stream: &Stream) -> Result<Vec<u8>> {
+        self.plan().expect_whole("state")?;
         match &self.0 {
             Engine::Cuda(engine) => engine.state(stream.cuda()?),
             Engine::Host(engine) => {
@@ -97,6 +98,7 @@ impl Optimizer {
     ///
     /// Fails as [`Optimizer::load_state`] does.
     pub fn load_state_with(&mut self, bytes: &[u8], options: LoadOptions, stream: &Stream) -> Result<Loaded> {
+        self.plan().expect_whole("load_state")?;
         match &mut self.0 {
             Engine::Cuda(engine) => engine.load_state(bytes, options, stream.cuda()?),
             Engine::Host(engine) => {

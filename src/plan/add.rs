@@ -19,7 +19,8 @@ pub(crate) struct Adding {
 
 impl Plan {
     /// Checks tensors that are to join a group of rule `variant` with this precision.
-    pub fn check_add(&self, variant: u32, precision: &Precision, tensors: &[Tensor]) -> Result<Adding> {
+    /// `shown`: that group is yet to come, and is shown by a cohort that is one more.
+    pub fn check_add(&self, variant: u32, precision: &Precision, shown: usize, tensors: &[Tensor]) -> Result<Adding> {
         let Some(reserve) = &self.reserve else { unreachable!("asked for before") };
         let count = self.added.0 as usize + tensors.len();
         if count > reserve.tensors as usize {
@@ -29,7 +30,7 @@ impl Plan {
             );
             return Err(Error::argument("tensors", format!("{} more", tensors.len()), rule));
         }
-        let elements: u64 = tensors.iter().map(|tensor| tensor.param.len).sum();
+        let elements = tensors.iter().fold(0, |sum: u64, tensor| sum.saturating_add(tensor.param.len));
         if elements.saturating_add(self.added.1) > reserve.elements {
             let rule = format!(
                 "{} elements were reserved, of which {} are in use: Dynamic::elements",
@@ -79,7 +80,7 @@ impl Plan {
             all.push((form, scales, begin));
         }
         self.check_places(tensors)?;
-        self.check_room_for(tensors)?;
+        self.check_room_for(tensors, shown)?;
         Ok(Adding { tensors: all })
     }
 
@@ -88,7 +89,25 @@ impl Plan {
         let known = self.living().map(|tensor| self.as_tensor(tensor));
         let all: Vec<Tensor> = known.chain(tensors.iter().cloned()).collect();
         let names: Vec<String> = all.iter().map(|tensor| tensor.name.clone().unwrap_or_default()).collect();
-        check_overlap(all.iter(), &names, self.gradients.zero)
+        check_overlap(all.iter(), &names, self.gradients.zero)?;
+        let state = self.state_base..self.state_base + self.state_bytes;
+        let within = |buffer: Buffer| {
+            let bytes = buffer.len * buffer.dtype.bytes();
+            bytes > 0 && buffer.address < state.end && state.start < buffer.address + bytes
+        };
+        let touching =
+            |tensor: &&Tensor| [Some(tensor.param), Some(tensor.grad), tensor.master].into_iter().flatten().any(within);
+        match tensors.iter().find(touching) {
+            None => Ok(()),
+            Some(tensor) => {
+                let name = tensor.name.as_deref().unwrap_or_default();
+                Err(Error::argument(
+                    format!("tensor {name:?}"),
+                    "in the state memory",
+                    "states of this optimizer lie there",
+                ))
+            }
+        }
     }
 
     /// A tensor as it could be registered.
@@ -97,13 +116,14 @@ impl Plan {
         let storages = self.storages(row);
         let buffer =
             |address: u64, place: usize| Buffer { address, len: row.len, dtype: forms::dtype(storages[place].form) };
-        let mut known = Tensor::unnamed(buffer(row.param(), 0), buffer(seat.in_use(), 1));
+        let mut known =
+            Tensor::unnamed(buffer(row.param(), 0), buffer(if seat.standing.absent { 0 } else { seat.grad }, 1));
         known.name = Some(self.names[tensor].clone());
         known.master = row.master_given.then(|| Buffer::f32(row.streams[0].second, row.len));
         known
     }
 
-    fn check_room_for(&self, tensors: &[Tensor]) -> Result<()> {
+    fn check_room_for(&self, tensors: &[Tensor], shown: usize) -> Result<()> {
         let mut ages = Vec::new();
         let mut cohorts: Vec<(u64, bool, Scales)> = Vec::new();
         for tensor in tensors {
@@ -116,7 +136,7 @@ impl Plan {
             }
         }
         let first = tensors.first().and_then(|tensor| tensor.name.clone()).unwrap_or_default();
-        self.expect_room(self.free_room(), (ages.len(), cohorts.len()), || format!("tensor {first:?}"))
+        self.expect_room(self.free_room(), (shown + ages.len(), shown + cohorts.len()), || format!("tensor {first:?}"))
     }
 
     fn not_compiled(&self, name: &str, forms: &Forms) -> Error {
@@ -179,7 +199,7 @@ impl Plan {
         }
         let base = self.state_base;
         self.move_streams(place as usize, |offset| offset + base);
-        if self.seats[place as usize].row == Seat::NO_ROW && tensor.param.len > 0 && !self.rows.is_empty() {
+        if self.seats[place as usize].row == Seat::NO_ROW && tensor.param.len > 0 && self.pack > 0 {
             self.seats[place as usize].row = self.rows.len() as u32;
             self.rows.push(place);
         }

@@ -83,10 +83,12 @@ impl Plan {
         let (ages, cohorts) = (most(reserve.cohorts, self.ages.len()), most(reserve.cohorts, self.cohorts.len()));
         let corrected = self.variants.iter().map(|variant| variant.corrected().len()).max().unwrap_or(0);
         let inputs = self.variants.iter().map(|variant| variant.hyperparameters().len()).max().unwrap_or(0);
-        let corrections = corrected * (cohorts - self.cohorts.len());
-        let scalars = self.scalars.len() + corrections + groups * inputs;
+        // Of each cohort, or of each beta for each age.
+        let betas = self.schedules.corrections.len() + groups * corrected;
+        let corrections = (corrected * cohorts).min(betas * ages);
+        let scalars = self.schedules.scalars + groups * inputs + corrections;
         // Each structure may begin a bundle that is not full, and each schedule to come has one of its own.
-        let bundles = self.bundles.len() + self.programs.len() + corrections.div_ceil(WARP) + groups * inputs;
+        let bundles = self.schedules.bundles + groups * inputs + self.programs.len() + corrections.div_ceil(WARP);
         let constants = self.constants.len() + groups * CONSTANTS;
         self.room = Room { tensors, ages, cohorts, scalars, bundles, constants, groups: self.groups.len() + groups };
         let more = self.most_state_bytes(&reserve);
@@ -115,10 +117,10 @@ impl Plan {
         let reserve = self.reserve.unwrap_or_default();
         // One more for what is left of each, and one for the pack that it may part.
         let more = reserve.elements.div_ceil(self.tuning.tile()) as usize + 2 * reserve.tensors as usize;
-        // Each cohort to come may begin a pack that is not full, of each form.
+        // Each cohort that there may be has a pack that is not full, of each form.
         let packs = match self.reserve {
-            Some(_) => 0,
-            None => (self.room.cohorts - self.cohorts.len()) * self.forms.len(),
+            None if !tiles.packs.is_empty() && self.room.cohorts > 1 => self.room.cohorts * self.forms.len(),
+            _ => 0,
         };
         let summing = |tiles, tree| Summing::of(tiles + packs, tree, &reserve);
         Capacity {

@@ -62,8 +62,10 @@ impl Plan {
                 turns.push((tensor, Standing { absent: grad.is_none(), ..seat.standing }));
             }
         }
-        if !turns.is_empty() {
-            self.expect_whole("rebind")?;
+        let came = |tensor: &u32| self.parts.as_ref().is_some_and(|parts| parts.contains(tensor));
+        if let Some((tensor, _)) = turns.iter().find(|(tensor, _)| came(tensor)) {
+            let rule = "it has come in an update that is not finished: call finish(..) first";
+            return Err(Error::argument(self.tensor_name(*tensor), "to come to rest or to go on", rule));
         }
         self.check_turns(&turns)?;
         Ok(turns)
@@ -151,13 +153,16 @@ impl Plan {
             let variant = self.tensors[*tensor as usize].variant;
             self.check_scales_of(&name, variant, Scales { rate: *rate, decay: *decay })?;
         }
-        let mut new: Vec<(u32, u32, Scales)> = Vec::new();
+        let (room, mut new) = (self.free_room(), 0);
         for (tensor, scales) in scales {
-            let (group, age) = (self.tensors[*tensor as usize].group, self.age_of(*tensor));
-            let known = |cohort: &Cohort| (cohort.group, cohort.age, cohort.scales) == (group, age, *scales);
-            if !self.cohorts.iter().any(known) && !new.contains(&(group, age, *scales)) {
-                new.push((group, age, *scales));
-                self.expect_room(self.free_room(), (0, new.len()), || self.tensor_name(*tensor))?;
+            let row = &self.tensors[*tensor as usize];
+            let (group, age) = (row.group, self.age_of(*tensor));
+            let known = |cohort: &Cohort| {
+                (cohort.group, cohort.age, cohort.scales) == (group, age, *scales) && cohort.tensors > 0
+            };
+            if self.cohorts[row.cohort as usize].tensors > 1 && !self.cohorts.iter().any(known) {
+                new += 1;
+                self.expect_room(room, (0, new), || self.tensor_name(*tensor))?;
             }
         }
         Ok(())
@@ -223,18 +228,21 @@ impl Plan {
         change
     }
 
-    /// Moves a tensor to the cohort of its group of this age and these scales.
+    /// Moves a tensor to the cohort of its group of this age and these scales; one that is alone takes its cohort with it, and what that
+    /// remembers.
     pub(super) fn move_to(&mut self, tensor: u32, age: u32, scales: Scales, change: &mut Change) {
         let from = self.tensors[tensor as usize].cohort;
         let group = self.tensors[tensor as usize].group;
+        // At least something, so that tables are written anew.
+        change.units.push(Vec::new());
+        if self.cohorts[from as usize].tensors == 1 {
+            self.leave(tensor);
+            (self.cohorts[from as usize].age, self.cohorts[from as usize].scales) = (age, scales);
+            return self.join(tensor, from);
+        }
         let to = self.cohort(group, age, scales);
-        if self.cohorts[to as usize].tensors == 0 && to != from {
-            // At least something, so that tables are written anew.
-            let unit = match self.remembers() {
-                true => vec![Write { bits: from.into(), place: to, kind: Write::MEMORY_OF }],
-                false => Vec::new(),
-            };
-            change.units.push(unit);
+        if self.cohorts[to as usize].tensors == 0 && self.remembers() {
+            change.units.push(vec![Write { bits: from.into(), place: to, kind: Write::MEMORY_OF }]);
         }
         self.leave(tensor);
         self.join(tensor, to);

@@ -59,14 +59,20 @@ impl Plan {
 
     /// The cohort of `group` of this age, which is added if there is none.
     pub(super) fn cohort(&mut self, group: u32, age: u32, scales: Scales) -> u32 {
-        let is_it = |known: &Cohort| (known.group, known.age, known.scales) == (group, age, scales);
+        let built = self.room.cohorts > 0;
+        let is_it = |known: &Cohort| {
+            (known.group, known.age, known.scales) == (group, age, scales) && !(built && known.tensors == 0)
+        };
         let new = Cohort { age, group, scales, tensors: 0, inputs: Vec::new() };
-        // Where the table is full, in the place of one that no tensor is in any more.
-        let full = self.room.cohorts > 0 && self.cohorts.len() >= self.room.cohorts && !self.cohorts.iter().any(is_it);
-        let free = (0..self.cohorts.len() as u32).find(|known| full && self.is_free_cohort(*known));
-        if let Some(free) = free {
-            self.cohorts[free as usize] = new;
-            return free;
+        // In the place of one that no tensor is in any more: that by which the group is shown first.
+        if built && !self.cohorts.iter().any(is_it) {
+            let shown = self.groups[group as usize].first_cohort;
+            let shown = (self.cohorts[shown as usize].tensors == 0).then_some(shown);
+            let free = || (0..self.cohorts.len() as u32).find(|known| self.is_free_cohort(*known));
+            if let Some(free) = shown.or_else(free) {
+                self.cohorts[free as usize] = new;
+                return free;
+            }
         }
         place(&mut self.cohorts, is_it, || new)
     }

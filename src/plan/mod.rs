@@ -66,6 +66,7 @@ use crate::features::{FeatureOptions, Features};
 use crate::gradient::{GradientOptions, Gradients};
 use crate::precision::{Constant, Precision, Scaled, State};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::program::{Bounds, Program};
 use crate::rule::{Compiled, Description, Of, Start, Stream};
@@ -77,6 +78,9 @@ use layout::{BundleRow, ScalarRow, Widths};
 
 /// Where the state of a tensor may begin: a multiple of a line of the caches, so that it fits vectors of every type.
 pub(crate) const STATE_ALIGNMENT: u64 = 128;
+
+/// Numbers of plans.
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// What a plan is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,6 +147,12 @@ pub(crate) struct Plan {
     shared_metric: u32,
     /// How many groups have come.
     more_groups: u32,
+    /// Whether gradients come scaled.
+    scaled_gradients: Scaled,
+    /// Parameters for evaluation are shown, as far as the host's own calls tell.
+    pub shown: bool,
+    /// Unlike that of any other plan.
+    pub number: u64,
     /// Whether tensors may come, go and rest, and room for that.
     pub reserve: Option<Reserve>,
     /// Whether some tensors scale the rates of their group, or may come to.
@@ -219,6 +229,9 @@ impl Plan {
             precision: Precision::new(),
             shared_metric,
             more_groups: 0,
+            scaled_gradients: scaled,
+            shown: false,
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
             room: Room::default(),
             rows: Vec::new(),
             pack: 0,

@@ -52,6 +52,8 @@ impl Plan {
             self.variants.push(rule.rule.clone());
             self.variants.len() - 1
         }) as u32;
+        let states = super::states(&rule.rule.tape.streams);
+        declared.precision.check_states(&rule.rule.tape.name, states, self.scaled_gradients)?;
         for tensor in &declared.tensors {
             // Small and large: how states are stored may depend on that.
             for len in [1, u64::from(u32::MAX)] {
@@ -168,7 +170,14 @@ impl Plan {
         }
         let age = self.new_age(Age { base: 0, absent: false, tensors: 0, gate: 0 });
         change.units.push(vec![Write { bits: 0, place: age, kind: Write::AGE_AT }]);
-        let first_cohort = self.cohorts.len() as u32;
+        let free = (0..self.cohorts.len() as u32).find(|cohort| self.is_free_cohort(*cohort));
+        let first_cohort = free.unwrap_or(self.cohorts.len() as u32);
+        let shown =
+            super::Cohort { age, group: group as u32, scales: Scales::default(), tensors: 0, inputs: Vec::new() };
+        match free {
+            Some(free) => self.cohorts[free as usize] = shown,
+            None => self.cohorts.push(shown),
+        }
         self.groups.push(Group {
             precision: registered.precision,
             scalars,
@@ -177,13 +186,6 @@ impl Plan {
             tensors: Vec::new(),
             first_cohort,
             gate: 0,
-        });
-        self.cohorts.push(super::Cohort {
-            age,
-            group: group as u32,
-            scales: Scales::default(),
-            tensors: 0,
-            inputs: Vec::new(),
         });
         self.start_group(group as u32, &mut change);
         self.more_groups += 1;

@@ -40,9 +40,10 @@ impl Plan {
         for (first, count) in &tiles.packs {
             let Some(tensor) = self.first_of_pack((*first, *count)) else { continue };
             let Place { slot, parent } = places[tensor as usize];
-            // One tensor alone is a block like any other.
-            let what = if *count == 1 { 0 } else { PACK | count } | grad_type(*first);
-            rows.push(NormTileRow { tensor: *first, place: what, slot, parent });
+            // One tensor alone is a block like any other: also where it is the only one of all that is left in its pack.
+            let alone = *count == 1 || parent == ROOT;
+            let (row, what) = if alone { (self.seats[tensor as usize].row, 0) } else { (*first, PACK | count) };
+            rows.push(NormTileRow { tensor: row, place: what | grad_type(*first), slot, parent });
         }
         for row in tiles.large.iter().copied() {
             let len = self.tensor_at(row).len;

@@ -84,7 +84,8 @@ impl Plan {
         for tensor in tensors {
             let (seat, tiles) =
                 (&self.seats[*tensor as usize], self.tensors[*tensor as usize].len.div_ceil(self.tuning.tile()));
-            if seat.row == Seat::NO_ROW || tiles == 0 || seat.standing.rests() {
+            // Whether it rests the device looks, each time a captured part is replayed.
+            if seat.row == Seat::NO_ROW || tiles == 0 || seat.standing.removed {
                 continue;
             }
             if launches.last().is_none_or(|last| last.row.count as usize == MAX_PARTS) {

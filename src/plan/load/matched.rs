@@ -73,6 +73,17 @@ impl Matched {
         matched
     }
 
+    /// Which memory the cohort of each tensor of the plan has: a number for each that differs in some bit, 0 for new ones.
+    pub fn memories(&self, kept: &Kept) -> Vec<u32> {
+        let mut known: HashMap<Vec<u64>, u32> = HashMap::new();
+        let mut number = |theirs: &usize| {
+            let bits: Vec<u64> = kept.tensors[*theirs].of_cohort.iter().map(|value| value.to_bits()).collect();
+            let next = known.len() as u32 + 1;
+            *known.entry(bits).or_insert(next)
+        };
+        self.tensors.iter().map(|theirs| theirs.as_ref().map_or(0, &mut number)).collect()
+    }
+
     /// How many updates each tensor of the plan has had: new ones none.
     pub fn counts(&self, kept: &Kept) -> Vec<u64> {
         self.tensors.iter().map(|theirs| theirs.map_or(0, |theirs| kept.tensors[theirs].updates)).collect()

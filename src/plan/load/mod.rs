@@ -56,7 +56,7 @@ pub(crate) fn decode<'a>(plan: &Plan, block: &'a [u8], options: LoadOptions) -> 
     let (control, settings) = gradients::compare(plan, &kept, &mut findings);
     let (metric_states, windows) = metrics::compare(plan, &kept, &matched, &mut findings);
     let sources = forms::compare(plan, &kept, &matched, states, &mut findings);
-    let grouping = plan.grouping(kept.control.t, &matched.counts(&kept));
+    let grouping = plan.grouping(kept.control.t, &matched.counts(&kept), &matched.memories(&kept));
     let remembered = match &grouping {
         Ok(grouping) => remembered::compare(plan, grouping, &kept, &matched, &mut findings),
         Err(_) => Vec::new(),
