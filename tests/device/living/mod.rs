@@ -2,6 +2,7 @@
 //! were captured before stay right, and the host's backend has the same bits.
 
 mod calls;
+mod corners;
 mod faults;
 mod given;
 mod groups;
