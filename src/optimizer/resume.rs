@@ -56,18 +56,21 @@ impl Engine {
         }
         let mut memory = vec![0u8; self.plan.state_bytes as usize];
         loading.place_states(&self.plan, &params, &mut memory);
-        self.plan.take_grouping(loading.grouping);
-        let (ages, shape) = (self.plan.bases().repeat(2), Shape::of(&self.plan));
+        // Tables that follow from whose count is whose, where that is another one; what rules need besides stays.
+        let shape = self.plan.take_grouping(loading.grouping).then(|| Shape::of(&self.plan));
+        // The bases of ages, and the constants behind them.
+        let mut counts = self.plan.bases().repeat(2);
+        counts.resize((step.constants - step.ages) as usize / size_of::<u64>(), 0);
+        counts.extend_from_slice(&tables.constants);
         let half = |first: u64, len: usize| first + (tables.control.t & 1) * len as u64;
         let remembered = Remembered::resumed(&self.plan, tables.control.t, &tables.remembered);
         let mut copies: Vec<(u64, &[u8])> = vec![
-            (step.ages, bytemuck::cast_slice(&ages)),
+            (step.ages, bytemuck::cast_slice(&counts)),
             (self.rules.cohort_memory, bytemuck::cast_slice(&remembered.cohorts)),
             (self.rules.group_memory, bytemuck::cast_slice(&remembered.groups)),
             (self.rules.tensor_memory, bytemuck::cast_slice(&remembered.tensors)),
             (step.control, bytemuck::bytes_of(&tables.control)),
             (step.settings, bytemuck::bytes_of(&tables.settings)),
-            (step.constants, bytemuck::cast_slice(&tables.constants)),
             (
                 half(step.metric_states, size_of_val(&*tables.metric_states)),
                 bytemuck::cast_slice(&tables.metric_states),
@@ -75,8 +78,8 @@ impl Engine {
             (half(step.windows, size_of_val(&*tables.windows)), bytemuck::cast_slice(&tables.windows)),
             (self.plan.state_base, &memory),
         ];
-        // Tables that follow from whose count is whose; what rules need besides stays.
-        copies.extend(shape.tables().zip(&self.places.tables).map(|((rows, _), to)| (*to, &rows[..])));
+        let of_shape = shape.iter().flat_map(Shape::tables);
+        copies.extend(of_shape.zip(&self.places.tables).map(|((rows, _), to)| (*to, &rows[..])));
         device::write_all(&self.context, stream, &copies, || self.prime.launch(stream, 1, THREADS, step))?;
         if let Some(ring) = &self.resident.ring {
             ring.clear(stream)?;

@@ -48,14 +48,24 @@ impl Plan {
         Ok(grouping)
     }
 
-    /// Makes it so.
-    pub fn take_grouping(&mut self, Grouping { ages, cohorts, of, .. }: Grouping) {
+    /// Makes it so. Whether anything is another than before, but for counts.
+    pub fn take_grouping(&mut self, Grouping { ages, cohorts, of, .. }: Grouping) -> bool {
+        let of_ages = |ages: &[Age]| ages.iter().map(|age| (age.absent, age.gate)).collect::<Vec<(bool, u32)>>();
+        let of_cohorts = |cohorts: &[Cohort]| {
+            cohorts.iter().map(|cohort| (cohort.age, cohort.group, cohort.scales)).collect::<Vec<(u32, u32, Scales)>>()
+        };
+        let same = of_ages(&ages) == of_ages(&self.ages)
+            && of_cohorts(&cohorts) == of_cohorts(&self.cohorts)
+            && self.tensors.iter().map(|row| row.cohort).eq(of.iter().copied());
         (self.ages, self.cohorts) = (ages, cohorts);
         for (row, cohort) in self.tensors.iter_mut().zip(of) {
             row.cohort = cohort;
         }
         self.lay_out_corrections();
-        self.sort_small_rows();
+        if !same {
+            self.sort_small_rows();
+        }
+        !same
     }
 }
 

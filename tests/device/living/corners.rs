@@ -234,5 +234,5 @@ fn masters_and_codes_come_and_go_with_their_tensors() {
         assert!(states[0] == states[1], "step {step}, {what} of tensor {i}");
         grads.iter_mut().zip(LENS).for_each(|(grad, len)| grad.set(&rig, &halves(&mut random, len)));
     }
-    assert!(seen.iter().all(|count| *count > 3), "{seen:?}");
+    assert!(seen.iter().all(|count| *count > 2), "{seen:?}");
 }
