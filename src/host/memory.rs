@@ -176,7 +176,7 @@ pub(super) fn update(plan: &Plan, pieces: &[Piece], given: Given<'_>) {
         let mut scratch = Scratch::default();
         for at in (begin..begin + len).step_by(chunk) {
             let range = Elements { begin: at, len: (begin + len - at).min(chunk) };
-            update_chunk(forms, row, plan.lies(row, 1), range, rule, (&scalars, first), given, &mut scratch);
+            update_chunk(forms, (row, plan.lies(row, 1)), range, rule, (&scalars, first), given, &mut scratch);
         }
     });
 }
@@ -188,8 +188,7 @@ fn is_first(rule: &Compiled, record: &[f32]) -> bool {
 
 fn update_chunk(
     forms: &Forms,
-    row: &TensorRow,
-    grad: Lies,
+    (row, grad): (&TensorRow, Lies),
     range: Elements,
     rule: &Compiled,
     (scalars, first): (&[f32], bool),

@@ -164,10 +164,11 @@ impl Engine {
         let first_row = grads_at(plan) / size_of::<u64>();
         let of_grads = grads.iter().map(|(tensor, _)| plan.seats[*tensor as usize].row);
         let rows = of_grads.filter(|row| *row != Seat::NO_ROW);
-        let range = rows.fold(u32::MAX..0, |range, row| range.start.min(row)..range.end.max(row + 1));
+        let (first, last) = rows.fold((u32::MAX, 0), |(first, last), row| (first.min(row), last.max(row)));
         let (begin, end) = match turns.is_empty() {
-            true if range.start >= range.end => return Ok(()),
-            true => (first_row + range.start as usize, first_row + range.end as usize),
+            // None of them has elements.
+            true if first > last => return Ok(()),
+            true => (first_row + first as usize, first_row + last as usize + 1),
             false => (0, first_row + plan.rows.len()),
         };
         let words = slot.words();

@@ -46,7 +46,7 @@ impl Plan {
         for ((i, tensor), place) in tensors.iter().enumerate().zip(places) {
             let path = format!("tensors[{i}]");
             let at = || path.clone();
-            check_tensor(&at, tensor, true)?;
+            check_tensor(at, tensor, true)?;
             let name = tensor.name.as_deref().ok_or_else(|| {
                 Error::argument(format!("{path}.name"), "not given", "a tensor that comes later needs a name")
             })?;
@@ -62,7 +62,7 @@ impl Plan {
                 let rule = "another tensor's random bits come from it";
                 return Err(Error::argument(format!("number of tensor {name:?}"), number, rule));
             }
-            let storages = forms::of_tensor(&at, &self.variants[variant as usize], precision, tensor)?;
+            let storages = forms::of_tensor(at, &self.variants[variant as usize], precision, tensor)?;
             let forms = Forms { variant, storages };
             let form = self.known_form(&forms).ok_or_else(|| self.not_compiled(name, &forms))?;
             let scales = tensor.scales;

@@ -71,7 +71,7 @@ fn no_change_waits() {
     // SAFETY: as above.
     let tensor = unsafe { Tensor::f32(param.addresses()[0], grad.addresses()[0], 50) }.name("late");
     let asks = [&CHANGE[..], &["cuPointerGetAttributes"]].concat();
-    assert_calls_only(&rig, &asks, "add", || drop(opt.add(1, &[tensor.clone()], &rig.stream).unwrap()));
+    assert_calls_only(&rig, &asks, "add", || drop(opt.add(1, std::slice::from_ref(&tensor), &rig.stream).unwrap()));
     rig.finish();
 }
 

@@ -31,7 +31,7 @@ fn a_run_goes_on_in_the_engines_memory_from_another_ones_states() {
     let tensor = pair.device_tensor().name("weight");
     let mut whole =
         Optimizer::builder(&Device::host()).group(rule(), &[pair.host_tensor().name("weight")]).build().unwrap();
-    let builder = |rig: &Rig| Optimizer::builder(&rig.device).group(rule(), &[tensor.clone()]);
+    let builder = |rig: &Rig| Optimizer::builder(&rig.device).group(rule(), std::slice::from_ref(&tensor));
     let layout = builder(&rig).state_layout().unwrap();
     let names: Vec<(&str, &str, u64)> =
         layout.pieces.iter().map(|piece| (&*piece.tensor, &*piece.name, piece.offset)).collect();
