@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use bytemuck::Zeroable;
 
 use super::condition::{self, LoopBody, StopCondition};
-use super::moves::{self, Moves, Places};
 use super::observe::{Observed, When, no_metric};
+use super::places::{self, Moves, Places};
 use super::resident::{FLAGS, Resident};
 use super::tables::{Seen, Tables};
 use super::telemetry::Ring;
@@ -75,7 +75,7 @@ impl Engine {
         if !keep {
             state.clear(setup.stream())?;
             for (row, place, value) in plan.filled_states() {
-                moves::fill(&state, setup.stream(), row.streams[place], row.len, value)?;
+                places::fill(&state, setup.stream(), row.streams[place], row.len, value)?;
             }
         }
         plan.place_state(state.address());

@@ -14,6 +14,7 @@ mod keep;
 mod moves;
 mod observe;
 mod parts;
+mod places;
 mod rebuild;
 mod resident;
 mod resume;

@@ -1,64 +1,17 @@
 //! How a CUDA device learns of changes of the tensors: tables are written anew from pinned slots, in stream order, and what follows from
 //! the clock is left to the kernel of edits. Start at [`Engine::rebind`](super::cuda::Engine::rebind).
 
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
 use super::cuda::Engine;
+use super::places::{Moves, fill};
 use super::shape::{Shape, grads_at};
-use crate::device::{Context, Filling, Memory, Slots, Stream, WhenBusy};
+use crate::device::{Filling, Stream};
 use crate::dynamic::Dynamic;
 use crate::error::{Error, Result};
 use crate::plan::edit::launches;
-use crate::plan::layout::{AgeFlags, EditRow, RuleTablesRow, Step, THREADS, remake};
-use crate::plan::{Change, Lies, Plan, Registered, Scales, Seat, Tensor, Turn};
-use crate::precision::{CODES_BLOCK, Constant};
-
-/// Where changes go from.
-#[derive(Debug)]
-pub(super) struct Moves {
-    /// What is said of ages, and gradients' addresses.
-    seats: Slots,
-    /// All tables of a shape.
-    shapes: Slots,
-    when_busy: WhenBusy,
-}
-
-/// Where what may be written again is.
-#[derive(Debug)]
-pub(super) struct Places {
-    /// Addresses of the tables of a [`Shape`], in its order; then that of what rules need besides.
-    pub tables: Vec<u64>,
-    /// Sums, which are 0 where nobody writes them: addresses and bytes.
-    pub sums: Vec<(u64, usize)>,
-}
-
-impl Places {
-    /// From offsets into the tables at `base`.
-    pub fn new(base: u64, tables: Vec<u64>, sums: Vec<(u64, usize)>) -> Places {
-        let tables = tables.into_iter().map(|offset| offset + base).collect();
-        Places { tables, sums: sums.into_iter().map(|(offset, bytes)| (offset + base, bytes)).collect() }
-    }
-}
-
-impl Moves {
-    pub fn new(context: &Arc<Context>, plan: &Plan, dynamic: &Dynamic) -> Result<Moves> {
-        let (slots, when_busy) = dynamic.slots_in_all();
-        let seats = grads_at(plan) + 8 * plan.room.tensors;
-        let tables = Shape::of(plan).tables().map(|(_, room)| room.next_multiple_of(8)).sum::<usize>();
-        let shape = tables + size_of::<RuleTablesRow>();
-        Ok(Moves {
-            seats: Slots::new(context, slots, seats).allocate()?,
-            // Such a change is rare and its slot large: it is allocated when the first one comes.
-            shapes: Slots::new(context, slots.min(2), shape),
-            when_busy,
-        })
-    }
-
-    /// Sees to it that the next shape finds a slot: a call that is refused must not have changed anything.
-    fn expect_slot(&mut self) -> Result<()> {
-        self.shapes.ready(self.when_busy)
-    }
-}
+use crate::plan::layout::{AgeFlags, EditRow, Step, THREADS, remake};
+use crate::plan::{Change, Lies, Registered, Scales, Seat, Tensor, Turn};
 
 impl Engine {
     /// The same as `self`, where tensors may move.
@@ -230,19 +183,5 @@ impl Engine {
             remake.launch(stream, self.grid, THREADS, &step)?;
         }
         Ok(())
-    }
-}
-
-/// Sets the elements of a state to what it starts from. `lies`: offsets into `state`.
-pub(super) fn fill(state: &Memory, stream: &Stream, lies: Lies, len: u64, value: Constant) -> Result<()> {
-    let (first, second, len) = (lies.first as usize, lies.second as usize, len as usize);
-    match value {
-        Constant::F32(value) => state.fill(stream, first, len, Filling::Words(value.to_bits())),
-        Constant::Half(value) => state.fill(stream, first, len, Filling::Halves(value)),
-        Constant::EightBit(code, scale) => {
-            state.fill(stream, first, len, Filling::Bytes(code))?;
-            let scales = len.div_ceil(CODES_BLOCK as usize);
-            state.fill(stream, second, scales, Filling::Words(scale.to_bits()))
-        }
     }
 }

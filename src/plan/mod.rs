@@ -1,9 +1,12 @@
 //! From parameter groups to tables: which tensor, which scalar, which variant, which block. Knows rules and addresses, no
 //! device: the same plan drives the kernels and the CPU backend. Start at [`Plan::new`].
 //!
-//! `check` holds the rules about tensors, `forms` says how their streams are stored, `scalars` lays out schedules (`formula`), `tiles` and `norm` cut the work of a
-//! launch (`tuning`), `edit` and `now` turn a change of knobs into writes to the table of constants, `emit` writes the CUDA
-//! text, `state` turns what a run changes into a block of bytes, with `kept` (its content) and `block` (the frame), and `load` goes on from one.
+//! `check` holds the rules about tensors, `groups` lays out groups and their tensors, whose streams are stored as `forms` says, `cohorts` who has had as
+//! many updates as whom, `scalars` schedules (`formula`); `tiles`, `norm` and `measure` cut the work of a launch (`tuning`), within
+//! `capacity`. While an optimizer lives, `edit` and `now` turn a change of knobs into writes to the table of constants, `change`
+//! changes tensors that are there (`seats`), `add` and `more` bring tensors and groups, `parts` makes an update in parts. `emit` writes the CUDA
+//! text. `state` turns what a run changes into a block of bytes (`kept`, in the frame of `block`) and `load` puts one into another
+//! optimizer, whose tensors `regroup` puts to their counts.
 
 mod add;
 mod block;
