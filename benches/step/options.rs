@@ -1,6 +1,6 @@
 //! What is asked for beside the rule: what is done with the gradients, and where they lie.
 
-use instep::{Clip, LossScale, NonFinite, OptimizerBuilder};
+use instep::{Clip, Dynamic, LossScale, NonFinite, OptimizerBuilder};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Options {
@@ -11,10 +11,13 @@ pub enum Options {
     ClipAndScale,
     /// Every gradient begins 4 bytes past the boundary that its parameter lies on.
     GradientOffByOne,
+    /// Tensors may come, go and rest.
+    Dynamic,
 }
 
 impl Options {
-    pub const ALL: [Options; 4] = [Options::None, Options::Clip, Options::ClipAndScale, Options::GradientOffByOne];
+    pub const ALL: [Options; 5] =
+        [Options::None, Options::Clip, Options::ClipAndScale, Options::GradientOffByOne, Options::Dynamic];
 
     /// As in the name of a row; empty where nothing is asked for.
     pub fn name(self) -> &'static str {
@@ -23,6 +26,7 @@ impl Options {
             Options::Clip => "clip by norm",
             Options::ClipAndScale => "clip by norm and dynamic loss scale",
             Options::GradientOffByOne => "gradient off by one element",
+            Options::Dynamic => "dynamic",
         }
     }
 
@@ -31,6 +35,7 @@ impl Options {
         match self {
             Options::None | Options::GradientOffByOne => builder,
             Options::Clip => builder.clip(Clip::torch_norm(1.0)),
+            Options::Dynamic => builder.dynamic(Dynamic::new()),
             Options::ClipAndScale => builder
                 .clip(Clip::torch_norm(1.0))
                 .loss_scale(LossScale::dynamic().init(1.0))
@@ -41,7 +46,7 @@ impl Options {
     /// Bytes per parameter that it adds to those of the rule.
     pub fn bytes(self) -> u64 {
         match self {
-            Options::None | Options::GradientOffByOne => 0,
+            Options::None | Options::GradientOffByOne | Options::Dynamic => 0,
             Options::Clip | Options::ClipAndScale => 4,
         }
     }

@@ -50,7 +50,8 @@ pub const TABLE: [Line; 5] = [
 ];
 
 /// Rows for a longer visit: scheduling on the host, and more rules and sizes.
-pub const WAYS: [Line; 4] = [
+pub const WAYS: [Line; 5] = [
+    line(Rule::AdamW, Options::Dynamic, &[sizes::SMALL, sizes::MANY, sizes::GPT2], &LIBRARY),
     line(Rule::AdamW, Options::None, &[sizes::SMALL, sizes::MANY, sizes::GPT2], &ON_HOST),
     line(Rule::AdamW, Options::None, &[sizes::HUNDRED_MILLION], &WITH_LITERAL),
     line(Rule::Sgd, Options::None, &[sizes::SMALL, sizes::MANY, sizes::GPT2, sizes::BILLION], &WITH_LITERAL),
