@@ -36,7 +36,7 @@ const SHAPES: [(usize, usize, usize); 5] = [(0, 5_000, 0), (0, 30, 1), (0, 7, 0)
 
 fn world(rig: &Rig) -> World<'_> {
     World::new(rig, 8, &SHAPES, 4, |builder, _, tensors| {
-        let dynamic = Dynamic::new().tensors(2).elements(100).scales();
+        let dynamic = Dynamic::new().tensors(2).elements(200).groups(1).scales();
         builder.dynamic(dynamic).group(AdamW::new(0.1), &tensors(0)).group(Sgd::new(0.1), &tensors(1))
     })
 }
@@ -72,6 +72,13 @@ fn no_change_waits() {
     let tensor = unsafe { Tensor::f32(param.addresses()[0], grad.addresses()[0], 50) }.name("late");
     let asks = [&CHANGE[..], &["cuPointerGetAttributes"]].concat();
     assert_calls_only(&rig, &asks, "add", || drop(opt.add(1, std::slice::from_ref(&tensor), &rig.stream).unwrap()));
+    rig.finish();
+    let (param, grad) = (&world.places[3].param, &world.places[3].grads[0]);
+    // SAFETY: as above; the tensor that had this memory was removed.
+    let tensor = unsafe { Tensor::f32(param.addresses()[0], grad.addresses()[0], 90) }.name("of another group");
+    let group = || Sgd::new(0.2);
+    let tensors = [tensor];
+    assert_calls_only(&rig, &asks, "add_group", || drop(opt.add_group(group(), &tensors, &rig.stream).unwrap()));
     rig.finish();
 }
 
@@ -137,11 +144,11 @@ fn what_cannot_change_is_refused_by_the_name_of_the_tensor() {
     // SAFETY: as above.
     let tensor = |name: &str, len: u64| unsafe { Tensor::f32(param, grad, len) }.name(name);
     // SAFETY: as above.
-    let many = unsafe { Tensor::f32(world.places[0].param.addresses()[0], addresses[0], 101) }.name("late");
+    let many = unsafe { Tensor::f32(world.places[0].param.addresses()[0], addresses[0], 201) }.name("late");
     let add = |opt: &mut Optimizer, group: usize, tensor: Tensor| opt.add(group, &[tensor], &rig.stream).map(drop);
     says(add(opt, 2, tensor("late", 50)), "group is 2, but the optimizer has 2");
     says(add(opt, 0, tensor("tensor 0", 50)), "tensors[0].name is \"tensor 0\", but another tensor has that name");
-    says(add(opt, 0, many), "101 elements more, but 100 elements were reserved");
+    says(add(opt, 0, many), "201 elements more, but 200 elements were reserved");
     // SAFETY: as above.
     says(add(opt, 0, unsafe { Tensor::f32(param, grad, 50) }), "a tensor that comes later needs a name");
     let overlapping = world.places[0].param.addresses()[0];
