@@ -69,6 +69,9 @@ struct Update : Functor {
     if constexpr (STORES_ONCE != 0) return scalars.first != 0.0f;
     return false;
   }
+  // With scalars that are at hand.
+  __device__ __forceinline__ Update(const Step& s, const Record<R::SCALARS>& r, const GradientScalars& g)
+      : scalars(R::scalars(r)), gradient(g), dice{}, step(s), t(0), cohort(NO_COHORT) {}
   template <class Row>
   __device__ __forceinline__ void before_tensor(const Row& tensor) {
     take_cohort<R>(step, t, tensor, cohort, scalars);

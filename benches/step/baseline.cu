@@ -12,18 +12,20 @@ static_assert(VECTORS == 2, "benches/step/case.rs: TILE");
 
 struct Tables {
   const void* tensors;
+  const u64* grads;
   const Tile* tiles;
   u32 tile_count;
   u32 tensor_bytes;
 };
-static_assert(sizeof(Tables) == 24, "benches/step/case.rs: Tables");
+static_assert(sizeof(Tables) == 32, "benches/step/case.rs: Tables");
 
 __device__ __forceinline__ void update_tile(const Tables& tables, const Record<Variant0::SCALARS>& record) {
   const Tile tile = load_row(tables.tiles + blockIdx.x);
   Step step = {};
   step.tensors = tables.tensors;
+  step.grads = tables.grads;
   step.tensor_bytes = tables.tensor_bytes;
-  Update<Variant0, Gradients> functor(step, record, GradientScalars{}, Dice{});
+  Update<Variant0, Gradients> functor(step, record, GradientScalars{});
   walk<Streams0, VECTORS>(step, tile.tensor, tile.place, functor);
 }
 

@@ -27,12 +27,13 @@ const PACK: u32 = 1 << 31; // kernels/tables.cuh
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct Tables {
     tensors: u64,
+    grads: u64,
     tiles: u64,
     tile_count: u32,
     tensor_bytes: u32,
 }
 
-const _: () = assert!(size_of::<Tables>() == 24, "baseline.cu: Tables");
+const _: () = assert!(size_of::<Tables>() == 32, "baseline.cu: Tables");
 
 pub struct Case<'g> {
     gpu: &'g Gpu,
@@ -53,7 +54,7 @@ pub struct Case<'g> {
     params: Memory,
     grads: Memory,
     _states: Memory,
-    _tables: [Memory; 2],
+    _tables: [Memory; 3],
 }
 
 /// One way in one mode, with a clock of its own: the resident schedule's is the optimizer's.
@@ -103,24 +104,21 @@ impl<'g> Case<'g> {
         gpu.wait()?; // the build works on a stream of its own
         let optimizer = builder.build()?;
 
-        let streams = 2 + rule.states();
         let row = |(offset, len): (&u64, &u64)| {
             let states = (0..rule.states() as u64).map(|k| place(&states, k * span + offset));
-            let addresses = [place(&params, *offset), place(&grads, *offset + shift)].into_iter().chain(states);
-            // Of a tensor's other numbers the walk needs none. Rows are a multiple of 16 bytes.
-            [*len, 0, 0]
-                .into_iter()
-                .chain(addresses)
-                .chain(streams.is_multiple_of(2).then_some(0))
-                .collect::<Vec<u64>>()
+            // Of a tensor's other numbers the walk needs none.
+            [*len, 0, 0, 0, place(&params, *offset)].into_iter().chain(states).collect::<Vec<u64>>()
         };
+        let of_grads: Vec<u64> = offsets.iter().map(|offset| place(&grads, *offset + shift)).collect();
         let rows: Vec<Vec<u64>> = offsets.iter().zip(lengths).map(row).collect();
         let tensor_bytes = 8 * rows[0].len() as u32;
         let wave = gpu.multiprocessors()? * BLOCKS_PER_MULTIPROCESSOR;
         let tiles = tiles(lengths, wave);
-        let tables = [Memory::new(u64::from(tensor_bytes) * rows.len() as u64)?, Memory::new(16 * tiles.len() as u64)?];
+        let bytes = [u64::from(tensor_bytes) * rows.len() as u64, 8 * rows.len() as u64, 16 * tiles.len() as u64];
+        let tables = [Memory::new(bytes[0])?, Memory::new(bytes[1])?, Memory::new(bytes[2])?];
         gpu.upload(tables[0].address(), &rows.concat())?;
-        gpu.upload(tables[1].address(), &tiles)?;
+        gpu.upload(tables[1].address(), &of_grads)?;
+        gpu.upload(tables[2].address(), &tiles)?;
 
         let rates = Rates::new()?;
         let (lr, updates) = rule::LITERAL;
@@ -138,7 +136,13 @@ impl<'g> Case<'g> {
             rates,
             optimizer,
             tensors,
-            tables: Tables { tensors: tables[0].address(), tiles: tables[1].address(), tile_count, tensor_bytes },
+            tables: Tables {
+                tensors: tables[0].address(),
+                grads: tables[1].address(),
+                tiles: tables[2].address(),
+                tile_count,
+                tensor_bytes,
+            },
             by_value,
             filled,
             literal,

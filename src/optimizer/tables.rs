@@ -6,13 +6,11 @@ use bytemuck::{NoUninit, Pod, Zeroable};
 use super::shape::Shape;
 use crate::error::{Error, Result};
 use crate::plan::layout::{
-    Control, MetricStateRow, NormTileRow, PartialRow, RuleTablesRow, Step, TelemetryRow, TileRow,
+    Control, MetricStateRow, NormTileRow, PartialRow, RuleTablesRow, STAGED_BYTES, Step, TelemetryRow, TileRow,
 };
 use crate::plan::{Plan, Remembered, metrics};
 use crate::telemetry::Layout;
 
-/// What a block that evaluates stages in shared memory at most. `kernels/evaluate.cuh` has the same number.
-const STAGED_BYTES: usize = 4096;
 /// Each table begins on a line of the caches of its own, but for those that are staged together.
 const LINE: usize = 128;
 const STAGED: usize = 32;

@@ -1,9 +1,9 @@
 //! How large the tables are that an optimizer may change as long as it lives: what it has at build, and room for more. Start at
 //! [`Plan::make_room`].
 
-use super::layout::{NORM_BLOCK, SECTION, WARP};
+use super::layout::{BundleRow, Counts, NORM_BLOCK, SECTION, STAGED_BYTES, ScalarRow, WARP};
 use super::sums::Tree;
-use super::{Forms, MeasureTables, NormTables, Plan, STATE_ALIGNMENT, Tiles};
+use super::{Forms, Formula, MeasureTables, NormTables, Plan, STATE_ALIGNMENT, Tiles};
 
 /// What may come beyond what is there at build.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -19,8 +19,9 @@ pub(crate) struct Reserve {
     pub scales: bool,
 }
 
-/// Ages and cohorts that every optimizer has room for beyond those at build: a state that is loaded may tell tensors apart.
-const SPARE: usize = 8;
+/// Ages and cohorts that every optimizer has room for beyond those at build: a state that is loaded may tell tensors apart. As many as let
+/// the tables be staged that are read ahead of each update.
+const SPARE: [usize; 4] = [8, 4, 2, 0];
 
 /// Numbers that the schedules of a group to come may have together.
 pub(super) const CONSTANTS: usize = 64;
@@ -71,6 +72,30 @@ impl Summing {
 impl Plan {
     /// Makes room for what there is and what is reserved.
     pub fn make_room(&mut self) {
+        let rooms = SPARE.map(|spare| self.room_with(spare));
+        self.room = rooms.into_iter().find(|room| self.staged_bytes(room) <= STAGED_BYTES).unwrap_or(rooms[0]);
+        let more = self.most_state_bytes(&self.reserve.unwrap_or_default());
+        if more > 0 {
+            self.free.push((self.state_bytes, more));
+            self.state_bytes += more;
+        }
+    }
+
+    /// What a block stages of tables of this size.
+    fn staged_bytes(&self, room: &Room) -> usize {
+        let rows = [
+            size_of::<Counts>(),
+            room.bundles * size_of::<BundleRow>(),
+            room.scalars * size_of::<ScalarRow>(),
+            room.cohorts * self.widths().cohort_bytes(),
+            2 * room.ages * size_of::<u64>(),
+            room.constants * size_of::<u64>(),
+        ];
+        rows.iter().map(|bytes| bytes.next_multiple_of(size_of::<Counts>())).sum()
+    }
+
+    /// Room for so many ages and cohorts more, where nothing is reserved.
+    fn room_with(&self, spare: usize) -> Room {
         let reserve = self.reserve.unwrap_or_default();
         let tensors = self.tensors.len() + reserve.tensors as usize;
         // Each group to come is shown by a cohort of its own.
@@ -78,7 +103,7 @@ impl Plan {
         let most = |limit: Option<u32>, at_build: usize| match (self.reserve, limit) {
             (Some(_), None) => at_build.max(tensors + self.groups.len()) + groups,
             (Some(_), Some(limit)) => at_build.max(limit as usize) + groups,
-            (None, _) => at_build + SPARE.min(self.tensors.len().saturating_sub(at_build)),
+            (None, _) => at_build + spare.min(self.tensors.len().saturating_sub(at_build)),
         };
         let (ages, cohorts) = (most(reserve.cohorts, self.ages.len()), most(reserve.cohorts, self.cohorts.len()));
         let corrected = self.variants.iter().map(|variant| variant.corrected().len()).max().unwrap_or(0);
@@ -87,15 +112,11 @@ impl Plan {
         let betas = self.schedules.corrections.len() + groups * corrected;
         let corrections = (corrected * cohorts).min(betas * ages);
         let scalars = self.schedules.scalars + groups * inputs + corrections;
-        // Each structure may begin a bundle that is not full, and each schedule to come has one of its own.
-        let bundles = self.schedules.bundles + groups * inputs + self.programs.len() + corrections.div_ceil(WARP);
+        // Each structure of a correction may begin a bundle that is not full, and each schedule to come has one of its own.
+        let structures = self.programs.iter().filter(|formula| !matches!(formula, Formula::Value(_))).count();
+        let bundles = self.schedules.bundles + groups * inputs + structures + corrections / WARP;
         let constants = self.constants.len() + groups * CONSTANTS;
-        self.room = Room { tensors, ages, cohorts, scalars, bundles, constants, groups: self.groups.len() + groups };
-        let more = self.most_state_bytes(&reserve);
-        if more > 0 {
-            self.free.push((self.state_bytes, more));
-            self.state_bytes += more;
-        }
+        Room { tensors, ages, cohorts, scalars, bundles, constants, groups: self.groups.len() + groups }
     }
 
     /// State memory for the tensors to come, whatever their form among those that are there.

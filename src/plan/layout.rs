@@ -23,6 +23,8 @@ pub(crate) const VECTOR: u64 = 4;
 pub(crate) const THREADS: u32 = 256;
 /// Lanes of a warp: the most scalars that one bundle holds.
 pub(crate) const WARP: usize = 32;
+/// What a block that evaluates stages in shared memory at most. `kernels/evaluate.cuh` has the same number.
+pub(crate) const STAGED_BYTES: usize = 4096;
 /// Warps of a block.
 pub(crate) const WARPS: u32 = THREADS / WARP as u32;
 
