@@ -52,18 +52,27 @@ struct Found {
 
 struct Scope {
   bool extern_c;
+  std::string kernel;  // whose body it is or lies in; empty outside of kernels
   bool comdat;  // a template, an inline function or a class: compilers ignore or refuse a section for its variables
 };
 
+std::string section_of(const std::string& kernel) {
+  return kernel.empty() ? "cuda_on_cpu_shared" : "cuda_on_cpu_shared_" + kernel;
+}
+
 class Rewriter {
  public:
-  explicit Rewriter(const std::string& text) : text_(text), tokens_(tokenize(text)) {}
+  // With `own_sections` each kernel's variables have a section of their own.
+  Rewriter(const std::string& text, bool own_sections)
+      : text_(text), tokens_(tokenize(text)), own_sections_(own_sections) {}
 
   std::string rewrite() {
     for (size_t i = 0; i < tokens_.size(); i++) {
       const std::string& t = tokens_[i].text;
       if (t == "{") {
-        scopes_.push_back({i > 1 && at(i - 1) == "\"C\"" && at(i - 2) == "extern", opens_comdat(i)});
+        const std::string around = scopes_.empty() ? "" : scopes_.back().kernel;
+        scopes_.push_back({i > 1 && at(i - 1) == "\"C\"" && at(i - 2) == "extern", i == body_ ? kernels.back().name : around,
+                           opens_comdat(i)});
       } else if (t == "}") {
         if (!scopes_.empty()) scopes_.pop_back();
       } else if (t == "__launch_bounds__" && at(i + 1) == "(") {
@@ -83,6 +92,7 @@ class Rewriter {
   }
 
   std::vector<Found> kernels;
+  bool shares_outside = false;  // a __shared__ variable stands in a function that kernels call, or in none
 
  private:
   const std::string& at(size_t i) const {
@@ -145,7 +155,10 @@ class Rewriter {
       if (at(i) == "__launch_bounds__") {
         threads = first_argument(i + 1, close);
       } else if (at(i) != "__attribute__" && at(i) != "alignas") {
-        if (at(close + 1) == "{" && is_extern_c(global)) kernels.push_back({at(i), threads});
+        if (at(close + 1) == "{" && is_extern_c(global)) {
+          kernels.push_back({at(i), threads});
+          body_ = close + 1;
+        }
         return;
       }
       i = close;
@@ -153,9 +166,11 @@ class Rewriter {
   }
 
   void shared(size_t i) {
-    std::string section = "static __attribute__((section(\"cuda_on_cpu_shared\"), used))";
+    const std::string owner = scopes_.empty() ? "" : scopes_.back().kernel;
+    std::string section = "static __attribute__((section(\"" + section_of(own_sections_ ? owner : "") + "\"), used))";
     if (i > 0 && at(i - 1) == "extern") return dynamic_shared(i - 1, i + 1);
     if (at(i + 1) == "extern") return dynamic_shared(i, i + 2);
+    shares_outside |= owner.empty();
     for (const Scope& scope : scopes_)
       if (scope.comdat)
         return replace(
@@ -194,6 +209,8 @@ class Rewriter {
 
   const std::string& text_;
   const std::vector<Token> tokens_;
+  const bool own_sections_;
+  size_t body_ = 0;            // the brace that opens the body of the last kernel
   std::vector<Scope> scopes_;  // of open braces
   std::string bounds_ = "0";
   std::string output_;
@@ -203,17 +220,25 @@ class Rewriter {
 }  // namespace
 
 std::string rewrite_kernels(const std::string& preprocessed, std::vector<std::string>* kernels) {
-  Rewriter rewriter(preprocessed);
-  std::string out = rewriter.rewrite() + "\n# 1 \"records of the kernels\"\nextern \"C\" {\n";
+  // What a kernel has for itself need not be copied when blocks of another one take turns.
+  Rewriter rewriter(preprocessed, true);
+  std::string rewritten = rewriter.rewrite();
+  const bool own_sections = !rewriter.shares_outside;
+  if (!own_sections) rewritten = Rewriter(preprocessed, false).rewrite();
+  std::string out = rewritten + "\n# 1 \"records of the kernels\"\nextern \"C\" {\n";
   for (const Found& kernel : rewriter.kernels) {
     kernels->push_back(kernel.name);
     const std::string& k = kernel.name;
     out += "static void cuda_on_cpu_body_" + k + "(void** args) { ::cuda_on_cpu::call(&" + k + ", args); }\n";
     out += "static ::cuda_on_cpu::usize cuda_on_cpu_size_" + k + "(unsigned i) {\n";
     out += "  return ::cuda_on_cpu::argument_size(&" + k + ", i);\n}\n";
+    const std::string section = section_of(own_sections ? k : "");
+    // The linker's names; null if there is no such variable.
+    for (const char* name : {"__start_", "__stop_"})
+      out += "extern unsigned char " + (name + section) + "[] __attribute__((weak, visibility(\"hidden\")));\n";
     out += "__attribute__((visibility(\"default\"), used)) ::cuda_on_cpu::Kernel cuda_on_cpu_kernel_" + k + " = {\n";
     out += "  \"" + k + "\", cuda_on_cpu_body_" + k + ", cuda_on_cpu_size_" + k + ", (" + kernel.threads + "),\n";
-    out += "  __start_cuda_on_cpu_shared, __stop_cuda_on_cpu_shared, __ehdr_start, _end};\n";
+    out += "  __start_" + section + ", __stop_" + section + ", __ehdr_start, _end};\n";
   }
   return out + "}\n";
 }

@@ -48,7 +48,7 @@ struct Kernel {
   void (*body)(void** args);           // runs the kernel as the current thread; args as for cuLaunchKernel
   usize (*argument_size)(unsigned i);  // bytes of argument i; 0 past the last
   unsigned max_threads;                // of __launch_bounds__; 0 without it
-  unsigned char* shared_begin;         // the module's section of __shared__ variables: the engine swaps its bytes
+  unsigned char* shared_begin;         // the section of its __shared__ variables: the engine swaps its bytes
   unsigned char* shared_end;           // when it switches from one block to another
   unsigned char* module_begin;         // the loaded image: __device__ and __constant__ variables lie in it
   unsigned char* module_end;

@@ -52,9 +52,7 @@ usize argument_size(void (*)(A...), unsigned i) {
 }  // namespace cuda_on_cpu
 
 extern "C" {
-// The linker's names; null if the module has no __shared__ variable.
-extern unsigned char __start_cuda_on_cpu_shared[] __attribute__((weak, visibility("hidden")));
-extern unsigned char __stop_cuda_on_cpu_shared[] __attribute__((weak, visibility("hidden")));
+// The linker's names.
 extern unsigned char __ehdr_start[] __attribute__((visibility("hidden")));
 extern unsigned char _end[] __attribute__((visibility("hidden")));
 
