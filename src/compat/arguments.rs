@@ -45,7 +45,8 @@ impl Arguments {
 
     /// An error about the argument `name`.
     pub fn error(&self, name: &str, value: impl std::fmt::Display, rule: impl Into<String>) -> Error {
-        Error::argument(format!("{}.{name}", self.path), value, rule)
+        let place = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
+        Error::argument(place, value, rule)
     }
 
     /// The error that `name` is missing.

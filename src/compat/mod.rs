@@ -7,6 +7,8 @@
 //!
 //! An [`OptimizerConfiguration`] names a class of optimizer instead, with its parameter groups, a scheduler, clipping and
 //! loss scaling, and gives a [`Config`](crate::Config) that can be built (`optimizer`).
+//!
+//! [`read`] takes a file as it is published, whatever else it says, and finds out what it is (`file`).
 
 mod arguments;
 mod burn;
@@ -14,6 +16,7 @@ mod composer;
 mod composer_time;
 mod cycles;
 mod deepspeed;
+mod file;
 mod group;
 mod keras;
 mod megatron;
@@ -34,6 +37,7 @@ use crate::error::{Error, Result};
 pub use crate::schedule::Metric;
 use crate::schedule::Schedule;
 use arguments::Arguments;
+pub use file::{Facts, Reading, read};
 use group::Group;
 pub use optimizer::OptimizerConfiguration;
 
