@@ -235,10 +235,13 @@ __device__ __forceinline__ double pow_int(double x, int n) {
   return n < 0 ? 1.0 / y.high : y.high;
 }
 
-// floor(a / b) and a - b floor(a / b), as Python's // and %, for |a / b| below 2^53.
+// floor(a / b) and a - b floor(a / b), as Python's // and %, for a finite a / b. The first is rounded where it is 2^53 or more.
 __device__ __forceinline__ double floor_div_mod(double a, double b, double& mod) {
   double q = rint(a / b);
   mod = fma(-q, b, a);
+  // A rounded quotient leaves more than one b. Each pass is exact and leaves at most 2^-53 of what there was.
+#pragma unroll 1
+  while (fabs(mod) > fabs(b)) mod = fma(-rint(mod / b), b, mod);
   if ((mod < 0.0 && b > 0.0) || (mod > 0.0 && b < 0.0)) {
     q = q - 1.0;
     mod = mod + b;

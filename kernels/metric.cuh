@@ -34,17 +34,20 @@ __device__ __forceinline__ bool take_one(u64* left) {
   return count > 0;
 }
 
+// One more, but for the last count that there is.
+__device__ __forceinline__ u64 one_more(u64 count) { return count + 1 == 0 ? count : count + 1; }
+
 // Rules and states stay in memory, of which each line loads what it needs: few registers beside those of the update.
 __device__ __noinline__ void plateau_observe(const MetricRule* rule, MetricState* s, double metric) {
   if (take_one(&s->ignore)) return;
   const u64 seen_before = load_row(&s->count);
   const double count = (double)seen_before;
   const double seen = (count * load_row(&s->mean) + metric) / (count + 1.0);
-  const bool decides = seen_before + 1 >= load_row(&rule->average);
+  const bool decides = one_more(seen_before) >= load_row(&rule->average);
   store_row(&s->mean, decides ? 0.0 : seen);
-  store_row(&s->count, decides ? 0 : seen_before + 1);
+  store_row(&s->count, decides ? 0 : one_more(seen_before));
   if (!decides) return;
-  u64 bad = load_row(&s->bad) + 1;
+  u64 bad = one_more(load_row(&s->bad));
   if (is_better(rule, seen, load_row(&s->best))) {
     store_row(&s->best, seen);
     store_row(&s->at_min, (u64)0);
@@ -53,7 +56,7 @@ __device__ __noinline__ void plateau_observe(const MetricRule* rule, MetricState
   if (take_one(&s->cooldown)) bad = 0;
   if (bad > load_row(&rule->patience)) {
     const double scale = load_row(&s->scale), lower = lower_scale(rule, scale);
-    if (!(lower < scale)) store_row(&s->at_min, load_row(&s->at_min) + 1);
+    if (!(lower < scale)) store_row(&s->at_min, one_more(load_row(&s->at_min)));
     store_row(&s->scale, lower);
     store_row(&s->cooldown, load_row(&rule->cooldown));
     bad = 0;
@@ -65,7 +68,7 @@ __device__ __noinline__ void plateau_observe(const MetricRule* rule, MetricState
 // pauses after a decrease and after an increase.
 __device__ __forceinline__ void greedy_decrease(const MetricRule* rule, MetricState* s) {
   const double scale = lower_scale(rule, load_row(&s->scale));
-  const u64 at_min = load_row(&s->at_min) + 1, reset_after = load_row(&rule->reset_after);
+  const u64 at_min = one_more(load_row(&s->at_min)), reset_after = load_row(&rule->reset_after);
   const u64 pause = load_row(&rule->cooldown);
   store_row(&s->scale, scale);
   store_row(&s->cooldown, pause);
@@ -83,21 +86,21 @@ __device__ __noinline__ void greedy_observe(const MetricRule* rule, MetricState*
   if (len > 0) {
     const u64 before = load_row(&s->count);
     store_row(window + before % len, metric);
-    const u64 count = before + 1 < len ? before + 1 : len;
+    const u64 count = before < len ? before + 1 : len;
     double sum = 0.0;
     // Summed anew, so that a metric that is not finite leaves with its place in the window.
     for (u64 i = 0; i < count; i++) sum = sum + load_row(window + i);
     seen = sum / (double)count;
-    store_row(&s->count, before + 1);
+    store_row(&s->count, one_more(before));
     store_row(&s->mean, sum);
   }
   u64 good = 0, bad = 0;
   if (!take_one(&s->cooldown) && !take_one(&s->ignore)) {
     if (is_better(rule, seen, load_row(&s->best))) {
       store_row(&s->best, seen);
-      good = load_row(&s->good) + 1;
+      good = one_more(load_row(&s->good));
     } else {
-      bad = load_row(&s->bad) + 1;
+      bad = one_more(load_row(&s->bad));
     }
   }
   const u64 patience = load_row(&rule->patience);

@@ -10,7 +10,7 @@ __device__ __forceinline__ double real(const u64* c, u32 i) { return bits_to_dou
 // Clocks.
 __device__ __forceinline__ u64 until(u64 t, u64 end) { return t < end ? t : end; }
 __device__ __forceinline__ u64 after(u64 t, u64 start) { return t > start ? t - start : 0; }
-__device__ __forceinline__ u64 cycle(u64 t, u64 period, u64 end) { return t < end ? t % period : period; }
+__device__ __forceinline__ u64 cycle(u64 t, u64 period, u64 last) { return t <= last ? t % period : period; }
 
 // How many of `len` steps in rising order are at most t.
 __device__ __forceinline__ u32 passed(u64 t, const u64* steps, u32 len) {

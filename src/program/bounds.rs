@@ -1,5 +1,7 @@
 //! Interval arithmetic over a schedule's values: how `lower` knows that no step can yield an infinity or a NaN.
 
+use crate::error::number;
+
 /// The closed interval that every value of a program lies in, up to the rounding of its last digits.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Bounds {
@@ -30,6 +32,10 @@ impl Bounds {
         Bounds { min: self.min.clamp(min, max), max: self.max.clamp(min, max) }
     }
 
+    pub fn holds_zero(self) -> bool {
+        self.min <= 0.0 && self.max >= 0.0
+    }
+
     /// Whether every value can be rounded to f32 without becoming infinite.
     pub fn fits_f32(self) -> bool {
         self.min >= -f64::from(f32::MAX) && self.max <= f64::from(f32::MAX)
@@ -39,8 +45,8 @@ impl Bounds {
 impl std::fmt::Display for Bounds {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.min == self.max {
-            true => write!(f, "{}", self.min),
-            false => write!(f, "{:e} to {:e}", self.min, self.max),
+            true => f.write_str(&number(self.min)),
+            false => write!(f, "{} to {}", number(self.min), number(self.max)),
         }
     }
 }

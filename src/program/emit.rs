@@ -180,7 +180,7 @@ fn clock_expression(clock: &Clock, t: &str) -> String {
         Clock::After { start } => format!("after({t}, {})", count(start)),
         Clock::Every { every } => format!("{t} / {}", count(every)),
         Clock::Passed { first, len } => format!("passed({t}, c + {}, {len})", first.0),
-        Clock::Cycle { period, end } => format!("cycle({t}, {}, {})", count(period), count(end)),
+        Clock::Cycle { period, last } => format!("cycle({t}, {}, {})", count(period), count(last)),
         Clock::Progress => "progress".to_owned(),
     }
 }

@@ -116,9 +116,9 @@ impl Constants<'_> {
                 let steps = &self.0[first.0 as usize..][..*len as usize];
                 steps.partition_point(|step| *step <= t) as u64
             }
-            Clock::Cycle { period, end } => {
+            Clock::Cycle { period, last } => {
                 let period = self.count(*period);
-                if t < self.count(*end) { t % period } else { period }
+                if t <= self.count(*last) { t % period } else { period }
             }
             Clock::Progress => clocks.progress,
         }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, number, quoted};
 
 /// The value of a knob.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -28,8 +28,8 @@ impl Knobs {
     pub fn declare(&mut self, name: &str, default: Knob) -> Result<Knob> {
         let known = self.0.entry(name.to_owned()).or_insert(Declared { default, value: default });
         if known.default != default {
-            let rule = format!("elsewhere it is {}", known.default);
-            return Err(Error::argument(format!("knob {name:?}"), default, rule));
+            let rule = format!("must be {}, as elsewhere", known.default);
+            return Err(Error::argument(format!("knob {}", quoted(name)), default, rule));
         }
         Ok(known.value)
     }
@@ -39,8 +39,12 @@ impl Knobs {
         match self.0.get(name) {
             Some(known) => Ok(known.value),
             None => {
-                let names: Vec<&String> = self.0.keys().collect();
-                Err(Error::argument(format!("knob {name:?}"), "not there", format!("the knobs are {names:?}")))
+                let names: Vec<String> = self.0.keys().map(|name| quoted(name)).collect();
+                let rule = match names.is_empty() {
+                    true => "no schedule has a knob".to_owned(),
+                    false => format!("the knobs are {}", names.join(", ")),
+                };
+                Err(Error::argument(format!("knob {}", quoted(name)), "not there", rule))
             }
         }
     }
@@ -53,7 +57,7 @@ impl Knobs {
             (Knob::Count(_), Knob::Real(_)) => Some("it is a count of steps: use `set_steps`"),
         };
         if let Some(rule) = rule {
-            return Err(Error::argument(format!("knob {name:?}"), value, rule));
+            return Err(Error::argument(format!("knob {}", quoted(name)), value, rule));
         }
         if let Some(known) = self.0.get_mut(name) {
             known.value = value;
@@ -75,7 +79,7 @@ impl Knobs {
 impl std::fmt::Display for Knob {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Knob::Real(value) => write!(f, "{value}"),
+            Knob::Real(value) => f.write_str(&number(*value)),
             Knob::Count(steps) => write!(f, "{steps} steps"),
         }
     }

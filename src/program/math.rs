@@ -255,10 +255,14 @@ pub(crate) fn pow_int(x: f64, n: i32) -> f64 {
     if n < 0 { 1.0 / y.0 } else { y.0 }
 }
 
-/// `⌊a / b⌋` and `a - b ⌊a / b⌋`, as Python's `//` and `%`, for |a / b| below 2^53.
+/// `⌊a / b⌋` and `a - b ⌊a / b⌋`, as Python's `//` and `%`, for a finite a / b. The first is rounded where it is 2^53 or more.
 pub(crate) fn floor_div_mod(a: f64, b: f64) -> (f64, f64) {
     let mut q = (a / b).round_ties_even();
     let mut r = (-q).mul_add(b, a);
+    // A rounded quotient leaves more than one b. Each pass is exact and leaves at most 2^-53 of what there was.
+    while r.abs() > b.abs() {
+        r = (-(r / b).round_ties_even()).mul_add(b, r);
+    }
     if (r < 0.0 && b > 0.0) || (r > 0.0 && b < 0.0) {
         q -= 1.0;
         r += b;

@@ -21,10 +21,11 @@ pub(crate) mod math;
 pub(crate) use bounds::Bounds;
 pub(crate) use eval::{Clocks, Constants};
 pub(crate) use knobs::{Knob, Knobs};
+pub(crate) use lower::WHOLE;
 
 use std::collections::BTreeSet;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::schedule::{Between, Binary, Schedule, Unary};
 
 /// A checked schedule: structure, constants, and what is known of its values.
@@ -154,10 +155,10 @@ pub(crate) enum Clock {
     After { start: Count },
     /// `⌊t / every⌋`.
     Every { every: Count },
-    /// How many of the `len` counts from `first` on are at most `t`.
+    /// How many of the `len` counts from `first` on, none below the one before it, are at most `t`.
     Passed { first: Count, len: u32 },
-    /// `t mod period` below `end`, `period` from there on.
-    Cycle { period: Count, end: Count },
+    /// `t mod period` up to `last`, `period` after it.
+    Cycle { period: Count, last: Count },
     /// The progress clock, whatever `t` is.
     Progress,
 }
@@ -172,20 +173,48 @@ impl Program {
     pub fn with_knobs(schedule: &Schedule, knobs: &mut Knobs) -> Result<Program> {
         lower::lower(schedule, knobs)
     }
+
+    /// The value at `step`, which the lowering knows to be finite, but for roundings that it does not follow.
+    fn finite(&self, step: u64) -> Result<f64> {
+        let value = self.eval(Clocks { t: step, progress: step });
+        if value.is_finite() {
+            return Ok(value);
+        }
+        Err(Error::argument(format!("the value at step {step}"), value, "must be finite"))
+    }
 }
+
+/// The most values of one trace: what asks for more is a slip of the pen.
+const MAX_TRACE: usize = 1 << 24;
 
 impl Schedule {
     /// The value for update `step`, in f64. The device computes the same bits. Errors as when an optimizer is built.
     ///
     /// A part that is [`on_progress`](Schedule::on_progress) sees a progress clock that advances by 1 with each step.
     pub fn at(&self, step: u64) -> Result<f64> {
-        Ok(Program::new(self)?.eval(Clocks { t: step, progress: step }))
+        Program::new(self)?.finite(step)
     }
 
-    /// The values for `steps`, in f64; checks the schedule once.
+    /// The values for `steps`, of which there are at most 2^24, in f64; checks the schedule once.
     pub fn trace(&self, steps: impl IntoIterator<Item = u64>) -> Result<Vec<f64>> {
         let program = Program::new(self)?;
-        Ok(steps.into_iter().map(|step| program.eval(Clocks { t: step, progress: step })).collect())
+        let steps = steps.into_iter();
+        let expected = steps.size_hint().0;
+        let too_many = |count: usize| {
+            let rule = format!("must be at most {MAX_TRACE} at a time; trace the rest with another call");
+            Err(Error::argument("steps", format!("{count} steps long or longer"), rule))
+        };
+        if expected > MAX_TRACE {
+            return too_many(expected);
+        }
+        let mut values = Vec::with_capacity(expected);
+        for step in steps {
+            if values.len() == MAX_TRACE {
+                return too_many(MAX_TRACE + 1);
+            }
+            values.push(program.finite(step)?);
+        }
+        Ok(values)
     }
 
     /// The length in steps, or None if the schedule has no end.

@@ -1,12 +1,12 @@
 //! Lowers what puts schedules together: sequences, other clocks, warm-up, repetition.
 
 use super::{Before, Lowering, Part, Reach, clocked};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, number};
 use crate::program::eval::{Clocks, Constants};
 use crate::program::{Bounds, Clock, Node};
 use crate::schedule::{Number, Schedule, Shape, Steps, Warmup};
 
-const BELOW_END_OF_TIME: &str = "all boundaries must stay below 2^64";
+const BELOW_END_OF_TIME: &str = "must leave all boundaries below 2^64";
 /// No schedule reaches it: values are finite in f32.
 const FAR_OFF: f64 = 1e60;
 
@@ -22,7 +22,7 @@ impl Sequence {
     /// Adds a piece that takes `len` steps.
     fn push(&mut self, argument: &str, part: Part, len: u64) -> Result<()> {
         let total = self.total.checked_add(len);
-        self.total = total.ok_or_else(|| Error::argument(argument, format!("{len} steps long"), BELOW_END_OF_TIME))?;
+        self.total = total.ok_or_else(|| Error::argument(argument, format!("of {len} steps"), BELOW_END_OF_TIME))?;
         // The values of a piece that takes no time never show.
         if len > 0 {
             self.widen(part.bounds);
@@ -49,7 +49,7 @@ impl Sequence {
         let len = match last.len {
             None => None,
             Some(len) => Some(self.total.checked_add(len).ok_or_else(|| {
-                Error::argument(argument, format!("{} + {len} steps long", self.total), BELOW_END_OF_TIME)
+                Error::argument(argument, format!("of {} + {len} steps", self.total), BELOW_END_OF_TIME)
             })?),
         };
         let node = self.pieces.into_iter().rev().fold(last.node, |next, (len, first)| {
@@ -111,7 +111,8 @@ impl Lowering<'_> {
             // What the piece can reach is known only with its length, and a piece with an end stops there by itself.
             let part = self.part(piece, Reach { from: 0, to: reach.to }).map_err(|e| e.within(&format!("{path}.")))?;
             let Some(len) = part.len else {
-                return Err(Error::argument(path, "without an end", "only the last piece may be; call .over(steps)"));
+                let rule = "must have one, as every piece but the last: give it one with `over`";
+                return Err(Error::argument(path, "without an end", rule));
             };
             sequence.push(&path, part, len)?;
         }
@@ -123,8 +124,8 @@ impl Lowering<'_> {
 
     pub fn join(&mut self, pieces: &[Schedule], boundaries: &[Steps], reach: Reach, before: Before) -> Result<Part> {
         if pieces.len() != boundaries.len() + 1 {
-            let rule = format!("{} boundaries need {} pieces", boundaries.len(), boundaries.len() + 1);
-            return Err(Error::argument("join.pieces", format!("{} pieces", pieces.len()), rule));
+            let rule = format!("must be {} for {} boundaries", boundaries.len() + 1, boundaries.len());
+            return Err(Error::argument("join.pieces", format!("a list of {}", pieces.len()), rule));
         }
         let (last, firsts) = pieces.split_last().expect("one piece more than boundaries");
         let mut sequence = Sequence::default();
@@ -215,7 +216,7 @@ impl Lowering<'_> {
     pub fn clamp(&mut self, inner: &Schedule, min: &Number, max: &Number, reach: Reach) -> Result<Part> {
         let (min, max) = (self.number("clamp.min", min)?, self.number("clamp.max", max)?);
         if min > max {
-            return Err(Error::argument("clamp.min", min, format!("must not exceed max, {max}")));
+            return Err(Error::argument("clamp.min", number(min), format!("must not exceed max, {}", number(max))));
         }
         let inner = self.part(inner, reach).map_err(|e| e.within("clamp."))?;
         let node = Node::Clamp { min: self.real(min), max: self.real(max), inner: Box::new(inner.node) };
@@ -226,19 +227,22 @@ impl Lowering<'_> {
         let inner = self.part(inner, Reach { from: 0, to: reach.to }).map_err(|e| e.within("repeat."))?;
         let period = match inner.len {
             None => {
-                return Err(Error::argument("repeat", "without an end", "what repeats needs one; call .over(steps)"));
+                let rule = "must have one, to begin again there: give it one with `over`";
+                return Err(Error::argument("repeat", "of a schedule without an end", rule));
             }
-            Some(0) => return Err(Error::argument("repeat", "0 steps long", "what repeats takes at least one step")),
+            Some(0) => return Err(Error::argument("repeat", "of 0 steps", "must be of at least 1")),
             Some(period) => period,
         };
         let len = match times {
             None => None,
             Some(0) => return Err(Error::argument("repeat.times", 0, "must be at least 1")),
             Some(times) => Some(period.checked_mul(times).ok_or_else(|| {
-                Error::argument("repeat.times", times, format!("{times} times {period} steps must stay below 2^64"))
+                Error::argument("repeat.times", times, format!("must stay below 2^64 with {period} steps each time"))
             })?),
         };
-        let clock = Clock::Cycle { period: self.count(period), end: self.count(len.unwrap_or(u64::MAX)) };
+        // Without an end it goes on at the last step that there is, too.
+        let last = len.map_or(u64::MAX, |len| len - 1);
+        let clock = Clock::Cycle { period: self.count(period), last: self.count(last) };
         Ok(clocked(clock, inner, len))
     }
 }

@@ -13,14 +13,19 @@ mod tests;
 use std::collections::BTreeSet;
 
 use super::{Bounds, Clock, Count, Knob, Knobs, Node, Program, Real};
-use crate::error::{Error, Result};
-use crate::schedule::{Form, Number, Schedule, StepList, Steps};
+use crate::error::{Error, Result, number};
+use crate::schedule::{Form, MAX_TABLE, Number, Schedule, StepList, Steps};
 
 /// The deepest nesting and the largest number of operations that a schedule may have: bounds the emitted text.
 const MAX_DEPTH: usize = 64;
 const MAX_NODES: usize = 4_096;
-/// The most constants of one schedule, tables included.
-const MAX_CONSTANTS: usize = 1 << 21;
+/// The most constants of one schedule in tables and lists: the largest table, with a step and a value each, takes all.
+const MAX_LISTED: usize = 2 * MAX_TABLE;
+
+/// What an error calls [`Number::Reached`].
+const REACHED: &str = "the value reached";
+/// What an error calls a schedule as a whole, until its name is known.
+pub(crate) const WHOLE: &str = "schedule";
 
 /// A lowered part: its operation, the interval of its values, and its length in steps if it has an end.
 struct Part {
@@ -41,22 +46,24 @@ const ALL: Reach = Reach { from: 0, to: u64::MAX };
 pub(super) fn lower(schedule: &Schedule, knobs: &mut Knobs) -> Result<Program> {
     let mut lowering = Lowering {
         constants: Vec::new(),
+        listed_constants: 0,
         nodes: 0,
         depth: 0,
+        too_large: None,
         before: Before::Nothing,
         reached: Vec::new(),
         used: BTreeSet::new(),
         listed: BTreeSet::new(),
         knobs,
     };
-    let part = lowering.part(schedule, ALL)?;
+    let part = match lowering.part(schedule, ALL) {
+        Ok(part) => part,
+        Err(error) => return Err(lowering.too_large.unwrap_or(error)),
+    };
     if !part.bounds.fits_f32() {
-        let rule = "every value must be finite in f32; give it an end with .over(steps) or a .clamp(min, max)";
-        return Err(Error::argument("values", part.bounds, rule));
-    }
-    if lowering.constants.len() > MAX_CONSTANTS {
-        let rule = format!("one schedule has at most {MAX_CONSTANTS}");
-        return Err(Error::argument("constants", lowering.constants.len(), rule));
+        let rule = "must be finite in f32 at every step";
+        let rule = lowering.with_cure(rule, schedule, ALL.from, Bounds::fits_f32);
+        return Err(Error::argument(WHOLE, part.bounds, rule));
     }
     Ok(Program {
         root: part.node,
@@ -81,8 +88,12 @@ enum Before {
 
 struct Lowering<'k> {
     constants: Vec<u64>,
+    /// How many of them stand in tables and lists. The others are a few for each operation.
+    listed_constants: usize,
     nodes: usize,
     depth: usize,
+    /// Why it was given up, wherever in the schedule that was.
+    too_large: Option<Error>,
     before: Before,
     /// Places of first values that are [`Number::Reached`].
     reached: Vec<Real>,
@@ -98,10 +109,12 @@ impl Lowering<'_> {
         self.nodes += 1;
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return Err(Error::argument("nesting", self.depth, format!("a schedule nests at most {MAX_DEPTH} levels")));
+            let rule = format!("must nest at most {MAX_DEPTH} levels");
+            return Err(self.refuse(format!("nested more than {MAX_DEPTH} levels deep"), rule));
         }
         if self.nodes > MAX_NODES {
-            return Err(Error::argument("pieces", self.nodes, format!("a schedule has at most {MAX_NODES}")));
+            let rule = format!("must have at most {MAX_NODES}");
+            return Err(self.refuse(format!("made of more than {MAX_NODES} parts"), rule));
         }
         // Only a ramp starts from it, and the first piece of a sequence inside a sequence.
         let before = std::mem::replace(&mut self.before, Before::Nothing);
@@ -144,22 +157,27 @@ impl Lowering<'_> {
     }
 
     /// The value of a number, which must be finite in f32.
-    fn number(&mut self, argument: &str, number: &Number) -> Result<f64> {
-        let value = match number {
+    fn number(&mut self, argument: &str, given: &Number) -> Result<f64> {
+        let value = match given {
             Number::Literal(value) => *value,
-            Number::Knob { name, value } => match self.declare(name, Knob::Real(*value))? {
+            Number::Knob { name, value } => match self.declare(name, Knob::Real(expect_finite(argument, *value)?))? {
                 Knob::Real(value) => value,
-                Knob::Count(steps) => unreachable!("{name} was declared as a number, and is {steps} steps"),
+                Knob::Count(steps) => return Err(Error::argument(argument, steps, "is a count of steps elsewhere")),
             },
             Number::Reached => {
-                let rule = "only a ramp that follows another piece of `then` or `join` may start from it";
-                return Err(Error::argument(argument, "reached()", rule));
+                let rule =
+                    "must be a number: only a ramp that follows another piece of `then` or `join` may start from it";
+                return Err(Error::argument(argument, REACHED, rule));
             }
         };
-        if value.is_finite() && value.abs() <= f64::from(f32::MAX) {
-            return Ok(value);
-        }
-        Err(Error::argument(argument, value, "must be finite in f32, into which every value is rounded"))
+        expect_finite(argument, value)
+    }
+
+    /// The error of a schedule that is too large.
+    fn refuse(&mut self, value: String, rule: String) -> Error {
+        let error = Error::argument(WHOLE, value, rule);
+        self.too_large = Some(error.clone());
+        error
     }
 
     fn declare(&mut self, name: &str, default: Knob) -> Result<Knob> {
@@ -168,9 +186,9 @@ impl Lowering<'_> {
     }
 
     /// [`Lowering::number`] above 0.
-    fn positive(&mut self, argument: &str, number: &Number) -> Result<f64> {
-        let value = self.number(argument, number)?;
-        if value > 0.0 { Ok(value) } else { Err(Error::argument(argument, value, "must be above 0")) }
+    fn positive(&mut self, argument: &str, given: &Number) -> Result<f64> {
+        let value = self.number(argument, given)?;
+        if value > 0.0 { Ok(value) } else { Err(Error::argument(argument, number(value), "must be above 0")) }
     }
 
     /// The value of a count of steps.
@@ -180,7 +198,9 @@ impl Lowering<'_> {
                 .map_err(|_| Error::argument(argument, value, "must be a count of steps, from 0 to 2^64 - 1")),
             Steps::Knob { name, value } => match self.declare(name, Knob::Count(*value))? {
                 Knob::Count(value) => Ok(value),
-                Knob::Real(value) => unreachable!("{name} was declared as a count, and is {value}"),
+                Knob::Real(value) => {
+                    Err(Error::argument(argument, number(value), "is a number elsewhere, and no count of steps"))
+                }
             },
         }
     }
@@ -209,6 +229,18 @@ impl Lowering<'_> {
         Count(self.constants.len() as u32 - 1)
     }
 
+    /// Puts a list into the table of constants, and says where it begins. Nothing is put there before it is known to fit.
+    fn list(&mut self, argument: &str, list: impl ExactSizeIterator<Item = u64>) -> Result<u32> {
+        self.listed_constants = self.listed_constants.saturating_add(list.len());
+        if self.listed_constants > MAX_LISTED {
+            let rule = format!("all tables of one schedule have at most {MAX_LISTED} steps and values together");
+            return Err(Error::argument(argument, format!("{} long", list.len()), rule));
+        }
+        let first = self.constants.len() as u32;
+        self.constants.extend(list);
+        Ok(first)
+    }
+
     fn constant(&mut self, value: f64) -> Part {
         Part { node: Node::Constant(self.real(value)), bounds: Bounds::point(value), len: None }
     }
@@ -216,6 +248,14 @@ impl Lowering<'_> {
 
 fn clocked(clock: Clock, inner: Part, len: Option<u64>) -> Part {
     Part { node: Node::Clocked { clock, inner: Box::new(inner.node) }, bounds: inner.bounds, len }
+}
+
+/// A number is finite in f32.
+fn expect_finite(argument: &str, value: f64) -> Result<f64> {
+    if value.is_finite() && value.abs() <= f64::from(f32::MAX) {
+        return Ok(value);
+    }
+    Err(Error::argument(argument, number(value), "must be finite in f32, into which every value is rounded"))
 }
 
 /// Steps are in rising order, each above the one before.

@@ -1,4 +1,4 @@
-//! `reached()`: where it may stand, and what it is.
+//! `reached()`: where it may stand, and what it is. What rounding does to the ends of a ramp.
 
 use approx::abs_diff_eq;
 
@@ -45,9 +45,18 @@ fn reached_is_refused_where_nothing_fixed_comes_before() {
     for (schedule, place) in cases {
         match schedule.at(0) {
             Err(Error::Argument { argument, value, .. }) => {
-                assert_eq!((argument.as_str(), value.as_str()), (place, "reached()"));
+                assert_eq!((argument.as_str(), value.as_str()), (place, "the value reached"));
             }
             other => panic!("{schedule:?}: {other:?}"),
         }
     }
+}
+
+#[test]
+fn an_end_that_is_lost_beside_the_other_counts_as_0() {
+    let wave = |from: f64| Schedule::cosine_power(from, 3.0, 2.0, 8.0).over(13);
+    assert!(wave(1e-3).ln().len().is_ok());
+    let error = wave(1e-17).ln().len().unwrap_err().to_string();
+    assert!(error.contains("must be of a value above 0 at every step"), "{error}");
+    assert!(Schedule::exponential(1e-17, 3.0).over(13).ln().len().is_ok(), "a geometric ramp multiplies");
 }
