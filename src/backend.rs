@@ -1,19 +1,27 @@
 //! Where an optimizer runs: [`Device`] and [`Stream`], each either the host or CUDA.
 
 use std::ffi::c_void;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::device::{self, Context, Source};
 use crate::error::{Error, Result};
 
 /// Where an optimizer runs: the host, or one CUDA device. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Device(pub(crate) Backend);
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) enum Backend {
     Host,
     Cuda(Arc<Context>),
+}
+
+/// Its name.
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Device({})", self.name())
+    }
 }
 
 impl Device {
@@ -107,13 +115,21 @@ impl Device {
 }
 
 /// The handle on which a step is enqueued: the host, or a CUDA stream of the optimizer's context.
-#[derive(Debug)]
 pub struct Stream(pub(crate) Queue);
 
-#[derive(Debug)]
 pub(crate) enum Queue {
     Host,
     Cuda(device::Stream),
+}
+
+/// Of the host, or whose CUDA stream it is.
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Queue::Host => f.write_str("Stream(host)"),
+            Queue::Cuda(stream) => write!(f, "Stream({})", stream.words()),
+        }
+    }
 }
 
 impl Stream {

@@ -1,4 +1,11 @@
-//! The one [`Error`] of this crate. Knows nothing of the other rooms.
+//! The one [`Error`] of this crate. Knows nothing of the other rooms. `number` is how values are written in messages.
+
+mod number;
+
+pub(crate) use number::{number, quoted};
+
+/// What is added to a rule that a schedule keeps at first, and breaks at a later step.
+pub(crate) const CURE: &str = ": end it before that with `over`, or bound it with `clamp`";
 
 /// The result of every fallible call of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -143,6 +150,14 @@ impl Error {
             Error::Argument { argument, value, rule } => {
                 Error::Argument { argument: format!("{prefix}{argument}"), value, rule }
             }
+            other => other,
+        }
+    }
+
+    /// The same rule about `argument`, which is `value`, if it is about `former`, whose value follows from that.
+    pub(crate) fn about(self, former: &str, argument: &str, value: impl std::fmt::Display) -> Self {
+        match self {
+            Error::Argument { argument: known, rule, .. } if known == former => Error::argument(argument, value, rule),
             other => other,
         }
     }

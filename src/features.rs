@@ -1,7 +1,7 @@
 //! What a step does beside its updates: it may observe a metric by itself, look for the end of training, and record its
 //! calls. `kernels/metric.cuh`, `end.cuh` and `telemetry.cuh` do it. Start at [`FeatureOptions::lower`].
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, number};
 use crate::schedule::Metric;
 use crate::settings::Settings;
 use crate::telemetry::Telemetry;
@@ -36,18 +36,18 @@ impl FeatureOptions {
         if let Some(rate) = self.stop_below
             && !(rate as f32 > 0.0 && (rate as f32).is_finite())
         {
-            return Err(Error::argument("stop_below", rate, "must be above 0 and finite in f32"));
+            return Err(Error::argument("stop_below", number(rate), "must be above 0 and finite in f32"));
         }
         if self.stop_on_plateau && !metrics.iter().any(|metric| matches!(metric, Metric::Plateau(_))) {
-            let rule = "no group of this optimizer has a plateau: call .metric(..) on the builder or on a rule";
-            return Err(Error::argument("stop_on_plateau", "asked for", rule));
+            let rule = "must not be set where no group has a plateau: give one as `metric`, to all or to a group";
+            return Err(Error::argument("stop_on_plateau", true, rule));
         }
         if self.observe_every == Some(0) {
             return Err(Error::argument("observe_every.updates", 0, "must be at least 1"));
         }
-        if self.observe_every.is_some() && metrics.is_empty() {
-            let rule = "no group of this optimizer has a metric rule: call .metric(..) on the builder or on a rule";
-            return Err(Error::argument("observe_every.metric", "given", rule));
+        if let (Some(updates), true) = (self.observe_every, metrics.is_empty()) {
+            let rule = "must not be set where no group has a metric rule: give one as `metric`, to all or to a group";
+            return Err(Error::argument("observe_every.updates", updates, rule));
         }
         settings.stop_at = self.stop_at.unwrap_or(0);
         settings.stop_below = self.stop_below.unwrap_or(0.0) as f32;

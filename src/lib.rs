@@ -26,6 +26,8 @@ mod features;
 mod gradient;
 mod host;
 mod kernels;
+#[cfg_attr(not(feature = "serde"), allow(dead_code, reason = "files name rules"))]
+mod nearest;
 mod optim;
 mod optimizer;
 mod plan;

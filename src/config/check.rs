@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use bytemuck::Zeroable;
 
+use super::group::KEYS;
 use super::{Config, GroupConfig, RuleConfig};
 use crate::error::{Error, Result};
+use crate::nearest::unknown;
 use crate::optim::Visit;
 use crate::precision::{Scaled, State};
 use crate::program::Knobs;
@@ -68,7 +70,7 @@ impl Config {
             return Ok(());
         }
         let all: Vec<&str> = all.iter().map(String::as_str).collect();
-        self.precision.check_names("no rule of this optimizer has it: one or another", &all)
+        self.precision.check_names("any rule of this optimizer", &all)
     }
 
     fn check_options(&self) -> Result<()> {
@@ -121,7 +123,7 @@ impl GroupConfig {
     pub(crate) fn expect_rule(&self) -> Result<&RuleConfig> {
         let missing = || {
             let names: Vec<_> = RuleConfig::all().map(|rule| rule.name().to_owned()).collect();
-            Error::argument("rule", "missing", format!("must be given to build: {}", names.join(", ")))
+            Error::argument("rule", "missing", format!("must be given to build, one of {}", names.join(", ")))
         };
         self.rule.as_ref().ok_or_else(missing)
     }
@@ -150,13 +152,24 @@ impl GroupConfig {
         }
         for (i, name) in names.iter().enumerate() {
             if !rules.iter().any(|(known, _)| has(known, name)) {
-                return Err(Error::argument(*name, "set", "no update rule has such a hyperparameter"));
+                let all = rules.iter().flat_map(|(known, _)| known).map(String::as_str);
+                let all: Vec<&str> = all.chain(KEYS).collect();
+                let rule = unknown("a hyperparameter of any update rule", name, &all, "docs/rules.md has all");
+                return Err(Error::argument(*name, "set", rule));
             }
             let apart = |other: &&&str| !rules.iter().any(|(known, _)| has(known, name) && has(known, other));
             if let Some(other) = names[..i].iter().find(apart) {
-                return Err(Error::argument(*name, "set", format!("{other} is too, and no update rule has both")));
+                return Err(Error::argument(
+                    *name,
+                    "set",
+                    format!("must not be set beside {other}: no update rule has both"),
+                ));
             }
         }
-        Err(Error::argument("rule", "missing", format!("no update rule has all of {}", names.join(", "))))
+        Err(Error::argument(
+            "rule",
+            "missing",
+            format!("must be one that has all of {}, and none has", names.join(", ")),
+        ))
     }
 }

@@ -1,10 +1,9 @@
 //! The file: JSON or TOML, its version looked at before anything else, and every error with its place.
 
-use std::fmt::Display;
-
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Config;
+use super::spoken::{Told, in_words};
 use crate::error::{Error, Result};
 
 /// The version that this build reads and writes.
@@ -46,46 +45,55 @@ impl Config {
     /// Reads JSON. Fails with [`Error::Format`] for what is not in the format, an unknown field too, and with
     /// [`Error::Argument`] for another version and for what [`Config::check`] refuses; both name the place.
     pub fn from_json(text: &str) -> Result<Config> {
-        read::<Header, _>(&mut serde_json::Deserializer::from_str(text))?.check()?;
+        read::<Header, _>(&mut serde_json::Deserializer::from_str(text), text)?.check()?;
         let mut json = serde_json::Deserializer::from_str(text);
-        let config: Config = read(&mut json)?;
-        json.end().map_err(|error| format_error("", error))?;
+        let config: Config = read(&mut json, text)?;
+        json.end().map_err(|error| read_error("", &error, text))?;
         config.check()?;
         Ok(config)
     }
 
     /// Reads TOML, as [`Config::from_json`] reads JSON.
     pub fn from_toml(text: &str) -> Result<Config> {
-        let parse = || toml::Deserializer::parse(text).map_err(|error| format_error("", error));
-        read::<Header, _>(parse()?)?.check()?;
-        let config = read::<Config, _>(parse()?)?;
+        let parse = || toml::Deserializer::parse(text).map_err(|error| read_error("", &error, text));
+        read::<Header, _>(parse()?, text)?.check()?;
+        let config = read::<Config, _>(parse()?, text)?;
         config.check()?;
         Ok(config)
     }
 
     /// The configuration as JSON. Fails for a number that is not finite.
     pub fn to_json(&self) -> Result<String> {
-        serde_json::to_string_pretty(self).map_err(|error| format_error("", error))
+        serde_json::to_string_pretty(self).map_err(|error| format_error("", error.to_string()))
     }
 
     /// The configuration as TOML. Fails for a number that is not finite, or above 2^63.
     pub fn to_toml(&self) -> Result<String> {
-        toml::to_string(self).map_err(|error| format_error("", error))
+        toml::to_string(self).map_err(|error| format_error("", error.to_string()))
     }
 }
 
-/// Reads with the place of an error.
-fn read<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T>
+/// Reads `text` with the place of an error.
+fn read<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D, text: &str) -> Result<T>
 where
-    D::Error: Display,
+    D::Error: Told,
 {
     serde_path_to_error::deserialize(deserializer).map_err(|error| {
         let place = error.path().to_string();
-        format_error(if place == "." { "" } else { &place }, error.inner())
+        read_error(if place == "." { "" } else { &place }, error.inner(), text)
     })
 }
 
-fn format_error(place: &str, detail: impl Display) -> Error {
+fn read_error(place: &str, error: &impl Told, text: &str) -> Error {
+    let words = in_words(&error.message());
+    let detail = match error.at(text) {
+        Some((line, column)) => format!("{words} (line {line}, column {column})"),
+        None => words,
+    };
+    format_error(place, detail)
+}
+
+fn format_error(place: &str, detail: String) -> Error {
     let place = if place.is_empty() { "the configuration" } else { place };
-    Error::Format { place: place.to_owned(), detail: detail.to_string().trim_end().to_owned() }
+    Error::Format { place: place.to_owned(), detail }
 }

@@ -8,6 +8,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::rule::RuleConfig;
+use crate::nearest::nearest;
 use crate::precision::Precision;
 use crate::schedule::{Metric, Schedule};
 
@@ -113,6 +114,17 @@ impl<'de> Deserialize<'de> for GroupConfig {
     }
 }
 
+/// Keys of a group that are no hyperparameters.
+pub(super) const KEYS: [&str; 4] = ["name", "rule", "metric", "precision"];
+
+/// The error of a value that is no schedule, whose key may be a slip for one of [`KEYS`].
+fn of_another_key<E: serde::de::Error>(key: &str, error: E) -> E {
+    match nearest(key, KEYS) {
+        Some(known) => E::custom(format!("{key} is not a key of a group; the nearest is {known}")),
+        None => error,
+    }
+}
+
 struct GroupVisitor;
 
 impl<'de> Visitor<'de> for GroupVisitor {
@@ -133,7 +145,10 @@ impl<'de> Visitor<'de> for GroupVisitor {
                 "precision" => once("precision", &mut precision, map.next_value()?)?,
                 "lr" => once("lr", &mut lr, map.next_value()?)?,
                 _ => match others.entry(key) {
-                    Entry::Vacant(place) => drop(place.insert(map.next_value()?)),
+                    Entry::Vacant(place) => {
+                        let value = map.next_value().map_err(|error| of_another_key(place.key(), error))?;
+                        place.insert(value);
+                    }
                     Entry::Occupied(place) => {
                         return Err(A::Error::custom(format!("duplicate field `{}`", place.key())));
                     }

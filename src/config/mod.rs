@@ -1,13 +1,15 @@
 //! A training recipe as data: all that an [`OptimizerBuilder`](crate::OptimizerBuilder) is told, but for addresses.
 //!
-//! `group` is a parameter group, `rule` its update rule, `file` reads and writes JSON and TOML, `check` holds what was read
-//! to the ranges of a build. Schedules, clipping and the like are written where they are defined. Whoever adds an option to
-//! the builder adds a field here: the conversions, [`Config::builder`] and back, name every field. Start at [`Config`].
+//! `group` is a parameter group, `rule` its update rule, `file` reads and writes JSON and TOML, `spoken` says what is wrong
+//! with a text, `check` holds what was read to the ranges of a build. Schedules, clipping and the like are written where they
+//! are defined. Whoever adds an option to the builder adds a field here: the conversions, [`Config::builder`] and back, name
+//! every field. Start at [`Config`].
 
 mod check;
 mod file;
 mod group;
 mod rule;
+mod spoken;
 
 use serde::{Deserialize, Serialize};
 

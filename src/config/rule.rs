@@ -187,7 +187,7 @@ impl GroupConfig {
         let mut made = self.visit_part(first, visit, &tape, of_first)?;
         for (rule, own) in others.iter().zip(&owned) {
             if let Some(missing) = rule.required().into_iter().find(|name| self.get(name).is_none()) {
-                let rule = format!("the rule {} has no default for it", rule.name());
+                let rule = format!("must be given: the rule {} has no default for it", rule.name());
                 return Err(Error::argument(missing, "missing", rule));
             }
             let second = self.visit_part(rule, visit, &tape, |name| own.iter().any(|known| known == name))?;
@@ -209,13 +209,17 @@ impl GroupConfig {
             Form::Named { name, options } => visit_known(name, options, &given.collect::<Vec<_>>(), visit),
             Form::Tape { tape: of, options } => {
                 if let Some((option, value)) = options.first_key_value() {
-                    let rule = "a rule of one's own has no options";
+                    let rule = "is not an option: a rule of one's own has none";
                     return Err(Error::argument(format!("rule.{}.{option}", of.name), value, rule));
                 }
                 let rule = TapeRule::new(Tape::clone(of));
                 tape(given.fold(rule, |rule, (name, schedule)| rule.set(name, schedule.clone())))
             }
-            Form::Chain(_) => Err(Error::argument("rule", "a list in a list", "rules come one after the other")),
+            Form::Chain(_) => Err(Error::argument(
+                "rule",
+                "a list in a list",
+                "must be a list of rules that come one after the other",
+            )),
         }
     }
 
@@ -226,7 +230,7 @@ impl GroupConfig {
 
     /// The group that `description` is of.
     pub(crate) fn of(description: &Description) -> GroupConfig {
-        let Description { rule, hyperparameters, metric, named } = description;
+        let Description { name, rule, hyperparameters, metric, named } = description;
         let (mut form, mut without) = (Vec::new(), Vec::new());
         for (tape_name, named) in named {
             let name = ALL_NAMES.iter().find(|name| *name == tape_name);
@@ -248,7 +252,7 @@ impl GroupConfig {
         for hyperparameter in hyperparameters.iter().filter(|one| !without.contains(&one.name())) {
             group.set(hyperparameter.name(), hyperparameter.schedule.clone());
         }
-        group.metric = *metric;
+        (group.name, group.metric) = (name.clone(), *metric);
         group
     }
 }

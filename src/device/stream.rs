@@ -43,6 +43,16 @@ unsafe impl Send for Stream {}
 unsafe impl Sync for Stream {}
 
 impl Stream {
+    /// Whose it is.
+    pub(crate) fn words(&self) -> &'static str {
+        match (&self.owner, self.thread) {
+            (Owner::Own(_), _) => "CUDA, made by Device::new_stream",
+            (Owner::Cudarc { .. }, _) => "CUDA, of cudarc",
+            (Owner::Caller, Some(_)) => "CUDA, the default one of a thread",
+            (Owner::Caller, None) => "CUDA, the engine's",
+        }
+    }
+
     /// An engine's stream, a `CUstream` or `cudaStream_t`, borrowed.
     ///
     /// A CUDA context must be current on the calling thread, as it is where an engine works with streams. The special

@@ -89,17 +89,6 @@ impl Gradients {
         matches!(self.clip, Some(ClipForm::Torch | ClipForm::Optax))
     }
 
-    /// The clip in words. `limit`: its own.
-    pub fn clip_words(self, limit: f64) -> String {
-        let form = match self.clip {
-            None => return "none".to_owned(),
-            Some(ClipForm::Value) => return format!("by value at {limit}"),
-            Some(ClipForm::Torch) => "torch's",
-            Some(ClipForm::Optax) => "optax's",
-        };
-        format!("{form} by the {} above {limit}", self.norm.map_or("engine's norm", Norm::words))
-    }
-
     /// What the norm and the factor are of an update that is made of `calls` calls: the twin of `judge` in
     /// `kernels/gradients.cuh`.
     pub fn judge(self, settings: &Settings, scaled_norm: f64, unscale: f64, calls: u32) -> Verdict {
@@ -138,16 +127,6 @@ impl Gradients {
         let more = exact * settings.growth;
         let more = if more > settings.max_scale { settings.max_scale } else { more };
         ScaleState { scale: more as f32, tracker: 0, hysteresis: settings.hysteresis, ends: false }
-    }
-}
-
-impl Norm {
-    pub(crate) fn words(self) -> &'static str {
-        match self {
-            Norm::Two => "2-norm",
-            Norm::One => "1-norm",
-            Norm::Max => "maximum norm",
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 use bytemuck::Zeroable;
 
 use super::{Accumulate, Clip, ClipForm, Dynamic, Factor, Gradients, LossScale, NonFinite, Norm};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, number};
 use crate::settings::Settings;
 
 /// All that is said of gradients, unchecked.
@@ -28,10 +28,10 @@ impl GradientOptions {
     pub fn lower(&self) -> Result<(Gradients, Settings)> {
         let above_zero = |argument: &str, value: f64| match value as f32 > 0.0 && (value as f32).is_finite() {
             true => Ok(value),
-            false => Err(Error::argument(argument, value, "must be above 0 and finite in f32")),
+            false => Err(Error::argument(argument, number(value), "must be above 0 and finite in f32")),
         };
         if let Some(Clip { form: ClipForm::Value, norm: Some(norm), .. }) = self.clip {
-            return Err(Error::argument("clip.by", format!("{norm:?}"), "clipping by value takes no norm"));
+            return Err(Error::argument("clip.by", norm.name(), "must not be set: clipping by value takes no norm"));
         }
         let limit = match self.clip {
             None => 0.0,
@@ -39,7 +39,7 @@ impl GradientOptions {
         };
         let by_norm = self.clip.filter(|clip| clip.form != ClipForm::Value);
         if self.norm_square && by_norm.is_none_or(|clip| clip.norm() != Norm::Two) {
-            return Err(Error::argument("norm_square", "handed in", "is used by clipping with the 2-norm alone"));
+            return Err(Error::argument("norm_square", "handed in", "is not used but by clipping with the 2-norm"));
         }
         let scale = match self.loss_scale {
             None => 1.0,
@@ -49,7 +49,7 @@ impl GradientOptions {
             return Err(Error::argument(
                 "inv_scale",
                 "handed in",
-                "the engine then keeps the loss scale; set none here",
+                "must not be handed in beside a loss scale: the engine keeps it then",
             ));
         }
         let dynamic = self.loss_scale.and_then(|scale| scale.dynamic);
@@ -58,14 +58,14 @@ impl GradientOptions {
             check_dynamic(d, scale)?;
         }
         if dynamic.is_some() && self.non_finite == Some(NonFinite::Propagate) {
-            let rule = "contradicts a dynamic loss scale, which looks for gradients that are not finite and skips those updates";
-            return Err(Error::argument("non_finite", "Propagate", rule));
+            let rule = "must not be set beside a dynamic loss scale, which looks for gradients that are not finite and skips those updates";
+            return Err(Error::argument("non_finite", "propagate", rule));
         }
         if let (Some(clip), Some(norm)) = (by_norm, self.norm)
             && clip.norm() != norm
         {
-            let rule = format!("must be {:?}, by which gradients are clipped: one norm is computed", clip.norm());
-            return Err(Error::argument("norm", format!("{norm:?}"), rule));
+            let rule = format!("must be {}, by which gradients are clipped: one norm is computed", clip.norm().name());
+            return Err(Error::argument("norm", norm.name(), rule));
         }
         let non_finite = self.non_finite.unwrap_or_default();
         let raise_after = match non_finite {
@@ -144,12 +144,13 @@ fn invertible(argument: &str, scale: f64) -> Result<f64> {
     if scale as f32 > 0.0 && (scale as f32).is_finite() && inverse > 0.0 && inverse.is_finite() {
         return Ok(scale);
     }
-    Err(Error::argument(argument, scale, "must be above 0 and finite in f32, and so must its reciprocal"))
+    Err(Error::argument(argument, number(scale), "must be above 0 and finite in f32, and so must its reciprocal"))
 }
 
 fn check_dynamic(d: Dynamic, init: f64) -> Result<()> {
-    let error =
-        |argument: &str, value: f64, rule: &str| Err(Error::argument(format!("loss_scale.{argument}"), value, rule));
+    let error = |argument: &str, value: f64, rule: &str| {
+        Err(Error::argument(format!("loss_scale.{argument}"), number(value), rule))
+    };
     if !(d.growth > 1.0 && d.growth.is_finite()) {
         return error("growth", d.growth, "must be above 1 and finite");
     }

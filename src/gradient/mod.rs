@@ -3,12 +3,13 @@
 //! and no device.
 //!
 //! `lower` checks what was said, `decide` has what is compiled in and what follows from it, `format` is how it is read and
-//! written. Start at [`GradientOptions`].
+//! written, `words` how it is told. Start at [`GradientOptions`].
 
 mod decide;
 #[cfg(feature = "serde")]
 mod format;
 mod lower;
+mod words;
 
 pub(crate) use decide::{Factor, Gradients, ScaleState, Verdict};
 #[cfg(feature = "serde")]

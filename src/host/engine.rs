@@ -318,12 +318,6 @@ fn raises(settings: &Settings, control: &Control, skip: bool) -> bool {
     now || control.raised != 0
 }
 
-impl std::fmt::Debug for Engine {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("control", &self.control).finish_non_exhaustive()
-    }
-}
-
 /// Before anything is written: a call is refused as a whole.
 fn refuse_flushed_subnormals_on_all_threads() -> Result<()> {
     refuse_flushed_subnormals()?;

@@ -20,14 +20,14 @@ pub(crate) fn traced<R: Rule>(rule: &R) -> Result<Traced> {
     let places = places.into_iter().map(|place| place.map(|place| place as usize)).collect();
     let code = Arc::new(Native { rule: rule.clone(), places, interpreted: Interpreted::new(&tape) });
     let (hyperparameters, named) = (rule.hyperparameters().into_vec(), vec![(tape.name.clone(), rule.named())]);
-    Ok(Traced { tape, identity: rule.identity(), code, hyperparameters, metric: rule.metric(), named })
+    Ok(Traced { name: None, tape, identity: rule.identity(), code, hyperparameters, metric: rule.metric(), named })
 }
 
 /// The same of a rule that was read.
 pub(crate) fn traced_tape(rule: &TapeRule) -> Result<Traced> {
     let (tape, hyperparameters) = (rule.tape.clone(), rule.hyperparameters()?);
     let (code, named) = (Arc::new(Interpreted::new(&tape)), vec![(tape.name.clone(), None)]);
-    Ok(Traced { tape, identity: None, code, hyperparameters, metric: rule.metric, named })
+    Ok(Traced { name: None, tape, identity: None, code, hyperparameters, metric: rule.metric, named })
 }
 
 #[derive(Debug)]

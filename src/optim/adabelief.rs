@@ -96,7 +96,8 @@ impl Rule for AdaBelief {
 
     fn check(&self) -> Result<()> {
         if self.amsgrad && self.rectify != Rectify::Off {
-            return Err(Error::argument("amsgrad", true, "a rectified step divides by the second moment itself"));
+            let rule = "must not be set with a rectified step, which divides by the second moment itself";
+            return Err(Error::argument("amsgrad", true, rule));
         }
         Ok(())
     }

@@ -9,10 +9,13 @@ use additions::Additions;
 pub use additions::Nesterov;
 
 use super::caution::Caution;
+use super::declare::Choice;
 use super::known::{Known, Said};
 use super::options::{Decay, Direction, ONE, Parity, ZERO};
-use crate::error::{Error, Result};
-use crate::rule::{Count, Element, Hyperparameter, Loop, Named, Over, Range, Rule, Scalar, Step, Stream, Sum, Terms};
+use crate::error::{Error, Result, number};
+use crate::rule::{
+    Count, Element, Hyperparameter, Loop, Named, Over, Range, Rule, RuleOption, Scalar, Step, Stream, Sum, Terms,
+};
 use crate::schedule::{Metric, Schedule};
 
 /// Adam. Weight decay is an L2 term, added to the gradient; its default is 0.
@@ -269,13 +272,18 @@ impl<D: DecayForm> Rule for AdamRule<D> {
 
     fn check(&self) -> Result<()> {
         if let Some(most) = self.additions.clip_update.filter(|most| !(*most > 0.0 && most.is_finite())) {
-            return Err(Error::argument("clip_update", most, "must be above 0 and finite"));
+            return Err(Error::argument("clip_update", number(most), "must be above 0 and finite"));
         }
         if self.parity == Parity::TorchFused && self.additions.nesterov != Nesterov::Off {
-            return Err(Error::argument("nesterov", "set with Parity::TorchFused", "torch has no such kernel"));
+            let rule = "must not be set with parity \"torch_fused\": torch has no such kernel";
+            return Err(Error::argument("nesterov", self.additions.nesterov.written(), rule));
         }
         if self.additions.nesterov == Nesterov::Apart && self.additions.uncorrected {
-            return Err(Error::argument("bias_correction", false, "Nesterov::Apart is a way to correct"));
+            return Err(Error::argument(
+                "bias_correction",
+                false,
+                "must be true with nesterov \"apart\", a way to correct",
+            ));
         }
         Ok(())
     }
@@ -292,8 +300,13 @@ impl<D: DecayForm> Rule for AdamRule<D> {
 
     fn identity(&self) -> Option<String> {
         let (decay, direction, parity) = (self.decay().name(), self.direction.name(), self.parity.suffix());
-        let more: String =
-            self.additions.named().iter().map(|(option, value)| format!(", {option} = {value}")).collect();
+        let written = |value: &RuleOption| match value {
+            // As blocks have it, whatever messages do.
+            RuleOption::Number(value) => value.to_string(),
+            RuleOption::Flag(_) | RuleOption::Word(_) => value.to_string(),
+        };
+        let named = self.additions.named();
+        let more: String = named.iter().map(|(option, value)| format!(", {option} = {}", written(value))).collect();
         Some(format!("Adam<Decay::{decay}, Direction::{direction}{parity}{more}>"))
     }
 

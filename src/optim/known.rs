@@ -4,8 +4,12 @@ use std::collections::BTreeMap;
 
 use super::options::{Direction, Parity};
 use crate::error::{Error, Result};
+use crate::nearest::{nearest, unknown};
 use crate::rule::{Fields, Rule, RuleOption};
 use crate::schedule::Schedule;
+
+/// Where all rules stand, with what each takes.
+pub(super) const LIST: &str = "docs/rules.md has all";
 
 /// What is said of a rule: its options, and the hyperparameters that are given.
 pub(crate) struct Said<'a> {
@@ -57,7 +61,12 @@ impl Said<'_> {
             return Ok(Some(*value));
         }
         let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-        Err(self.refused(option, said, format!("must be one of {}", known.join(", "))))
+        let hint = match said {
+            RuleOption::Word(word) => nearest(word, known.iter().copied()),
+            RuleOption::Flag(_) | RuleOption::Number(_) => None,
+        };
+        let hint = hint.map_or_else(String::new, |word| format!("; the nearest is {word}"));
+        Err(self.refused(option, said, format!("must be one of {}{hint}", known.join(", "))))
     }
 
     /// `maximize`, which every rule has.
@@ -94,18 +103,16 @@ pub(crate) trait Visit: Copy {
 /// The rule that is said.
 pub(super) fn made<R: Known>(said: &Said<'_>) -> Result<R> {
     if let Some((option, value)) = said.options.iter().find(|(option, _)| !R::OPTIONS.contains(&&***option)) {
-        let rule = match R::OPTIONS {
-            [] => format!("{} has no options", said.rule),
-            options => format!("{} has the options {}", said.rule, options.join(", ")),
-        };
-        return Err(said.refused(option, value, rule));
+        let what = format!("an option of {}", said.rule);
+        return Err(said.refused(option, value, unknown(&what, option, R::OPTIONS, LIST)));
     }
     let mut rule = R::with_options(said)?;
     let names: Vec<String> = rule.hyperparameters().as_slice().iter().map(|known| known.name().to_owned()).collect();
     let mut schedules = rule.schedules().into_vec();
     for (name, schedule) in said.hyperparameters {
         let Some(place) = names.iter().position(|known| known == name) else {
-            let rule = format!("{} has no such hyperparameter: it has {}", said.rule, names.join(", "));
+            let known: Vec<&str> = names.iter().map(String::as_str).collect();
+            let rule = unknown(&format!("a hyperparameter of {}", said.rule), name, &known, LIST);
             return Err(Error::argument(*name, "set", rule));
         };
         *schedules[place] = (*schedule).clone();
@@ -114,16 +121,28 @@ pub(super) fn made<R: Known>(said: &Said<'_>) -> Result<R> {
     Ok(rule)
 }
 
+/// The options that are not hyperparameters too.
+pub(super) fn options_alone<R: Known>(rule: &R) -> Vec<&'static str> {
+    let hyperparameters = rule.hyperparameters();
+    let is_one = |option: &str| hyperparameters.as_slice().iter().any(|known| known.name() == option);
+    R::OPTIONS.iter().copied().filter(|option| !is_one(option)).collect()
+}
+
+/// An error about one of `options`, with its place in a file.
+pub(super) fn with_its_place(error: Error, rule: &str, options: &[&str]) -> Error {
+    let about = |option: &&&str| matches!(&error, Error::Argument { argument, .. } if argument == **option);
+    match options.iter().find(about) {
+        Some(option) => error.renamed(option, &format!("rule.{rule}.{option}")),
+        None => error,
+    }
+}
+
 /// The rules that files name, and those that come after others.
 macro_rules! known {
     ([$($first:ty),* $(,)?], [$($after:ty),* $(,)?]) => {
         /// The names of the rules.
         #[cfg_attr(not(feature = "serde"), expect(dead_code, reason = "files name rules"))]
         pub(crate) const NAMES: &[&str] = &[$(<$first as crate::rule::Rule>::NAME),*];
-        /// The names of those that come after others.
-        #[cfg_attr(not(feature = "serde"), expect(dead_code, reason = "files name rules"))]
-        pub(crate) const AFTER: &[&str] = &[$(<$after as crate::rule::Rule>::NAME),*];
-
         /// All of them.
         #[cfg_attr(not(feature = "serde"), expect(dead_code, reason = "files name rules"))]
         pub(crate) const ALL_NAMES: &[&str] =
@@ -147,11 +166,13 @@ macro_rules! visits {
             $(
                 let rule = <$rule as crate::rule::Rule>::NAME;
                 if rule == name {
-                    return visit.visit(known::made::<$rule>(&known::Said { rule, options, hyperparameters })?);
+                    let made = known::made::<$rule>(&known::Said { rule, options, hyperparameters })?;
+                    let options = known::options_alone(&made);
+                    return visit.visit(made).map_err(|e| known::with_its_place(e, rule, &options));
                 }
             )*
-            let rule = format!("the update rules are {}; after them come {}", NAMES.join(", "), AFTER.join(", "));
-            Err(crate::Error::argument("rule", format!("{name:?}"), rule))
+            let rule = crate::nearest::unknown("an update rule", name, ALL_NAMES, known::LIST);
+            Err(crate::Error::argument("rule", crate::error::quoted(name), rule))
         }
     };
 }

@@ -89,10 +89,10 @@ impl Rule for Lars {
 
     fn check(&self) -> Result<()> {
         if self.nesterov && !self.has_momentum() {
-            return Err(Error::argument("nesterov", "set", "there is no momentum that it could act on"));
+            return Err(Error::argument("nesterov", true, "must not be set without momentum, on which it acts"));
         }
         if self.nesterov && !is_zero(&self.dampening) {
-            return Err(Error::argument("dampening", "set", "Nesterov momentum has none"));
+            return Err(Error::argument("dampening", "set", "must not be set with Nesterov momentum, which has none"));
         }
         Ok(())
     }

@@ -80,7 +80,11 @@ impl Rule for Mars {
 
     fn check(&self) -> Result<()> {
         if self.caution && self.form == MarsForm::AdamW {
-            return Err(Error::argument("caution", true, "with form adamw it takes two passes over the gradients"));
+            return Err(Error::argument(
+                "caution",
+                true,
+                "must not be set with form \"adamw\": it takes two passes over the gradients",
+            ));
         }
         Ok(())
     }

@@ -95,7 +95,8 @@ impl Rule for RmsProp {
     }
 
     fn check(&self) -> Result<()> {
-        let without = |option: &str| Err(Error::argument(option, "set", "there is no momentum that it could act on"));
+        let without =
+            |option: &str| Err(Error::argument(option, "set", "must not be set without momentum, on which it acts"));
         match self.has_momentum() {
             false if self.caution.is_on() => without("caution"),
             false if self.lr_in_momentum => without("lr_in_momentum"),

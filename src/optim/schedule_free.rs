@@ -26,7 +26,9 @@ fn expect_constant(name: &'static str, part: &Schedule) -> Result<()> {
 fn expect_weight(own: bool, weight_lr: &Schedule) -> Result<()> {
     match (own, is_zero(weight_lr)) {
         (true, true) => Err(Error::argument("weight_lr", 0, "must be given with own_weight_lr")),
-        (false, false) => Err(Error::argument("weight_lr", "set", "own_weight_lr must say that it counts")),
+        (false, false) => {
+            Err(Error::argument("weight_lr", "set", "must not be set without own_weight_lr, which says that it counts"))
+        }
         _ => Ok(()),
     }
 }

@@ -4,7 +4,7 @@ use super::caution::Caution;
 use super::declare::Choice;
 use super::known::{Known, Said};
 use super::options::{Decay, Direction, ONE, Parity, ZERO, is_zero};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 use crate::rule::{
     Count, Element, Hyperparameter, Loop, Named, Range, Rule, RuleOption, Scalar, Step, Stream, Sum, Terms,
 };
@@ -220,26 +220,20 @@ impl Rule for Sgd {
 
     fn check(&self) -> Result<()> {
         if self.form == Momentum::Nesterov && !is_zero(&self.dampening) {
-            return Err(Error::argument("dampening", "set", "Nesterov momentum has none"));
+            return Err(Error::argument("dampening", "set", "must not be set with Nesterov momentum, which has none"));
         }
         if self.form == Momentum::None && !(is_zero(&self.momentum) && is_zero(&self.dampening)) {
             let argument = if is_zero(&self.momentum) { "dampening" } else { "momentum" };
-            return Err(Error::argument(
-                argument,
-                "set with Momentum::None",
-                "that form has no momentum and no dampening",
-            ));
+            let rule = "must not be set with the form none, which has no momentum and no dampening";
+            return Err(Error::argument(argument, "set", rule));
         }
         if self.decoupled && self.parity == Parity::TorchFused {
-            let rule = "torch has no such kernel";
-            return Err(Error::argument("decoupled_weight_decay", "set with Parity::TorchFused", rule));
+            let rule = "must not be set with parity \"torch_fused\": torch has no such kernel";
+            return Err(Error::argument("decoupled_weight_decay", true, rule));
         }
         if self.form == Momentum::None && self.caution.is_on() {
-            return Err(Error::argument(
-                "caution",
-                "set with Momentum::None",
-                "there is nothing that goes its own way",
-            ));
+            let rule = "must not be set without momentum: nothing goes its own way";
+            return Err(Error::argument("caution", self.caution.written(), rule));
         }
         Ok(())
     }
@@ -328,17 +322,25 @@ impl Known for Sgd {
         let is_set = |name: &str| said.given(name).is_some_and(|schedule| !is_zero(schedule));
         match (chosen, form) {
             (Some(form), Momentum::Heavy | Momentum::Nesterov) if !given => {
-                return Err(said.refused("momentum", form.name(), "the hyperparameter momentum is not set"));
+                return Err(said.refused(
+                    "momentum",
+                    quoted(form.name()),
+                    "must have the hyperparameter momentum beside it",
+                ));
             }
             (None, Momentum::None) if is_set("dampening") => {
-                return Err(Error::argument("dampening", "set", "momentum is not, and nothing else is dampened"));
+                return Err(Error::argument(
+                    "dampening",
+                    "set",
+                    "must not be set without momentum, which is what it dampens",
+                ));
             }
             (Some(form), Momentum::None | Momentum::Nesterov) => {
                 let of_momentum = ["momentum", "dampening"];
                 let without = &of_momentum[usize::from(form == Momentum::Nesterov)..];
                 if let Some(name) = without.iter().find(|name| is_set(name)) {
-                    let rule = format!("{name} is set beside it, which that form does not have");
-                    return Err(said.refused("momentum", form.name(), rule));
+                    let rule = format!("must not be set beside {name}, which that form does not have");
+                    return Err(said.refused("momentum", quoted(form.name()), rule));
                 }
             }
             _ => {}

@@ -2,7 +2,7 @@
 //! handed in is no memory that the update writes. The rules about tensors that need no driver are in `plan::check`.
 
 use crate::device::{Addresses, Context, Place};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 use crate::plan::{Buffer, Dtype, HandedIn, Plan, Scalar, Tensor, TensorRow};
 
 /// Checks the tensors of all groups and what is handed in, with at most one driver call for each range of memory (where the
@@ -31,7 +31,7 @@ pub(super) fn check<'a>(
         let rule = match addresses.look(scalar.0, dtype.bytes())? {
             Place::Fits => continue,
             Place::Unreachable(what) => what,
-            Place::Short(bytes) => format!("the memory there ends after {bytes} bytes, and an {dtype:?} takes more"),
+            Place::Short(bytes) => format!("the memory there ends after {bytes} bytes, and an {dtype} takes more"),
         };
         return Err(Error::argument(argument, format!("{:#x}", scalar.0), rule));
     }
@@ -48,7 +48,7 @@ pub(super) fn check_gates(context: Option<&Context>, plan: &Plan) -> Result<()> 
         if let Some((what, tensor)) =
             plan.touching(address..address + 4).filter(|(what, _)| *what != "grad" || plan.gradients.zero)
         {
-            return refused(format!("it overlaps the {what} of tensor {:?}", plan.names[tensor]));
+            return refused(format!("it overlaps the {what} of tensor {}", quoted(&plan.names[tensor])));
         }
         if let Some(context) = context {
             match Addresses::new(context).look(address, 4)? {
@@ -112,7 +112,7 @@ pub(super) fn check_handed_in(handed_in: HandedIn, plan: &Plan) -> Result<()> {
                 || (plan.gradients.zero && touches(plan.seat_of(row).grad, bytes(1)[0]))
         };
         if let Some(index) = plan.tensors.iter().position(written) {
-            let rule = format!("the update writes there: it lies in tensor {:?}", plan.names[index]);
+            let rule = format!("the update writes there: it lies in tensor {}", quoted(&plan.names[index]));
             return Err(Error::argument(argument, format!("{address:#x}"), rule));
         }
     }

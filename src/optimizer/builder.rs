@@ -19,7 +19,6 @@ use crate::schedule::Metric;
 use crate::telemetry::Telemetry;
 
 /// A group as it was told.
-#[derive(Debug)]
 pub(super) struct GroupOf {
     pub rule: Result<Description>,
     /// None: that of all.
@@ -29,7 +28,6 @@ pub(super) struct GroupOf {
 }
 
 /// Collects the groups of an [`Optimizer`]. All checks are made by [`OptimizerBuilder::build`].
-#[derive(Debug)]
 #[must_use = "call `build`"]
 pub struct OptimizerBuilder {
     pub(super) device: Device,
@@ -356,8 +354,7 @@ impl OptimizerBuilder {
         let groups = groups.collect::<Result<Vec<_>>>()?;
         let streams = groups.iter().flat_map(|group| group.rule.rule.streams());
         let names: BTreeSet<&str> = streams.map(|stream| &*stream.name).collect();
-        precision
-            .check_names("no rule of this optimizer has it: one or another", &names.into_iter().collect::<Vec<_>>())?;
+        precision.check_names("any rule of this optimizer", &names.into_iter().collect::<Vec<_>>())?;
         let declared = self
             .declared
             .iter()

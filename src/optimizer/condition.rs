@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use super::resident::Resident;
 use crate::backend::Stream;
 use crate::device::{self, Context, Memory, Module, Setup, Source};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, number};
 use crate::kernels::{self, CONDITION};
 use crate::plan::layout::Condition;
 use crate::plan::{Fall, Plan};
@@ -41,13 +41,20 @@ const THREADS: u32 = 1;
 /// otherwise never end. Both flags stay set.
 ///
 /// The state on the device lives for as long as the optimizer or this does.
-#[derive(Debug)]
 pub struct StopCondition {
     resident: Arc<Resident>,
     control: u64,
     /// The address of the count of launches, and how many a loop may take; 0 without a bound.
     launches: u64,
     at_most: u64,
+}
+
+/// Without addresses.
+impl std::fmt::Debug for StopCondition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let at_most = (self.at_most != 0).then_some(self.at_most);
+        f.debug_struct("StopCondition").field("at_most", &at_most).finish_non_exhaustive()
+    }
 }
 
 /// What is known of the body of a loop that a [`StopCondition`] is to end.
@@ -179,8 +186,9 @@ pub(super) fn expect_end(plan: &Plan, found_inf: bool, body: &LoopBody) -> Resul
         Fall::Possible => Ok(()),
         Fall::Above { group, least } => {
             let rule = format!(
-                "the rate of groups[{group}] is {least} at least, by its schedule, and never falls below {}: no loop would end",
-                settings.stop_below
+                "the rate of groups[{group}] is {} at least, by its schedule, and never falls below {}: no loop would end",
+                number(least),
+                number(settings.stop_below)
             );
             Err(Error::argument("stop_condition", "by a floor that the rate stays above", rule))
         }
@@ -190,8 +198,9 @@ pub(super) fn expect_end(plan: &Plan, found_inf: bool, body: &LoopBody) -> Resul
         }
         Fall::Below { most } => {
             let rule = format!(
-                "the rates are {most} at most, by their schedules, always below {}: they never fall there",
-                settings.stop_below
+                "the rates are {} at most, by their schedules, always below {}: they never fall there",
+                number(most),
+                number(settings.stop_below)
             );
             Err(Error::argument("stop_condition", "by a floor that the rate never reaches", rule))
         }

@@ -6,7 +6,7 @@ use super::builder::{GroupOf, registered};
 use super::group::GroupRule;
 use super::{Engine, Optimizer, expect_host};
 use crate::backend::Stream;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 use crate::plan::{Scales, Standing, Tensor};
 use crate::precision::Precision;
 use crate::rule::Traced;
@@ -26,7 +26,7 @@ impl Optimizer {
         let known = plan.living().find(|tensor| plan.names[*tensor] == name);
         known
             .map(|tensor| self.id(tensor as u32))
-            .ok_or_else(|| Error::argument("tensor", format!("{name:?}"), "no tensor of this optimizer has that name"))
+            .ok_or_else(|| Error::argument("tensor", quoted(name), "no tensor of this optimizer has that name"))
     }
 
     /// All tensors, in the order of [`Optimizer::tensors`].

@@ -27,7 +27,6 @@ use crate::program::Knob;
 /// assert_eq!(opt.knobs().collect::<Vec<_>>(), [("peak_lr", KnobValue::Number(0.25)), ("stable_steps", KnobValue::Now)]);
 /// # Ok::<(), instep::Error>(())
 /// ```
-#[derive(Debug)]
 #[must_use = "call `apply`"]
 pub struct Edit<'a> {
     optimizer: &'a mut Optimizer,
@@ -37,6 +36,11 @@ pub struct Edit<'a> {
 impl<'a> Edit<'a> {
     pub(super) fn new(optimizer: &'a mut Optimizer) -> Self {
         Edit { optimizer, request: Request::default() }
+    }
+
+    /// What is asked for so far.
+    pub(super) fn request(&self) -> &Request {
+        &self.request
     }
 
     /// Sets a [`knob`](crate::knob).

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::OptimizerBuilder;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 use crate::plan::{Given, Plan, Purpose, STATE_ALIGNMENT};
 use crate::precision::Form;
 
@@ -70,7 +70,7 @@ impl GivenState {
             return Err(Error::argument("state_memory.bytes", bytes, "the memory must end below 2^64"));
         };
         if let Some((what, tensor)) = plan.touching(address..end) {
-            let rule = format!("it overlaps the {what} of tensor {:?}", plan.names[tensor]);
+            let rule = format!("it overlaps the {what} of tensor {}", quoted(&plan.names[tensor]));
             return Err(Error::argument("state_memory.address", shown, rule));
         }
         Ok(Given { address, keep: contents == StateContents::Values })

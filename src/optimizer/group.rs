@@ -33,9 +33,19 @@ pub trait GroupRule: sealed::Sealed {
 impl<R: sealed::Sealed> GroupRule for R {}
 
 /// Rules one after the other: [`GroupRule::then`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use = "give it to `OptimizerBuilder::group`"]
 pub struct Then(Result<Traced>);
+
+/// The names of the rules.
+impl std::fmt::Debug for Then {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0 {
+            Ok(traced) => f.debug_tuple("Then").field(&traced.names()).finish(),
+            Err(error) => f.debug_tuple("Then").field(error).finish(),
+        }
+    }
+}
 
 pub(crate) mod sealed {
     pub trait Sealed {
@@ -85,7 +95,7 @@ pub(super) mod of_config {
     /// The rule of a group with its schedules.
     pub fn traced(group: &GroupConfig) -> Result<Traced> {
         let traced = group.visit_rule(group.expect_rule()?, Trace, |tape| host::traced_tape(&tape))?;
-        Ok(Traced { metric: group.metric, ..traced })
+        Ok(Traced { name: group.name.clone(), metric: group.metric, ..traced })
     }
 
     /// Makes a rule ready to run.

@@ -6,6 +6,7 @@ mod condition;
 #[cfg(feature = "serde")]
 mod config;
 mod cuda;
+mod debug;
 mod dynamic;
 mod edit;
 mod given;
@@ -62,10 +63,8 @@ use crate::plan::Plan;
 /// assert_eq!((status.t, status.scalar(0, "lr")), (10, Some(1.5e-5)));
 /// # Ok::<(), instep::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct Optimizer(Engine);
 
-#[derive(Debug)]
 enum Engine {
     Host(Box<host::Engine>),
     Cuda(Box<cuda::Engine>),

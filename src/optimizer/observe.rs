@@ -77,6 +77,6 @@ pub(super) fn no_metric() -> Error {
     Error::argument(
         "metric",
         "given",
-        "no group of this optimizer has a metric rule: call .metric(..) on the builder or on a rule",
+        "is not observed by anything: no group has a metric rule; give one as `metric`, to all or to a group",
     )
 }

@@ -6,7 +6,7 @@ use super::change::Change;
 use super::check::{check_overlap, check_tensor};
 use super::layout::Write;
 use super::{Age, Buffer, Forms, Plan, STATE_ALIGNMENT, Scales, Seat, Standing, Tensor, forms, groups};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 use crate::precision::Precision;
 use crate::rule::Of;
 
@@ -51,16 +51,12 @@ impl Plan {
                 Error::argument(format!("{path}.name"), "not given", "a tensor that comes later needs a name")
             })?;
             if !names.insert(name) {
-                return Err(Error::argument(
-                    format!("{path}.name"),
-                    format!("{name:?}"),
-                    "another tensor has that name",
-                ));
+                return Err(Error::argument(format!("{path}.name"), quoted(name), "another tensor has that name"));
             }
             let number = tensor.number.unwrap_or(place);
             if !numbers.insert(number) {
                 let rule = "another tensor's random bits come from it";
-                return Err(Error::argument(format!("number of tensor {name:?}"), number, rule));
+                return Err(Error::argument(format!("number of tensor {}", quoted(name)), number, rule));
             }
             let storages = forms::of_tensor(at, &self.variants[variant as usize], precision, tensor)?;
             let forms = Forms { variant, storages };
@@ -69,13 +65,13 @@ impl Plan {
             self.check_scales_of(&path, variant, scales)?;
             if scales != Scales::default() && !self.scaled {
                 let rule = "no kernel for it was compiled: build with Dynamic::scales";
-                return Err(Error::argument(format!("scales of tensor {name:?}"), "not 1", rule));
+                return Err(Error::argument(format!("scales of tensor {}", quoted(name)), "not 1", rule));
             }
             let mut bytes = 0;
             self.streams_of(form, tensor, &mut bytes);
             let begin = take(&mut free, bytes).ok_or_else(|| {
                 let rule = format!("the state memory in reserve has no {bytes} bytes in one piece: Dynamic::elements");
-                Error::argument(format!("state of tensor {name:?}"), format!("{bytes} bytes"), rule)
+                Error::argument(format!("state of tensor {}", quoted(name)), format!("{bytes} bytes"), rule)
             })?;
             all.push((form, scales, begin));
         }
@@ -102,7 +98,7 @@ impl Plan {
             Some(tensor) => {
                 let name = tensor.name.as_deref().unwrap_or_default();
                 Err(Error::argument(
-                    format!("tensor {name:?}"),
+                    format!("tensor {}", quoted(name)),
                     "in the state memory",
                     "states of this optimizer lie there",
                 ))
@@ -136,7 +132,9 @@ impl Plan {
             }
         }
         let first = tensors.first().and_then(|tensor| tensor.name.clone()).unwrap_or_default();
-        self.expect_room(self.free_room(), (shown + ages.len(), shown + cohorts.len()), || format!("tensor {first:?}"))
+        self.expect_room(self.free_room(), (shown + ages.len(), shown + cohorts.len()), || {
+            format!("tensor {}", quoted(&first))
+        })
     }
 
     fn not_compiled(&self, name: &str, forms: &Forms) -> Error {
@@ -145,7 +143,7 @@ impl Plan {
             "no tensor of the rule {} was stored so at build, and no kernel for it was compiled: rebuild, or register one like it at build",
             self.variants[forms.variant as usize].tape.name
         );
-        Error::argument(format!("tensor {name:?}"), format!("stored as {}", stored.join(", ")), rule)
+        Error::argument(format!("tensor {}", quoted(name)), format!("stored as {}", stored.join(", ")), rule)
     }
 
     /// Adds what was checked to `group`.

@@ -4,7 +4,7 @@
 use bytemuck::{NoUninit, Pod};
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 
 const MAGIC: [u8; 8] = *b"instep\0\0";
 /// Of the block as a whole: another order or other rows are another version.
@@ -88,9 +88,9 @@ impl<'a> Reader<'a> {
             return Err(Error::argument("state", format!("{} bytes", block.len()), rule));
         }
         if !block.starts_with(&MAGIC) {
-            let magic = String::from_utf8_lossy(&block[..MAGIC.len()]).into_owned();
-            let rule = "must begin with \"instep\\0\\0\", as every state block does";
-            return Err(Error::argument("state.magic", format!("{magic:?}"), rule));
+            let magic = String::from_utf8_lossy(&block[..MAGIC.len()]);
+            let rule = "must be instep and two zero bytes, with which every state block begins";
+            return Err(Error::argument("state.magic", quoted(&magic), rule));
         }
         let version = u32::from_le_bytes([block[8], block[9], block[10], block[11]]);
         if version != VERSION {
@@ -112,9 +112,8 @@ impl<'a> Reader<'a> {
     pub fn section(&mut self, tag: Tag, name: &'static str) -> Result<Reader<'a>> {
         let found = self.bytes(tag.len())?;
         if found != tag {
-            let found = format!("{:?}", String::from_utf8_lossy(found));
-            let rule = format!("must be {:?}, the tag of {name}", String::from_utf8_lossy(&tag));
-            return Err(Error::argument("state.sections", found, rule));
+            let [found, tag] = [found, &tag].map(|tag| quoted(&String::from_utf8_lossy(tag)));
+            return Err(Error::argument("state.sections", found, format!("must be {tag}, the tag of {name}")));
         }
         let len = self.number()?;
         Ok(Reader { rest: self.bytes(usize::try_from(len).unwrap_or(usize::MAX))?, name })

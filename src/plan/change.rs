@@ -7,7 +7,7 @@ use super::edit::Units;
 use super::layout::Write;
 use super::seats::Standing;
 use super::{Age, Cohort, Plan, Scales};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, number, quoted};
 
 /// What a device has to do after a change, besides new seats.
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ pub(crate) type Turn = (u32, Standing);
 impl Plan {
     /// A tensor in errors.
     pub fn tensor_name(&self, tensor: u32) -> String {
-        format!("tensor {:?}", self.names[tensor as usize])
+        format!("tensor {}", quoted(&self.names[tensor as usize]))
     }
 
     /// Checks new gradients, and says whose standing changes by them.
@@ -148,7 +148,11 @@ impl Plan {
             }
             if !self.scaled {
                 let rule = "no kernel for it was compiled: build with Dynamic::scales";
-                return Err(Error::argument(format!("scales of {name}"), format!("{rate} and {decay}"), rule));
+                return Err(Error::argument(
+                    format!("scales of {name}"),
+                    format!("{} and {}", number(*rate), number(*decay)),
+                    rule,
+                ));
             }
             let variant = self.tensors[*tensor as usize].variant;
             self.check_scales_of(&name, variant, Scales { rate: *rate, decay: *decay })?;

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Buffer, Dtype, Purpose, Registered, Tensor, Tuning};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 
 /// The most updates that a tensor may have had: leaves the counter room for as many more.
 pub(super) const MAX_UPDATES: u64 = 1 << 62;
@@ -37,11 +37,7 @@ pub(super) fn check(groups: &[Registered], zero: bool, purpose: Purpose, dynamic
             check_tensor(path, tensor, dynamic)?;
             let name = tensor.name.clone().unwrap_or_else(|| format!("{g}.{i}"));
             if !seen.insert(name.clone()) {
-                return Err(Error::argument(
-                    format!("{}.name", path()),
-                    format!("{name:?}"),
-                    "another tensor has that name",
-                ));
+                return Err(Error::argument(format!("{}.name", path()), quoted(&name), "another tensor has that name"));
             }
             names.push(name);
         }
@@ -75,8 +71,8 @@ fn check_numbers<'a>(tensors: impl Iterator<Item = &'a Tensor> + Clone, names: &
     for (place, tensor) in tensors.enumerate() {
         let number = tensor.number.unwrap_or(place as u32);
         if let Some(other) = known.insert(number, place) {
-            let rule = format!("tensor {:?} has that number: one that is not given is its place", names[other]);
-            return Err(Error::argument(format!("number of tensor {:?}", names[place]), number, rule));
+            let rule = format!("tensor {} has that number: one that is not given is its place", quoted(&names[other]));
+            return Err(Error::argument(format!("number of tensor {}", quoted(&names[place])), number, rule));
         }
     }
     Ok(())
@@ -110,7 +106,7 @@ fn check_buffer(path: impl Fn() -> String, buffer: Buffer) -> Result<()> {
     let refused =
         |what: &str, value: String, rule: String| Err(Error::argument(format!("{}.{what}", path()), value, rule));
     if dtype == Dtype::F64 {
-        return refused("dtype", "F64".to_owned(), "must be F32, Bf16 or F16".to_owned());
+        return refused("dtype", dtype.to_string(), "must be f32, bf16 or f16".to_owned());
     }
     if len == 0 {
         return Ok(());
@@ -120,7 +116,7 @@ fn check_buffer(path: impl Fn() -> String, buffer: Buffer) -> Result<()> {
         return refused("address", "null".to_owned(), format!("{len} elements are to be there"));
     }
     if !address.is_multiple_of(bytes) {
-        return refused("address", format!("{address:#x}"), format!("{dtype:?} elements are aligned to {bytes} bytes"));
+        return refused("address", format!("{address:#x}"), format!("{dtype} elements are aligned to {bytes} bytes"));
     }
     if len.checked_mul(bytes).and_then(|bytes| address.checked_add(bytes)).is_none() {
         return refused("len", len.to_string(), "the buffer must end below 2^64".to_owned());
@@ -147,8 +143,8 @@ pub(super) fn check_overlap<'a>(tensors: impl Iterator<Item = &'a Tensor>, names
     }
     written.sort_unstable();
     let overlap = |what: &str, a: usize, address: u64, (_, _, b, theirs): (u64, u64, usize, &str)| {
-        let rule = format!("it overlaps the {theirs} of tensor {:?}", names[b]);
-        Err(Error::argument(format!("{what} of tensor {:?}", names[a]), format!("{address:#x}"), rule))
+        let rule = format!("it overlaps the {theirs} of tensor {}", quoted(&names[b]));
+        Err(Error::argument(format!("{what} of tensor {}", quoted(&names[a])), format!("{address:#x}"), rule))
     };
     for pair in written.windows(2) {
         let (first, second) = (pair[0], pair[1]);
@@ -159,8 +155,8 @@ pub(super) fn check_overlap<'a>(tensors: impl Iterator<Item = &'a Tensor>, names
     }
     grads.sort_unstable();
     if let Some(pair) = grads.windows(2).find(|pair| zero && pair[1].0 < pair[0].1) {
-        let rule = format!("it overlaps the grad of tensor {:?}, and gradients are zeroed", names[pair[0].2]);
-        let argument = format!("grad of tensor {:?}", names[pair[1].2]);
+        let rule = format!("it overlaps the grad of tensor {}, and gradients are zeroed", quoted(&names[pair[0].2]));
+        let argument = format!("grad of tensor {}", quoted(&names[pair[1].2]));
         return Err(Error::argument(argument, format!("{:#x}", pair[1].0), rule));
     }
     for (begin, end, index) in grads {

@@ -10,7 +10,7 @@ use bytemuck::Zeroable;
 
 use super::layout::{EditRow, MAX_WRITES, Step, Write};
 use super::{Plan, now};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 use crate::gradient;
 use crate::program::{Bounds, Count, Knob, Knobs, Program, Real};
 use crate::rule::Hyperparameter;
@@ -216,8 +216,14 @@ impl Editable {
         match resumed.owned.iter().find(|(place, name)| !resolves(**place, name)) {
             None => Ok(resumed),
             Some((place, name)) => {
-                let rule = format!("now({name:?}) resolves no such constant");
-                Err(Error::argument("state.knobs", format!("constant {place}"), rule))
+                let own =
+                    |source: &&Source| (source.first..).zip(&source.program.constants).any(|(own, _)| own == *place);
+                let of = match resumed.sources.iter().find(own) {
+                    Some(source) => format!("groups[{}].{}", source.group, source.hyperparameter.name()),
+                    None => "any schedule here".to_owned(),
+                };
+                let rule = format!("must be what has resolved a length of {of}, and it cannot");
+                Err(Error::argument("state.knobs", format!("now({})", quoted(name)), rule))
             }
         }
     }
@@ -262,9 +268,12 @@ impl Editable {
                     // The piece goes on from the value that it did start from.
                     Some(_) if lowered.reached.contains(&Real(i as u32)) => {}
                     Some(owner) if bits != before => {
-                        let rule =
-                            format!("the device resolved it when knob {owner:?} was set to now; set that knob too");
-                        let argument = format!("{request}groups[{}], a length", source.group);
+                        let rule = format!(
+                            "the device resolved it when knob {} was set to now; set that knob too",
+                            quoted(owner)
+                        );
+                        let (group, name) = (source.group, source.hyperparameter.name());
+                        let argument = format!("{request}groups[{group}].{name}, a length");
                         return Err(Error::argument(argument, format!("{bits} steps"), rule));
                     }
                     None if bits != before || released.contains(&place) => drop(writes.insert(place, *bits)),
@@ -296,7 +305,9 @@ impl Request {
         let mut seen = HashSet::new();
         match self.values.iter().map(|(name, _)| name).chain(&self.now).find(|name| !seen.insert(*name)) {
             None => Ok(()),
-            Some(name) => Err(Error::argument(format!("knob {name:?}"), "given twice", "an edit sets a knob once")),
+            Some(name) => {
+                Err(Error::argument(format!("knob {}", quoted(name)), "given twice", "an edit sets a knob once"))
+            }
         }
     }
 }

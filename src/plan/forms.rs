@@ -88,7 +88,7 @@ pub(super) fn of_tensor(
     let param = match (half_of(tensor.param.dtype), precision.param.unwrap_or_default()) {
         (None | Some(Half::F16), ParamForm::Remainder) => {
             let rule = "the precision of its group asks for a remainder, which lies beside a bf16 parameter; give tensors of other types a group of their own, with group_in";
-            return Err(Error::argument(format!("{}.param.dtype", path()), format!("{:?}", tensor.param.dtype), rule));
+            return Err(Error::argument(format!("{}.param.dtype", path()), tensor.param.dtype, rule));
         }
         (None, _) => Form::F32,
         (Some(half), ParamForm::Master) => Form::Master(half),

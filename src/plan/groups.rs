@@ -1,7 +1,7 @@
 //! Lays out groups and their tensors: variants, forms, cohorts, and where states lie in the state memory.
 
 use super::{Forms, Group, Lies, Plan, Registered, STATE_ALIGNMENT, Scales, Seat, Standing, Tensor, TensorRow, forms};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, number};
 use crate::rule::WEIGHT_DECAY;
 
 impl Plan {
@@ -61,12 +61,12 @@ impl Plan {
         let variant = &self.variants[variant as usize];
         for (name, scale) in [("rate_scale", rate), ("decay_scale", decay)] {
             if !(scale >= 0.0 && scale.is_finite()) {
-                return Err(Error::argument(format!("{path}.{name}"), scale, "must be 0 or more, and finite"));
+                return Err(Error::argument(format!("{path}.{name}"), number(scale), "must be 0 or more, and finite"));
             }
         }
         if decay != 1.0 && !variant.hyperparameters().any(|name| name == WEIGHT_DECAY) {
             let rule = format!("the rule {} of its group has no weight_decay", variant.tape.name);
-            return Err(Error::argument(format!("{path}.decay_scale"), decay, rule));
+            return Err(Error::argument(format!("{path}.decay_scale"), number(decay), rule));
         }
         Ok(())
     }

@@ -11,8 +11,9 @@ use sha2::{Digest, Sha256};
 use super::block::{Reader, Tag, Writer};
 use super::layout::{Control, MetricRow, MetricStateRow};
 use super::state::Tables;
+use super::stated::Words;
 use super::{Plan, metrics};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 use crate::gradient::Gradients;
 use crate::program::Knob;
 use crate::rule::Of;
@@ -64,7 +65,7 @@ pub(super) struct KeptGroup {
 #[derive(Debug)]
 pub(super) struct KeptSchedule {
     pub name: String,
-    pub words: String,
+    pub words: Words,
     /// A number that nothing changes.
     pub plain: bool,
     /// A digest of the text that it compiles to, the best witness of a structure.
@@ -128,7 +129,7 @@ impl Kept {
             *number = options.number()?;
         }
         let Some(gradients) = Gradients::of_numbers(numbers) else {
-            return Err(options.malformed(&format!("{numbers:?} are no options of gradients")));
+            return Err(options.malformed("such options of gradients are not there"));
         };
         let seed = options.number()?;
         options.end()?;
@@ -159,14 +160,14 @@ fn groups(plan: &Plan, tables: &Tables, names: &[&str]) -> Vec<KeptGroup> {
     let places = plan.durable_places();
     let of = |(index, group): (usize, &super::Group)| {
         let rule = &plan.variants[group.variant as usize];
-        let stated = plan.stated[index].iter().zip(rule.hyperparameters()).zip(&group.scalars);
+        let stated = plan.stated[index].schedules.iter().zip(rule.hyperparameters()).zip(&group.scalars);
         let schedules = stated.map(|((stated, name), scalar)| {
             let first = plan.scalars[*scalar as usize].constants;
             let own = first..first + stated.constants as u32;
             let owned = plan.editable.owned().range(own);
             KeptSchedule {
                 name: name.to_owned(),
-                words: stated.words.clone(),
+                words: Words(stated.words.0.clone()),
                 plain: stated.plain,
                 structure: structures[*scalar as usize],
                 knobs: stated.knobs.iter().map(|knob| place(knob) as u64).collect(),
@@ -238,7 +239,7 @@ impl KeptGroup {
 impl KeptSchedule {
     fn write(&self, to: &mut Writer) {
         to.text(&self.name);
-        to.text(&self.words);
+        to.text(&self.words.0);
         to.number(self.plain.into());
         to.number(self.structure);
         to.rows(&self.knobs);
@@ -252,7 +253,7 @@ impl KeptSchedule {
     fn read(from: &mut Reader<'_>, knobs: usize) -> Result<KeptSchedule> {
         let schedule = KeptSchedule {
             name: from.text()?.to_owned(),
-            words: from.text()?.to_owned(),
+            words: Words(from.text()?.to_owned()),
             plain: from.number()? != 0,
             structure: from.number()?,
             knobs: from.rows()?,
@@ -292,6 +293,8 @@ fn expect_distinct<'a>(path: &str, names: impl Iterator<Item = &'a String>) -> R
     let mut seen = HashSet::new();
     match names.into_iter().find(|name| !seen.insert(*name)) {
         None => Ok(()),
-        Some(name) => Err(Error::argument(path, format!("{name:?}, twice"), "each must have a name of its own")),
+        Some(name) => {
+            Err(Error::argument(path, format!("{}, twice", quoted(name)), "each must have a name of its own"))
+        }
     }
 }

@@ -59,6 +59,7 @@ pub(crate) use regroup::Grouping;
 pub(crate) use remember::Remembered;
 pub(crate) use rows::{Group, Lies, TensorRow};
 pub(crate) use seats::{Seat, Standing};
+pub(crate) use stated::Words;
 pub use tensor::{Buffer, Dtype, Tensor};
 pub(crate) use tensor::{Given, HandedIn, Scalar};
 pub(crate) use tiles::Tiles;
@@ -135,8 +136,8 @@ pub(crate) struct Plan {
     schedules: scalars::Schedules,
     /// The schedules with knobs in them.
     pub editable: Editable,
-    /// What a state block says of the schedules, group by group.
-    pub stated: Vec<Vec<stated::Stated>>,
+    /// What was said of each group.
+    pub stated: Vec<stated::StatedGroup>,
     /// The distinct structures; a bundle's `program` is a place here.
     pub programs: Vec<Formula>,
     pub variants: Vec<Arc<Compiled>>,
@@ -147,7 +148,7 @@ pub(crate) struct Plan {
     /// That of groups which come later and say nothing of it.
     pub precision: Precision,
     /// The metric rule of groups that come later, as in [`Group`].
-    shared_metric: u32,
+    pub shared_metric: u32,
     /// How many groups have come.
     more_groups: u32,
     /// Whether gradients come scaled.

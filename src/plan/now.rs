@@ -6,7 +6,7 @@
 
 use super::edit::Source;
 use super::layout::{MAX_WRITES, Write};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, number, quoted};
 use crate::program::{Count, Knob, Knobs, Node};
 
 /// The other value: past any step that a device can reach, so that the rules hold for the one that it will find.
@@ -14,11 +14,11 @@ const FAR: u64 = 1 << 48;
 
 /// What sets the knob `name` to now: for each scalar whose boundary it is, what is done one after the other.
 pub(super) fn resolve(name: &str, knobs: &Knobs, sources: &[Source]) -> Result<Vec<Vec<Write>>> {
-    let refused = |value: &str, rule: String| Error::argument(format!("now({name:?})"), value, rule);
+    let refused = |value: &str, rule: String| Error::argument(format!("now({})", quoted(name)), value, rule);
     let value = match knobs.get(name)? {
         Knob::Count(value) => value,
         Knob::Real(value) => {
-            return Err(refused(&value.to_string(), "only a count of steps can be set to now".to_owned()));
+            return Err(refused(&number(value), "only a count of steps can be set to now".to_owned()));
         }
     };
     if sources.iter().any(|source| source.program.listed.contains(name)) {
@@ -32,7 +32,8 @@ pub(super) fn resolve(name: &str, knobs: &Knobs, sources: &[Source]) -> Result<V
 
     let (mut scalars, mut resolved) = (Vec::new(), Vec::new());
     for source in sources.iter().filter(|source| source.program.knobs.contains(name)) {
-        let probe = source.lower(&mut probed).map_err(|e| e.within(&format!("now({name:?}), at any later step: ")))?;
+        let probe =
+            source.lower(&mut probed).map_err(|e| e.within(&format!("now({}), at any later step: ", quoted(name))))?;
         let writes = boundary(source, &probe.constants, value, far).map_err(|rule| refused("refused", rule))?;
         if !scalars.contains(&source.scalar) {
             scalars.push(source.scalar);

@@ -35,7 +35,8 @@ impl Plan {
             grouping.of[tensor] = grouping.cohort(self, (row.group, age, scales), memories[tensor]);
             if grouping.ages.len() > self.room.ages || grouping.cohorts.len() > self.room.cohorts {
                 let rule = format!(
-                    "there is room for {} cohorts, tensors with one count: build with more, Dynamic::cohorts",
+                    "must be one of {} different counts of updates at most, for which there is room: build with more, \
+                     Dynamic::cohorts",
                     self.room.cohorts
                 );
                 let argument = format!("count of {}", self.tensor_name(tensor as u32));

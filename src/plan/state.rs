@@ -25,7 +25,7 @@
 //!
 //! | element of | content, in this order |
 //! |---|---|
-//! | a group's hyperparameters | name, the schedule in words (texts), whether it is a plain number, a digest of its structure (numbers), rows of the places of its knobs in `knob`, rows of its constants as they are in force, a list of those that the device resolved for itself: the place among them and that of the knob whose `now` it was |
+//! | a group's hyperparameters | name, the schedule in words, with a line for each of its arguments (texts), whether it is a plain number, a digest of its structure (numbers), rows of the places of its knobs in `knob`, rows of its constants as they are in force, a list of those that the device resolved for itself: the place among them and that of the knob whose `now` it was |
 //! | `tens` | name, place of its group, length, updates that it has had, what its random bits come from; how the parameter is stored (by number: `kept/tensor.rs`), whether its master is the engine's; a list of states: name, form, what is known of its values; 1 and form and values of what is put aside, or 0; rows of f64 that the rule remembers of its cohort, as the update before left it, and of the tensor |
 //!
 //! Values and records of schedules follow from the step, and are computed anew. Addresses, gaps before them and cohorts are in

@@ -36,6 +36,18 @@ impl Dtype {
     }
 }
 
+/// As people write it: `f32`, `bf16`.
+impl std::fmt::Display for Dtype {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Dtype::F32 => "f32",
+            Dtype::Bf16 => "bf16",
+            Dtype::F16 => "f16",
+            Dtype::F64 => "f64",
+        })
+    }
+}
+
 /// A one-dimensional view of memory that the engine owns: where, how many elements, of what type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Buffer {
@@ -93,7 +105,7 @@ pub(crate) struct HandedIn {
 }
 
 /// A parameter and its gradient, as an engine registers them.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Tensor {
     pub(crate) name: Option<String>,
     pub(crate) param: Buffer,
@@ -105,7 +117,44 @@ pub struct Tensor {
     pub(crate) number: Option<u32>,
 }
 
+/// Without addresses.
+impl std::fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Tensor { name, param, grad, updates, scales, master, number } = self;
+        let mut shown = f.debug_struct("Tensor");
+        if let Some(name) = name {
+            shown.field("name", name);
+        }
+        shown.field("elements", &param.len).field("param", &format_args!("{}", param.dtype));
+        match self.is_absent() {
+            true => shown.field("grad", &format_args!("absent")),
+            false => shown.field("grad", &format_args!("{}", grad.dtype)),
+        };
+        if master.is_some() {
+            shown.field("master", &format_args!("the engine's"));
+        }
+        if let Some(updates) = updates {
+            shown.field("updates", updates);
+        }
+        if scales.rate != 1.0 {
+            shown.field("rate_scale", &scales.rate);
+        }
+        if scales.decay != 1.0 {
+            shown.field("decay_scale", &scales.decay);
+        }
+        if let Some(number) = number {
+            shown.field("number", number);
+        }
+        shown.finish()
+    }
+}
+
 impl Tensor {
+    /// How many elements it has.
+    pub(crate) fn elements(&self) -> u64 {
+        self.param.len
+    }
+
     /// A parameter and its gradient, each f32, bf16 or f16. Lengths and types are checked when the optimizer is built. How a parameter
     /// of 16 bits is kept, the [`Precision`](crate::Precision) of its group says: beside an f32 master, by default.
     ///

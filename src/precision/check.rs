@@ -32,8 +32,8 @@ impl Precision {
             return Ok(());
         };
         let rule = match states.is_empty() {
-            true => format!("{whose} keeps no states"),
-            false => format!("{whose} keeps {}", states.join(", ")),
+            true => format!("is not a state of {whose}, which keeps none"),
+            false => format!("is not a state of {whose}, which keeps {}", states.join(", ")),
         };
         Err(Error::argument(format!("precision.state.{name}"), form, rule))
     }
@@ -55,13 +55,13 @@ impl Precision {
             let half = matches!(asked.form(), Form::Half(Half::F16, _));
             let why = match asked {
                 StateForm::EightBit if exact => format!(
-                    "{name} of the rule {rule} is exact: values that differ much would spoil each other in a block; ask for \"f32\" or \"bf16\" for it"
+                    "must be \"f32\" or \"bf16\" for {name} of the rule {rule}, which is exact: values that differ much would spoil each other in a block"
                 ),
                 _ if half && denominator => format!(
-                    "{name} of the rule {rule} divides, and f16 holds no squares of gradients, nothing below 6e-8; ask for \"bf16\" or \"8bit\" for it"
+                    "must be \"bf16\" or \"8bit\" for {name} of the rule {rule}, which divides: f16 holds no squares of gradients, nothing below 6e-8"
                 ),
                 _ if half && scaled == Scaled::No => {
-                    "f16 holds nothing below 6e-8, which gradients that need no loss scale have: set loss_scale, or ask for \"bf16\"".to_owned()
+                    "must be \"bf16\" without loss_scale: f16 holds nothing below 6e-8, which gradients that need no loss scale have".to_owned()
                 }
                 _ => continue,
             };

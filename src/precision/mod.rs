@@ -17,6 +17,8 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::error::quoted;
+
 pub(crate) use check::{Scaled, State};
 pub(crate) use convert::{Beside, BytesMut, convert, fill};
 pub(crate) use form::{CODES_BLOCK, Storage, Values};
@@ -89,6 +91,11 @@ impl StateForm {
         ("8bit", StateForm::EightBit),
     ];
 
+    /// As files have it.
+    fn word(self) -> &'static str {
+        StateForm::WORDS.iter().find(|(_, form)| *form == self).map_or("?", |(word, _)| word)
+    }
+
     pub(crate) fn form(self) -> Form {
         match self {
             StateForm::F32 => Form::F32,
@@ -104,8 +111,19 @@ impl StateForm {
 /// As in configurations.
 impl fmt::Display for StateForm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = StateForm::WORDS.iter().find(|(_, form)| form == self);
-        write!(f, "{:?}", word.map_or("?", |(word, _)| word))
+        f.write_str(&quoted(self.word()))
+    }
+}
+
+impl ParamForm {
+    /// As files have it.
+    fn word(self) -> &'static str {
+        match self {
+            ParamForm::Master => "master",
+            ParamForm::Remainder => "remainder",
+            ParamForm::Nearest => "nearest",
+            ParamForm::Stochastic => "stochastic",
+        }
     }
 }
 
@@ -181,6 +199,17 @@ impl Precision {
     pub fn quantize_from(mut self, elements: u64) -> Precision {
         self.quantize_from = Some(elements);
         self
+    }
+
+    /// All that it says, as files have it.
+    pub(crate) fn words(&self) -> String {
+        let word = |form: &StateForm| form.word();
+        let param = self.param.map(|form| format!("param {}", form.word()));
+        let states = self.states.as_ref().map(|form| format!("states {}", word(form)));
+        let named = self.named.iter().map(|(name, form)| format!("{name} {}", word(form)));
+        let from = self.quantize_from.map(|from| format!("quantize_from {from}"));
+        let all: Vec<String> = param.into_iter().chain(states).chain(named).chain(from).collect();
+        all.join(", ")
     }
 
     /// This, and what it does not say as `all` says it.

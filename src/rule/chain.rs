@@ -79,6 +79,7 @@ impl Traced {
         // What no file names is one tape in a file, and has the name of that.
         let identity = named.iter().all(|(_, named)| named.is_some()).then(|| format!("{first}, then {after}"));
         Ok(Traced {
+            name: self.name,
             tape: self.tape.then(&second.tape)?,
             identity,
             code: Arc::new(chain),

@@ -9,12 +9,14 @@ use super::hyperparameter::Hyperparameter;
 use super::named::Named;
 use super::parts::{Of, Over, Start, Stream};
 use super::tape::{Standing, Tape};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 use crate::schedule::Metric;
 
 /// A rule with its schedules, before it is checked as a whole: another one may come after it.
 #[derive(Debug, Clone)]
 pub struct Traced {
+    /// What the user calls the group, if a name was given.
+    pub(crate) name: Option<String>,
     pub(crate) tape: Tape,
     /// What a state block calls it, if not by its tape.
     pub(crate) identity: Option<String>,
@@ -27,23 +29,41 @@ pub struct Traced {
 }
 
 impl Traced {
+    /// The names of the rules that it is made of, one after the other.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.named.iter().map(|(name, _)| name.as_str()).collect()
+    }
+
     /// Checks all of it.
     pub(crate) fn compile(self) -> Result<Description> {
-        let Traced { tape, identity, code, hyperparameters, metric, named } = self;
-        Ok(Description { rule: Arc::new(Compiled::new(tape, identity, code)?), hyperparameters, metric, named })
+        let Traced { name, tape, identity, code, hyperparameters, metric, named } = self;
+        Ok(Description { name, rule: Arc::new(Compiled::new(tape, identity, code)?), hyperparameters, metric, named })
     }
 }
 
 /// A rule with its schedules, as the plan sees it.
 #[derive(Debug, Clone)]
 pub struct Description {
+    /// As [`Traced::name`].
+    pub(crate) name: Option<String>,
     pub(crate) rule: Arc<Compiled>,
     pub(crate) hyperparameters: Vec<Hyperparameter>,
     /// What scales the learning rate by observed metrics.
     pub(crate) metric: Option<Metric>,
     /// As [`Traced::named`].
-    #[cfg_attr(not(feature = "serde"), expect(dead_code, reason = "files name rules"))]
     pub(crate) named: Vec<(String, Option<Named>)>,
+}
+
+impl Description {
+    /// The rules one after the other, by their names in files, with the options that are not the defaults.
+    pub(crate) fn words(&self) -> String {
+        let words = |(name, named): &(String, Option<Named>)| {
+            let options = named.iter().flat_map(|named| &named.options);
+            let options: Vec<String> = options.map(|(option, value)| format!("{option} = {value}")).collect();
+            if options.is_empty() { name.clone() } else { format!("{name} with {}", options.join(", ")) }
+        };
+        self.named.iter().map(words).collect::<Vec<_>>().join(", then ")
+    }
 }
 
 /// The hyperparameter that a tensor may scale beside the learning rate.
@@ -91,7 +111,7 @@ impl Compiled {
     pub fn new(tape: Tape, identity: Option<String>, code: Arc<dyn Code>) -> Result<Compiled> {
         let standing = tape.check()?;
         if let Some(identity) = identity.as_ref().filter(|identity| identity.contains(char::is_control)) {
-            return Err(Error::argument("rule.identity", format!("{identity:?}"), "must be a line of text"));
+            return Err(Error::argument("rule.identity", quoted(identity), "must be a line of text"));
         }
         let identity = identity.unwrap_or_else(|| tape.identity());
         Ok(Compiled { tape, standing, identity, code })

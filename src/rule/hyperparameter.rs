@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::error::{Error, Result};
-use crate::program::{Bounds, Knobs, Program};
+use crate::program::{Bounds, Knobs, Program, WHOLE};
 use crate::schedule::{Form, Schedule};
 
 /// The values that a hyperparameter may take, at every step.
@@ -80,17 +80,16 @@ impl Hyperparameter {
     /// Lowers the schedule with the values of `knobs` and checks that all of its values lie in the range.
     pub(crate) fn lower(&self, knobs: &mut Knobs) -> Result<Program> {
         let name = self.name();
-        let program = Program::with_knobs(&self.schedule, knobs).map_err(|e| match &self.schedule.0 {
+        let program = Program::with_knobs(&self.schedule, knobs).map_err(|e| match (&self.schedule.0, &e) {
             // The hyperparameter itself is what the user calls a plain number.
-            Form::Constant(_) => e.renamed("constant", name),
+            (Form::Constant(_), _) => e.renamed("constant", name),
+            (_, Error::Argument { argument, .. }) if argument == WHOLE => e.renamed(WHOLE, name),
             _ => e.within(&format!("{name}.")),
         })?;
-        let Bounds { min, max } = program.bounds;
         let (holds, rule) = self.range.holds(program.bounds);
-        if holds {
-            return Ok(program);
+        match holds {
+            true => Ok(program),
+            false => Err(Error::argument(name, program.bounds, rule)),
         }
-        let value = if min == max { min.to_string() } else { format!("{min} to {max}") };
-        Err(Error::argument(name, value, rule))
     }
 }

@@ -1,5 +1,7 @@
 //! What files say of a rule that they name.
 
+use crate::error::{number, quoted};
+
 /// The options of a rule that files name, those that are not the defaults.
 #[doc(hidden)]
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -25,8 +27,8 @@ impl std::fmt::Display for RuleOption {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             RuleOption::Flag(value) => write!(f, "{value}"),
-            RuleOption::Number(value) => write!(f, "{value}"),
-            RuleOption::Word(word) => write!(f, "{word:?}"),
+            RuleOption::Number(value) => f.write_str(&number(*value)),
+            RuleOption::Word(word) => f.write_str(&quoted(word)),
         }
     }
 }

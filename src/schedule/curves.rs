@@ -30,8 +30,9 @@ impl Schedule {
         Schedule(Form::MultiStep { init: init.into(), factor: factor.into(), milestones })
     }
 
-    /// [`Schedule::multi_step`] with milestones as fractions of `total_steps`, each rounded to the nearest step: the
-    /// 30/60/90 % of vision training is `[0.3, 0.6, 0.9]`.
+    /// [`Schedule::multi_step`] with milestones as fractions of `total_steps`, in rising order, each rounded to the nearest
+    /// step: the 30/60/90 % of vision training is `[0.3, 0.6, 0.9]`. In a short run several may round to one step, which is then
+    /// multiplied by `factor` once for each of them.
     pub fn multi_step_fractions(
         init: impl Into<Number>,
         factor: impl Into<Number>,

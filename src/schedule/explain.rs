@@ -3,7 +3,7 @@
 use super::form::{Between, Binary, Form, Milestones, Shape, Unary};
 use super::number::{Number, Steps};
 use super::{Schedule, StepList, Warmup};
-use crate::error::Result;
+use crate::error::{Result, number};
 
 /// A stretch of steps with one description. `len` is None for what has no end. A start past u64 never comes.
 struct Piece {
@@ -23,8 +23,8 @@ impl Schedule {
     /// assert_eq!(
     ///     lr.explain()?,
     ///     "steps 0 to 199: linear warm-up from 0 (0 to 0.0002985)\n\
-    ///      steps 200 to 1999: half a cosine from 0.0003 to 0.00003 (0.0003 to 0.00003000021)\n\
-    ///      from step 2000 on: 0.00003\n"
+    ///      steps 200 to 1999: half a cosine from 0.0003 to 3e-5 (0.0003 to 3.000021e-5)\n\
+    ///      from step 2000 on: 3e-5\n"
     /// );
     /// # Ok::<(), instep::Error>(())
     /// ```
@@ -32,29 +32,32 @@ impl Schedule {
         let total = self.len()?;
         let mut pieces = Vec::new();
         self.pieces(0, &mut pieces);
+        let shown = pieces.into_iter().filter(|piece| piece.len != Some(0));
+        let shown: Vec<(u64, Piece)> =
+            shown.map_while(|piece| Some((u64::try_from(piece.start).ok()?, piece))).collect();
+        let last = |start: u64, len: Option<u64>| start.saturating_add(len.map_or(0, |len| len.saturating_sub(1)));
+        let ends = shown.iter().flat_map(|(start, piece)| [*start, last(*start, piece.len)]);
+        // All at once: each question to a schedule checks all of it.
+        let values = self.trace(ends.chain(total))?;
         let mut text = String::new();
-        for Piece { start, len, words, .. } in pieces {
-            let Ok(start) = u64::try_from(start) else { break };
-            let (steps, last) = match len {
-                Some(0) => continue,
-                Some(1) => (format!("step {start}"), start),
-                Some(len) => {
-                    let last = start.saturating_add(len - 1);
-                    (format!("steps {start} to {last}"), last)
-                }
-                None => (format!("from step {start} on"), start),
+        for ((start, Piece { len, words, .. }), ends) in shown.iter().zip(values.chunks(2)) {
+            let steps = match len {
+                Some(1) => format!("step {start}"),
+                Some(_) => format!("steps {start} to {}", last(*start, *len)),
+                None => format!("from step {start} on"),
             };
-            let (from, to) = (short(self.at(start)?), short(self.at(last)?));
+            let [from, to] =
+                [ends.first(), ends.last()].map(|value| value.map_or(String::new(), |value| short(*value)));
             let values = match len {
-                _ if words == constant(&from) => String::new(),
+                _ if *words == constant(&from) => String::new(),
                 None => format!(" (starts at {from})"),
                 Some(_) if from == to => format!(" ({from})"),
                 Some(_) => format!(" ({from} to {to})"),
             };
             text += &format!("{steps}: {words}{values}\n");
         }
-        if let Some(end) = total {
-            text += &format!("from step {end} on: {}\n", short(self.at(end)?));
+        if let (Some(end), Some(value)) = (total, values.last()) {
+            text += &format!("from step {end} on: {}\n", short(*value));
         }
         Ok(text)
     }
@@ -95,7 +98,8 @@ impl Schedule {
                     let to = start + u128::from(count(boundary));
                     let known = !part.words().contains(NOW) && matches!(boundary, Steps::Literal(_));
                     let span = if known { None } else { Some(format!("the steps to {}", step(boundary))) };
-                    pieces.push(Piece { start: from, len: Some((to - from) as u64), span, words: part.words() });
+                    let len = u64::try_from(to.saturating_sub(from)).unwrap_or(u64::MAX);
+                    pieces.push(Piece { start: from, len: Some(len), span, words: part.words() });
                     from = to;
                 }
                 parts.last().map_or(Some(from), |last| last.pieces(from, pieces))
@@ -168,7 +172,10 @@ impl Schedule {
             Form::MultiStep { init, factor, milestones } => {
                 let at = match milestones {
                     Milestones::Steps(steps) => listed(steps),
-                    Milestones::Fractions { of, at } => format!("{at:?} of {} steps", step(of)),
+                    Milestones::Fractions { of, at } => {
+                        let at: Vec<String> = at.iter().map(|fraction| short(*fraction)).collect();
+                        format!("[{}] of {} steps", at.join(", "), step(of))
+                    }
                 };
                 format!("{}, times {} at each of {at}", real(init), real(factor))
             }
@@ -304,7 +311,5 @@ fn listed(steps: &StepList) -> String {
 
 /// A value with seven digits.
 pub(crate) fn short(value: f64) -> String {
-    let rounded: f64 = format!("{value:.6e}").parse().unwrap_or(value);
-    let plain = rounded == 0.0 || (1e-5..1e16).contains(&rounded.abs());
-    if plain { format!("{rounded}") } else { format!("{rounded:e}") }
+    number(format!("{value:.6e}").parse().unwrap_or(value))
 }

@@ -46,6 +46,25 @@ pub(crate) enum Shape {
     LogRise,
 }
 
+impl Shape {
+    /// Its name in files and in errors.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Shape::Linear => "linear",
+            Shape::Cosine => "cosine",
+            Shape::CosinePower { .. } => "cosine_power",
+            Shape::Polynomial { .. } => "polynomial",
+            Shape::PolynomialK { .. } => "polynomial_k",
+            Shape::PowerRise { .. } => "power_rise",
+            Shape::Exponential => "exponential",
+            Shape::Tanh { .. } => "tanh_ramp",
+            Shape::Rex { .. } => "rex",
+            Shape::HalfLife => "half_life",
+            Shape::LogRise => "log_rise",
+        }
+    }
+}
+
 /// Where a multi-step schedule drops.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Milestones {
@@ -61,6 +80,17 @@ pub(crate) enum Between {
     Cosine,
 }
 
+impl Between {
+    /// The name of such a schedule in files and in errors.
+    pub fn name(self) -> &'static str {
+        match self {
+            Between::Constant => "piecewise_constant",
+            Between::Linear => "piecewise_linear",
+            Between::Cosine => "piecewise_cosine",
+        }
+    }
+}
+
 /// An operation on one value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Unary {
@@ -73,6 +103,23 @@ pub(crate) enum Unary {
     Sin,
     Cos,
     Tanh,
+}
+
+impl Unary {
+    /// Its name in files and in errors.
+    pub fn name(self) -> &'static str {
+        match self {
+            Unary::Neg => "neg",
+            Unary::Abs => "abs",
+            Unary::Floor => "floor",
+            Unary::Sqrt => "sqrt",
+            Unary::Exp => "exp",
+            Unary::Ln => "ln",
+            Unary::Sin => "sin",
+            Unary::Cos => "cos",
+            Unary::Tanh => "tanh",
+        }
+    }
 }
 
 /// An operation on two values. Comparisons yield 1 or 0.
@@ -90,4 +137,24 @@ pub(crate) enum Binary {
     Less,
     LessEqual,
     Equal,
+}
+
+impl Binary {
+    /// Its name in files and in errors.
+    pub fn name(self) -> &'static str {
+        match self {
+            Binary::Add => "add",
+            Binary::Sub => "sub",
+            Binary::Mul => "product",
+            Binary::Div => "div",
+            Binary::FloorDiv => "floor_div",
+            Binary::Mod => "modulo",
+            Binary::Pow => "pow",
+            Binary::Min => "min",
+            Binary::Max => "max",
+            Binary::Less => "less",
+            Binary::LessEqual => "less_equal",
+            Binary::Equal => "equal",
+        }
+    }
 }

@@ -6,7 +6,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::{Better, Improvement};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, number};
 
 /// Divides the rate by `factor` after more than `patience` better observations in a row, and multiplies it by `factor`
 /// after as many that were not.
@@ -138,7 +138,7 @@ impl Greedy {
     /// Names the constant that breaks its rule.
     pub fn check(&self) -> Result<()> {
         if !(self.factor > 0.0 && self.factor < 1.0) {
-            return Err(Error::argument("greedy.factor", self.factor, "must be above 0 and below 1"));
+            return Err(Error::argument("greedy.factor", number(self.factor), "must be above 0 and below 1"));
         }
         let bounds = [
             ("greedy.min_scale", self.min_scale),
@@ -146,27 +146,27 @@ impl Greedy {
             ("greedy.min_change", self.min_change),
         ];
         if let Some((name, value)) = bounds.into_iter().find(|(_, value)| !value.is_finite() || *value < 0.0) {
-            return Err(Error::argument(name, value, "must be finite and not negative"));
+            return Err(Error::argument(name, number(value), "must be finite and not negative"));
         }
         if self.window == 0 || self.window > MAX_WINDOW {
             let rule = format!("must be from 1 to {MAX_WINDOW} observations");
             return Err(Error::argument("greedy.smooth", self.window, rule));
         }
         if self.min_scale > self.max_scale {
-            let rule = format!("must not exceed max_scale, {}", self.max_scale);
-            return Err(Error::argument("greedy.min_scale", self.min_scale, rule));
+            let rule = format!("must not exceed max_scale, {}", number(self.max_scale));
+            return Err(Error::argument("greedy.min_scale", number(self.min_scale), rule));
         }
         if self.min_scale > 1.0 && !self.starts_outside {
             return Err(Error::argument(
                 "greedy.min_scale",
-                self.min_scale,
+                number(self.min_scale),
                 "must not exceed 1, the scale at the start",
             ));
         }
         if self.max_scale < 1.0 && !self.starts_outside {
             return Err(Error::argument(
                 "greedy.max_scale",
-                self.max_scale,
+                number(self.max_scale),
                 "must be at least 1, the scale at the start",
             ));
         }
@@ -204,9 +204,9 @@ impl Greedy {
         }
         if self.improvement.is_better(seen, state.best) {
             state.best = seen;
-            (state.good, state.bad) = (state.good + 1, 0);
+            (state.good, state.bad) = (state.good.saturating_add(1), 0);
         } else {
-            (state.good, state.bad) = (0, state.bad + 1);
+            (state.good, state.bad) = (0, state.bad.saturating_add(1));
         }
         if state.good > self.patience {
             let higher = state.scale / self.factor;
@@ -229,7 +229,7 @@ impl Greedy {
         }
         let len = window.len() as u64;
         window[(state.seen % len) as usize] = metric;
-        state.seen += 1;
+        state.seen = state.seen.saturating_add(1);
         let count = state.seen.min(len);
         // Summed anew, so that a metric that is not finite leaves with its place in the window.
         state.sum = window[..count as usize].iter().fold(0.0, |sum, metric| sum + metric);
@@ -246,7 +246,7 @@ impl Greedy {
         if state.scale > self.min_scale {
             return state;
         }
-        state.at_min += 1;
+        state.at_min = state.at_min.saturating_add(1);
         match self.reset_after {
             // The pause after the decrease is what outlives the reset.
             Some(decreases) if state.at_min >= decreases => {

@@ -1,6 +1,6 @@
 //! When one observed metric counts as better than the best before it.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, number};
 
 /// Which metrics are better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,10 +82,10 @@ impl Improvement {
             false => ["must be a fraction, at least 0 and below 1", "must be finite and not negative"],
         };
         if !relative {
-            return Err(Error::argument(format!("{path}.relative"), self.relative, rules[0]));
+            return Err(Error::argument(format!("{path}.relative"), number(self.relative), rules[0]));
         }
         if !absolute {
-            return Err(Error::argument(format!("{path}.absolute"), self.absolute, rules[1]));
+            return Err(Error::argument(format!("{path}.absolute"), number(self.absolute), rules[1]));
         }
         Ok(())
     }

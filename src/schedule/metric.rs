@@ -35,7 +35,11 @@ impl Metric {
     pub(crate) fn shared_by(shared: Option<Metric>, groups: impl IntoIterator<Item = Option<Metric>>) -> Result<()> {
         let Some(shared) = shared else { return Ok(()) };
         if groups.into_iter().all(|own| own.is_some()) {
-            return Err(Error::argument("metric", "set", "every group has a metric rule of its own"));
+            return Err(Error::argument(
+                "metric",
+                "set",
+                "must not be set where every group has a metric rule of its own",
+            ));
         }
         shared.check().map_err(|e| e.within("metric."))
     }

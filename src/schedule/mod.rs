@@ -7,6 +7,7 @@
 //! Conventions. `step` 0 is the first update. Each piece of [`Schedule::then`] has its own clock, which starts at 0 at
 //! its boundary. Past its end a schedule holds its last value, unless it repeats. A piece of length 0 takes no time.
 
+mod arguments;
 mod combine;
 mod curves;
 mod explain;
@@ -36,6 +37,9 @@ pub use plateau::{Plateau, PlateauState};
 pub use ramp::Ramp;
 pub use step_list::StepList;
 pub use warmup::Warmup;
+
+/// The most values of one table, however it came to be.
+pub(crate) const MAX_TABLE: usize = 1 << 20;
 
 /// How a hyperparameter (a learning rate, a weight decay, a beta) moves with the step.
 ///

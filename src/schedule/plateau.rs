@@ -6,7 +6,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::{Better, Improvement};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, number};
 
 /// Multiplies the rate by `factor` whenever more than `patience` observations in a row were not better than the best.
 ///
@@ -130,14 +130,18 @@ impl Plateau {
     /// Names the constant that breaks its rule.
     pub fn check(&self) -> Result<()> {
         if !(0.0..1.0).contains(&self.factor) {
-            return Err(Error::argument("plateau.factor", self.factor, "must lie in [0, 1)"));
+            return Err(Error::argument("plateau.factor", number(self.factor), "must lie in [0, 1)"));
         }
         if !(0.0..=1.0).contains(&self.min_scale) {
             let rule = "must lie in [0, 1]: the scale starts at 1 and never rises";
-            return Err(Error::argument("plateau.min_scale", self.min_scale, rule));
+            return Err(Error::argument("plateau.min_scale", number(self.min_scale), rule));
         }
         if !self.min_change.is_finite() || self.min_change < 0.0 {
-            return Err(Error::argument("plateau.min_change", self.min_change, "must be finite and not negative"));
+            return Err(Error::argument(
+                "plateau.min_change",
+                number(self.min_change),
+                "must be finite and not negative",
+            ));
         }
         if self.average == 0 {
             return Err(Error::argument("plateau.average", 0, "must be at least 1 observation"));
@@ -166,7 +170,7 @@ impl Plateau {
         }
         let count = state.count as f64;
         state.mean = (count * state.mean + metric) / (count + 1.0);
-        state.count += 1;
+        state.count = state.count.saturating_add(1);
         if state.count < self.average {
             return state;
         }
@@ -176,7 +180,7 @@ impl Plateau {
             state.best = seen;
             (state.bad, state.at_min) = (0, 0);
         } else {
-            state.bad += 1;
+            state.bad = state.bad.saturating_add(1);
         }
         if state.cooldown > 0 {
             state.cooldown -= 1;
@@ -188,7 +192,7 @@ impl Plateau {
             if state.scale - lower > self.min_change {
                 state.scale = lower;
             } else {
-                state.at_min += 1;
+                state.at_min = state.at_min.saturating_add(1);
             }
             state.cooldown = self.cooldown;
             state.bad = 0;

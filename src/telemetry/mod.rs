@@ -57,6 +57,11 @@ impl Telemetry {
         self
     }
 
+    /// How large its ring is.
+    pub(crate) fn words(&self) -> String {
+        format!("a ring of {} records", self.records)
+    }
+
     /// Checks it for an optimizer of so many groups, and says which of them are recorded.
     pub(crate) fn check(&self, groups: usize) -> Result<Vec<usize>> {
         if self.records == 0 || self.records > MAX_RECORDS {
@@ -67,10 +72,14 @@ impl Telemetry {
         for (i, group) in chosen.iter().enumerate() {
             let argument = format!("telemetry.groups[{i}]");
             if *group >= groups {
-                return Err(Error::argument(argument, group, format!("must be less than {groups}, the groups")));
+                return Err(Error::argument(
+                    argument,
+                    group,
+                    format!("must be less than {groups}, the number of groups"),
+                ));
             }
             if chosen[..i].contains(group) {
-                return Err(Error::argument(argument, group, "a group is recorded once"));
+                return Err(Error::argument(argument, group, "must not be there twice"));
             }
         }
         Ok(chosen)

@@ -1,7 +1,7 @@
 //! Bounds of the parameters.
 
 use super::{declare_after, declared_after};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, number};
 use crate::rule::{Element, Rule, Scalar, Step};
 use crate::schedule::{Form, Number};
 
@@ -34,7 +34,11 @@ impl Rule for Clamp {
         if let (Form::Constant(Number::Literal(min)), Form::Constant(Number::Literal(max))) = (&self.min.0, &self.max.0)
             && min > max
         {
-            return Err(Error::argument("clamp_min", min, format!("must not be above clamp_max, {max}")));
+            return Err(Error::argument(
+                "clamp_min",
+                number(*min),
+                format!("must not be above clamp_max, {}", number(*max)),
+            ));
         }
         Ok(())
     }

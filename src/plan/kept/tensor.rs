@@ -1,6 +1,6 @@
 //! What a block holds of a tensor, but for its states.
 
-use crate::error::Result;
+use crate::error::{Result, quoted};
 use crate::plan::Plan;
 use crate::plan::block::{Reader, Writer};
 use crate::plan::state::Tables;
@@ -118,7 +118,8 @@ impl KeptTensor {
         match tensor.group < groups && tensor.len <= MAX_LEN && tensor.param != Form::EightBit {
             true => Ok(tensor),
             false => {
-                Err(from.malformed(&format!("tensor {:?} is in no group, too long or stored as none is", tensor.name)))
+                let name = quoted(&tensor.name);
+                Err(from.malformed(&format!("tensor {name} is in no group, too long or stored as none is")))
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::options::Word;
 use super::report::Findings;
+use crate::error::number;
 use crate::gradient::{Factor, Gradients};
 use crate::plan::Plan;
 use crate::plan::kept::Kept;
@@ -62,18 +63,18 @@ impl<'a> Side<'a> {
         Side { gradients: plan.gradients, settings: &plan.settings }
     }
 
-    /// The numbers of a loss scale, with their names.
-    fn scale(&self) -> [(&'static str, f64); 8] {
+    /// The settings of a loss scale, as files have them.
+    fn scale(&self) -> [(&'static str, String); 8] {
         let s = self.settings;
         [
-            ("init", s.loss_scale.into()),
-            ("growth", s.growth),
-            ("backoff", s.backoff),
-            ("interval", s.growth_interval.into()),
-            ("min", s.min_scale),
-            ("max", s.max_scale),
-            ("hysteresis", s.hysteresis.into()),
-            ("consecutive_hysteresis", s.consecutive_hysteresis.into()),
+            ("init", number(s.loss_scale)),
+            ("growth", number(s.growth)),
+            ("backoff", number(s.backoff)),
+            ("interval", s.growth_interval.to_string()),
+            ("min", number(s.min_scale)),
+            ("max", number(s.max_scale)),
+            ("hysteresis", s.hysteresis.to_string()),
+            ("consecutive_hysteresis", (s.consecutive_hysteresis != 0).to_string()),
         ]
     }
 
@@ -87,12 +88,7 @@ impl<'a> Side<'a> {
 impl PartialEq for Side<'_> {
     fn eq(&self, other: &Side<'_>) -> bool {
         let bits = |side: &Side<'_>| {
-            (
-                side.scale().map(|(_, value)| value.to_bits()),
-                side.settings.max_norm.to_bits(),
-                side.settings.raise_after,
-                side.settings.mean,
-            )
+            (side.scale(), side.settings.max_norm.to_bits(), side.settings.raise_after, side.settings.mean)
         };
         self.gradients == other.gradients && bits(self) == bits(other)
     }
@@ -120,11 +116,7 @@ fn clipping(theirs: &Side<'_>, ours: &Side<'_>, findings: &mut Findings) {
     if !clips_alike {
         findings.differs(Word::Clipping, "clip", clip(theirs), clip(ours));
     }
-    let policy = |side: &Side<'_>| match (side.gradients.skip, side.settings.raise_after) {
-        (false, _) => "applied".to_owned(),
-        (true, 0) => "skipped".to_owned(),
-        (true, after) => format!("skipped, with a flag after {after} in a row"),
-    };
+    let policy = |side: &Side<'_>| side.gradients.skip_words(side.settings);
     // With a dynamic scale they are skipped in any case.
     let of_scale = theirs.gradients.dynamic != ours.gradients.dynamic;
     let skips = theirs.gradients.skip != ours.gradients.skip && !of_scale;
@@ -133,7 +125,7 @@ fn clipping(theirs: &Side<'_>, ours: &Side<'_>, findings: &mut Findings) {
     }
     let norms = theirs.gradients.norm != ours.gradients.norm;
     if norms && clips_alike && !skips && !of_scale {
-        let norm = |side: &Side<'_>| side.gradients.norm.map_or("none", |norm| norm.words()).to_owned();
+        let norm = |side: &Side<'_>| side.gradients.norm_words();
         findings.differs(Word::Clipping, "norm", norm(theirs), norm(ours));
     }
     if theirs.handed_in() != ours.handed_in() {
@@ -149,34 +141,28 @@ fn clipping(theirs: &Side<'_>, ours: &Side<'_>, findings: &mut Findings) {
 /// Whether both are one.
 fn loss_scale(theirs: &Side<'_>, ours: &Side<'_>, control: &Control, findings: &mut Findings) -> bool {
     let numbers = theirs.scale().into_iter().zip(ours.scale());
-    let other = numbers.filter(|((_, theirs), (_, ours))| theirs.to_bits() != ours.to_bits());
+    let other = numbers.filter(|((_, theirs), (_, ours))| theirs != ours);
     let other: Vec<_> = other.collect();
     if theirs.gradients.dynamic == ours.gradients.dynamic && other.is_empty() {
         return true;
     }
     if theirs.gradients.dynamic && ours.gradients.dynamic {
-        let note = format!("it stays {}, as the run has it", control.loss_scale);
+        let note = format!("it stays {}, as the run has it", number(control.loss_scale));
         for ((name, stored), (_, here)) in other {
             let place = format!("loss_scale.{name}");
-            findings.differs_with(Word::LossScale, place, stored.to_string(), here.to_string(), &*note);
+            findings.differs_with(Word::LossScale, place, stored, here, &*note);
         }
         return false;
     }
-    let words = |side: &Side<'_>| match side.gradients.dynamic {
-        true => "dynamic".to_owned(),
-        false => format!("always {}", side.settings.loss_scale),
-    };
-    let note = format!("it is {} from now on, and was {}", ours.settings.loss_scale, control.loss_scale);
+    let words = |side: &Side<'_>| side.gradients.scale_words(side.settings);
+    let [now, before] = [ours.settings.loss_scale, control.loss_scale].map(number);
+    let note = format!("it is {now} from now on, and was {before}");
     findings.differs_with(Word::LossScale, "loss_scale", words(theirs), words(ours), note);
     false
 }
 
 fn accumulation(theirs: &Side<'_>, ours: &Side<'_>, control: &Control, findings: &mut Findings) {
-    let words = |side: &Side<'_>| match (side.gradients.accumulate, side.settings.mean) {
-        (false, _) => "none".to_owned(),
-        (true, 0) => "the sum of calls".to_owned(),
-        (true, _) => "the mean of calls".to_owned(),
-    };
+    let words = |side: &Side<'_>| side.gradients.accumulate_words(side.settings);
     let kind = |side: &Side<'_>| (side.gradients.accumulate, side.settings.mean);
     if kind(theirs) != kind(ours) {
         let note = match (control.micro_step, ours.gradients.accumulate) {

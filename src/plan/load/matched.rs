@@ -4,6 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::options::Word;
 use super::report::{Findings, listed};
+use super::rules::{names, spoken};
+use crate::error::quoted;
 use crate::plan::Plan;
 use crate::plan::kept::Kept;
 
@@ -46,7 +48,7 @@ impl Matched {
                 }
                 if theirs.len != row.len {
                     let [stored, here] = [theirs.len, row.len].map(|len| format!("{len} elements"));
-                    findings.refuse(format!("tensor {name:?}"), stored, here, "");
+                    findings.refuse(format!("tensor {}", quoted(name)), stored, here, "");
                 }
                 if akin && theirs.len == row.len {
                     matched.groups[group].insert(theirs.group);
@@ -88,47 +90,4 @@ impl Matched {
     pub fn counts(&self, kept: &Kept) -> Vec<u64> {
         self.tensors.iter().map(|theirs| theirs.map_or(0, |theirs| kept.tensors[theirs].updates)).collect()
     }
-}
-
-/// The names of the rules that a block calls so, without their options.
-fn names(identity: &str) -> Vec<&str> {
-    identity.split(", then ").map(|part| part.split_once('<').map_or(without_digest(part), |(name, _)| name)).collect()
-}
-
-/// What a block calls one rule, without the digest of its tape.
-fn without_digest(part: &str) -> &str {
-    let is_digest = |word: &str| word.len() == 16 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
-    part.rsplit_once(' ').filter(|(_, word)| is_digest(word)).map_or(part, |(name, _)| name)
-}
-
-/// What two rules are called in a block, as people say it: without the signs of a kernel's type, and without the digests of tapes unless
-/// these are all that tells them apart.
-fn spoken(stored: &str, here: &str) -> [String; 2] {
-    let words = |identity: &str| identity.replace("::", " ").replace('<', " (").replace('>', ")");
-    let short = [stored, here].map(|identity| {
-        let parts: Vec<&str> = identity.split(", then ").map(without_digest).collect();
-        words(&parts.join(", then "))
-    });
-    if short[0] == short[1] { [words(stored), words(here)] } else { short }
-}
-
-#[test]
-fn a_rule_is_called_by_what_tells_it_apart() {
-    let of = |a: &str, b: &str| spoken(a, b).join(" | ");
-    assert_eq!(of("Lion 0123456789abcdef", "Adan fedcba9876543210"), "Lion | Adan");
-    assert_eq!(of("Lion 0123456789abcdef", "Lion 0123456789abcdee"), "Lion 0123456789abcdef | Lion 0123456789abcdee");
-    assert_eq!(
-        of("A<B::c>, then Ema 0123456789abcdef", "A<B::d>, then Ema 0123456789abcdef"),
-        "A (B c), then Ema | A (B d), then Ema"
-    );
-}
-
-#[test]
-fn a_rule_with_other_options_has_its_name() {
-    assert_eq!(
-        names("Adam<Decay::none>, then Ema 0123456789abcdef"),
-        names("Adam<Decay::l2>, then Ema fedcba9876543210")
-    );
-    assert_ne!(names("Lion 0123456789abcdef"), names("Adan 0123456789abcdef"));
-    assert_eq!(names("Sgd of mine"), ["Sgd of mine"]);
 }

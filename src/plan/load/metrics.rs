@@ -3,6 +3,7 @@
 use super::matched::Matched;
 use super::options::Word;
 use super::report::Findings;
+use crate::error::number;
 use crate::plan::kept::{Kept, KeptMetric};
 use crate::plan::layout::{MetricRow, MetricStateRow};
 use crate::plan::{Plan, metrics};
@@ -34,7 +35,10 @@ pub(super) fn compare(
                 Some((known, other)) if known.bits() != stored.bits() => {
                     let [a, b] = [known, stored].map(|metric| short(metric.state.scale));
                     let note = "groups that had rules of their own share this one here, and theirs have come to different states";
-                    let place = format!("groups[{other}].metric, groups[{group}].metric");
+                    let place = match other == group {
+                        true => format!("groups[{group}].metric"),
+                        false => format!("groups[{other}].metric, groups[{group}].metric"),
+                    };
                     findings.refuse(place, format!("at scales {a} and {b}"), "one rule", note);
                 }
                 Some(_) => {}
@@ -83,32 +87,34 @@ fn differs(group: usize, stored: Option<&KeptMetric>, here: Option<&MetricRow>, 
             if kind(row) != kind(here) {
                 return findings.differs_with(Word::Metrics, place, kind(row), kind(here), note);
             }
-            let both = numbers(row).into_iter().zip(numbers(here));
-            for ((name, stored), (_, here)) in both.filter(|((_, a), (_, b))| a.to_bits() != b.to_bits()) {
-                let place = format!("{place}.{name}");
-                findings.differs_with(Word::Metrics, place, short(stored), short(here), &*note);
+            let both = settings(row).into_iter().zip(settings(here));
+            for ((name, stored), (_, here)) in both.filter(|((_, a), (_, b))| a != b) {
+                findings.differs_with(Word::Metrics, format!("{place}.{name}"), stored, here, &*note);
             }
         }
     }
 }
 
-/// All that a rule goes by, with its names.
-fn numbers(row: &MetricRow) -> [(&'static str, f64); 14] {
+/// All that a rule goes by, as files have it.
+fn settings(row: &MetricRow) -> [(&'static str, String); 14] {
+    let better = if row.higher != 0 { "higher" } else { "lower" };
+    let never_if_0 = |count: u64| if count == 0 { "never".to_owned() } else { count.to_string() };
+    let greedy = row.greedy != 0;
     [
-        ("higher_is_better", row.higher.into()),
-        ("improvement.signed", row.signed.into()),
-        ("improvement.relative", row.relative),
-        ("improvement.absolute", row.absolute),
-        ("smooth", row.window.into()),
-        ("factor", row.factor),
-        ("min_scale", row.min_scale),
-        ("max_scale", row.max_scale),
-        ("min_change", row.min_change),
-        ("patience", row.patience as f64),
-        ("cooldown", row.cooldown as f64),
-        ("pause_after_increase", row.pause_after_increase as f64),
-        ("average", row.average as f64),
-        ("reset_after", row.reset_after as f64),
+        ("improvement.better", better.to_owned()),
+        ("improvement.signed", (row.signed != 0).to_string()),
+        ("improvement.relative", number(row.relative)),
+        ("improvement.absolute", number(row.absolute)),
+        ("smooth", row.window.to_string()),
+        ("factor", number(row.factor)),
+        ("min_scale", number(row.min_scale)),
+        ("max_scale", number(row.max_scale)),
+        ("min_change", number(row.min_change)),
+        ("patience", row.patience.to_string()),
+        (if greedy { "pause_after_decrease" } else { "cooldown" }, row.cooldown.to_string()),
+        ("pause_after_increase", row.pause_after_increase.to_string()),
+        ("average", row.average.to_string()),
+        ("reset_after", never_if_0(row.reset_after)),
     ]
 }
 

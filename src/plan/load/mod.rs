@@ -1,7 +1,8 @@
 //! A state block goes into an optimizer, which may be another one than it came from. Everything is matched by the names of tensors:
 //! groups are matched through theirs, with what they remember. What differs is found as a whole before anything is changed.
 //!
-//! `options` is what may differ, `report` what is told, `matched` who is whose; then one file each for what is compared:
+//! `options` is what may differ, `report` what is told, `matched` who is whose, `rules` what rules are called; then one file each for
+//! what is compared:
 //! `schedules`, `gradients`, `metrics`, `remembered`, `forms`; `memory` puts states in their places. Start at [`decode`].
 
 mod forms;
@@ -12,6 +13,7 @@ mod metrics;
 mod options;
 mod remembered;
 mod report;
+mod rules;
 mod schedules;
 
 pub use options::LoadOptions;
@@ -76,8 +78,13 @@ pub(crate) fn decode<'a>(plan: &Plan, block: &'a [u8], options: LoadOptions) -> 
 fn expect_countable(control: &Control) -> Result<()> {
     let calls = control.t.checked_add(control.skipped).and_then(|calls| calls.checked_add(1));
     if calls.is_none() || control.calls == u64::MAX || control.micro_step == u32::MAX {
-        let counters = format!("{}, {} and {}", control.t, control.skipped, control.micro_step);
-        return Err(Error::argument("state.control.t, .skipped and .micro_step", counters, "must be numbers of calls"));
+        let counters =
+            format!("{} updates, {} skipped and {} accumulated", control.t, control.skipped, control.micro_step);
+        return Err(Error::argument(
+            "state.control",
+            counters,
+            "must be numbers of calls, which the next call can raise",
+        ));
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 use super::matched::Matched;
 use super::report::Findings;
+use crate::error::quoted;
 use crate::plan::kept::{Kept, KeptTensor};
 use crate::plan::{Grouping, Plan, Remembered};
 use crate::rule::{Of, Over};
@@ -31,12 +32,9 @@ pub(super) fn compare(
         let of_theirs = &kept.groups[theirs.group].memory;
         let lens = [Of::Cohort, Of::Group, Of::Tensor].map(|of| rule.remembered(of).count());
         if lens != [theirs.of_cohort.len(), of_theirs.len(), theirs.memory.len()] {
-            findings.refuse(
-                format!("groups[{group}].rule"),
-                "one that remembers other scalars",
-                "another form of it",
-                "",
-            );
+            let names: Vec<&str> = rule.tape.memory.iter().map(|remembered| &*remembered.name).collect();
+            let here = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+            findings.refuse(format!("groups[{group}].rule"), "it remembers other values", here, "");
             continue;
         }
         durable[places.of_tensor(index)..][..lens[2]].copy_from_slice(&theirs.memory);
@@ -80,7 +78,8 @@ fn source(plan: &Plan, matched: &Matched, group: usize) -> usize {
 
 /// Two tensors come from groups that remember different values.
 fn merged(group: u32, a: &KeptTensor, b: &KeptTensor, findings: &mut Findings) {
-    let stored = format!("{:?} and {:?} in groups whose rules remember different values", a.name, b.name);
+    let [a, b] = [a, b].map(|tensor| quoted(&tensor.name));
+    let stored = format!("{a} and {b} in groups whose rules remember different values");
     findings.refuse(format!("groups[{group}].tensors"), stored, "in one group", "");
 }
 

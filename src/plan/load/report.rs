@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use super::options::{LoadOptions, Word};
-use crate::error::{Difference, Error, Result};
+use crate::error::{Difference, Error, Result, quoted};
 
 /// What a state that was loaded had in another way than the optimizer: [`Optimizer::load_state_with`](crate::Optimizer::load_state_with).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,7 +140,7 @@ impl Findings {
 /// Names as a text has them: all of a few, the first of many.
 pub(super) fn listed(names: &[&str]) -> String {
     const SHOWN: usize = 4;
-    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("{name:?}")).collect();
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| quoted(name)).collect();
     match names.len().saturating_sub(SHOWN) {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),

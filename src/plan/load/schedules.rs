@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use super::matched::Matched;
 use super::options::Word;
 use super::report::Findings;
-use crate::error::Result;
+use crate::error::{Result, quoted};
 use crate::plan::kept::{Kept, KeptSchedule, structures};
-use crate::plan::stated::Stated;
+use crate::plan::stated::{Stated, Words};
 use crate::plan::{Editable, Plan};
 use crate::program::Knob;
 
@@ -40,7 +40,7 @@ pub(super) fn compare(
         for (place, name) in rule.hyperparameters().enumerate() {
             let scalar = plan.groups[group].scalars[place];
             let first = plan.scalars[scalar as usize].constants as usize;
-            let stated = &plan.stated[group][place];
+            let stated = &plan.stated[group].schedules[place];
             let own = match editable.constants_of(group, name) {
                 Some(own) => own,
                 None => &constants[first..first + stated.constants],
@@ -48,7 +48,7 @@ pub(super) fn compare(
             for theirs in theirs {
                 let Some(schedule) = kept.groups[*theirs].schedules.iter().find(|schedule| schedule.name == name)
                 else {
-                    findings.refuse(format!("groups[{group}].{name}"), "none", &*stated.words, "");
+                    findings.refuse(format!("groups[{group}].{name}"), "none", stated.words.line(), "");
                     continue;
                 };
                 let knobs = schedule.knobs.iter().map(|knob| &*kept.knobs[*knob as usize].0);
@@ -103,23 +103,44 @@ fn differs(
     findings: &mut Findings,
 ) {
     let word = if schedule.plain && stated.plain { Word::Constants } else { Word::Schedules };
-    let number = |words: &str| words.trim_start_matches("constant ").to_owned();
-    let [stored, here] = match word {
-        Word::Constants => [number(&schedule.words), number(&stated.words)],
-        _ if schedule.words == stated.words => [schedule.words.clone(), "the same with other numbers".to_owned()],
-        _ => [schedule.words.clone(), stated.words.clone()],
+    let [stored, here] = match [&schedule.words, &stated.words].map(Words::line) {
+        [stored, here] if stored == here => apart(&schedule.words, &stated.words),
+        lines => lines.map(str::to_owned),
     };
     let note = match &schedule.owned[..] {
         [] => String::new(),
-        [(_, knob), ..] => format!("what now({:?}) resolved is forgotten", kept.knobs[*knob].0),
+        [(_, knob), ..] => format!("what now({}) resolved is forgotten", quoted(&kept.knobs[*knob].0)),
     };
     findings.differs_with(word, format!("groups[{group}].{name}"), stored, here, note);
+}
+
+/// Two schedules that are the same on a line of words: each with those of its arguments that differ.
+fn apart(stored: &Words, here: &Words) -> [String; 2] {
+    const SHOWN: usize = 4;
+    let same = "the same in words, but with other numbers in it";
+    if !stored.arguments().map(|(place, _)| place).eq(here.arguments().map(|(place, _)| place)) {
+        return [stored.line(), same].map(str::to_owned);
+    }
+    let differ: Vec<_> = stored.arguments().zip(here.arguments()).filter(|(a, b)| a != b).collect();
+    let told = |shown: Vec<String>| match differ.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    };
+    let of = |(place, value): (&str, &str)| format!("{place} = {value}");
+    match differ.is_empty() {
+        true => [stored.line(), same].map(str::to_owned),
+        false => [
+            format!("{}, with {}", stored.line(), told(differ.iter().take(SHOWN).map(|(a, _)| of(*a)).collect())),
+            format!("with {}", told(differ.iter().take(SHOWN).map(|(_, b)| of(*b)).collect())),
+        ],
+    }
 }
 
 /// Groups with one schedule do not agree on what the device resolved of it.
 fn forgets(kept: &Kept, schedule: &KeptSchedule, (group, name): (usize, &str), findings: &mut Findings) {
     if let Some((_, knob)) = schedule.owned.first() {
-        let stored = format!("now({:?}), not in all of the groups that share the schedule here", kept.knobs[*knob].0);
+        let knob = quoted(&kept.knobs[*knob].0);
+        let stored = format!("now({knob}), not in all of the groups that share the schedule here");
         findings.differs(Word::Schedules, format!("groups[{group}].{name}"), stored, "as if it had not been");
     }
 }
@@ -129,7 +150,7 @@ fn knobs(plan: &Plan, kept: &Kept, findings: &mut Findings) -> Vec<(String, Knob
     let mut values = Vec::new();
     let alike = |a: Knob, b: Knob| std::mem::discriminant(&a) == std::mem::discriminant(&b);
     for (name, ours) in plan.editable.defaults() {
-        let place = || format!("knob {name:?}");
+        let place = || format!("knob {}", quoted(name));
         match kept.knobs.iter().find(|(known, _)| known == name) {
             None => findings.differs(Word::Schedules, place(), "none", ours.to_string()),
             Some((_, theirs)) if !alike(*theirs, ours) => {
@@ -145,7 +166,7 @@ fn knobs(plan: &Plan, kept: &Kept, findings: &mut Findings) -> Vec<(String, Knob
     }
     for (name, theirs) in &kept.knobs {
         if plan.editable.defaults().all(|(known, _)| known != name) {
-            findings.differs(Word::Schedules, format!("knob {name:?}"), theirs.to_string(), "none");
+            findings.differs(Word::Schedules, format!("knob {}", quoted(name)), theirs.to_string(), "none");
         }
     }
     values

@@ -46,13 +46,15 @@ impl Tape {
     /// The rule that does `second` after this one.
     pub(crate) fn then(&self, second: &Tape) -> Result<Tape> {
         if let Some(sum) = second.sums.first() {
-            let rule = format!("`{}` comes after another rule, and sums are taken before it", second.name);
-            return Err(Error::argument(format!("rule.sums.{}", sum.name), "stated", rule));
+            let rule = format!("must come first: it sums {} over elements, before anything is updated", sum.name);
+            return Err(Error::argument("rule", format!("`{}` after another", second.name), rule));
         }
         let changes = second.apply.nodes[second.apply.param as usize].op != Op::Param;
         if self.show.is_some() && changes {
-            let rule =
-                format!("`{}` has parameters for evaluation, which follow from those that it made itself", self.name);
+            let rule = format!(
+                "must not come after `{}`, whose parameters for evaluation follow from those that it made itself",
+                self.name
+            );
             return Err(Error::argument("rule", format!("`{}` after another", second.name), rule));
         }
         let before = Before {

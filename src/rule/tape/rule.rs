@@ -39,14 +39,14 @@ impl TapeRule {
         let stated = &self.tape.hyperparameters;
         if let Some((name, _)) = self.given.iter().find(|(name, _)| stated.iter().all(|stated| stated.name != *name)) {
             let names: Vec<&str> = stated.iter().map(|stated| &*stated.name).collect();
-            let rule = format!("the rule `{}` has {}", self.tape.name, names.join(", "));
-            return Err(Error::argument(name, "given", rule));
+            let rule = format!("is not a hyperparameter of `{}`; there are {}", self.tape.name, names.join(", "));
+            return Err(Error::argument(name, "set", rule));
         }
         let hyperparameters = stated.iter().map(|stated| {
             let given = self.given.iter().rfind(|(name, _)| *name == stated.name);
             let default = || {
-                let rule = format!("the rule `{}` has no default for it", self.tape.name);
-                stated.default.map(Schedule::constant).ok_or_else(|| Error::argument(&stated.name, "not given", rule))
+                let rule = format!("must be given: the rule `{}` has no default for it", self.tape.name);
+                stated.default.map(Schedule::constant).ok_or_else(|| Error::argument(&stated.name, "missing", rule))
             };
             let schedule = given.map_or_else(default, |(_, schedule)| Ok(schedule.clone()))?;
             let hyperparameter = Hyperparameter::new(stated.name.clone(), &schedule, stated.range);

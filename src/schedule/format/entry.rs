@@ -175,7 +175,7 @@ pub(super) enum Entry {
 fn not_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Schedule>, D::Error> {
     let pieces = Vec::deserialize(deserializer)?;
     if pieces.is_empty() {
-        return Err(serde::de::Error::invalid_length(0, &"at least one schedule"));
+        return Err(serde::de::Error::invalid_length(0, &"a list of one schedule or more"));
     }
     Ok(pieces)
 }

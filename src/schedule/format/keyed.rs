@@ -42,7 +42,7 @@ impl<'de, A: MapAccess<'de>> VariantAccess<'de> for Value<'_, A> {
     type Error = A::Error;
 
     fn unit_variant(self) -> Result<(), A::Error> {
-        Err(Error::custom("expected a value"))
+        Err(Error::custom("it lacks its value"))
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, A::Error> {

@@ -72,7 +72,9 @@ impl<'de> Visitor<'de> for ScheduleVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Schedule, A::Error> {
-        let Some(key) = map.next_key::<String>()? else { return Err(A::Error::custom(format!("expected {EXPECTED}"))) };
+        let Some(key) = map.next_key::<String>()? else {
+            return Err(A::Error::custom(format!("an empty object is not {EXPECTED}")));
+        };
         let schedule = match key.as_str() {
             "knob" => return Ok(Schedule::constant(number::knob_after_its_name::<Number, A>(&mut map)?)),
             "value" => return Ok(Schedule::constant(number::knob_after_its_value::<Number, A>(&mut map)?)),

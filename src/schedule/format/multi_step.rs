@@ -4,6 +4,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::error::{number, quoted};
 use crate::schedule::form::Milestones;
 use crate::schedule::number::{Number, Steps};
 
@@ -41,9 +42,10 @@ impl TryFrom<Fields> for MultiStep {
             Some(of) => {
                 let fraction = |(i, milestone)| match milestone {
                     Milestone::Step(Steps::Literal(whole)) => Ok(whole as f64),
-                    Milestone::Step(Steps::Knob { name, .. }) => {
-                        Err(format!("milestones[{i}] is the knob {name:?}, but fractions of total_steps are numbers"))
-                    }
+                    Milestone::Step(Steps::Knob { name, .. }) => Err(format!(
+                        "milestones[{i}] is the knob {}, but fractions of total_steps must be numbers",
+                        quoted(&name)
+                    )),
                     Milestone::Fraction(fraction) => Ok(fraction),
                 };
                 let at = milestones.into_iter().enumerate().map(fraction).collect::<Result<_, _>>()?;
@@ -54,7 +56,7 @@ impl TryFrom<Fields> for MultiStep {
                     Milestone::Step(step) => Ok(step),
                     Milestone::Fraction(fraction) => {
                         let rule = "must be a step; fractions need total_steps beside them";
-                        Err(format!("milestones[{i}] is {fraction}, but {rule}"))
+                        Err(format!("milestones[{i}] is {}, but {rule}", number(fraction)))
                     }
                 };
                 let steps = milestones.into_iter().enumerate().map(step).collect::<Result<Vec<_>, _>>()?;
