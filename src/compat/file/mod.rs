@@ -5,20 +5,37 @@
 //! translate. A [`Section`] notes what is taken and what is left. A new format is one file and an entry of [`FORMATS`].
 //! Start at [`read`].
 
+mod call;
+mod composer;
+mod deepspeed;
 mod draft;
 mod facts;
+mod interpolation;
+mod keras;
+mod lightning;
+mod megatron;
+mod megatron_left;
+mod mmengine;
 mod own;
 mod section;
+mod shell;
+#[cfg(test)]
+mod tests;
 mod text;
+mod timm;
+mod torchtitan;
+mod transformers;
 
 use serde_json::{Map, Value};
 
+use super::library::library;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use draft::Draft;
 pub use facts::Facts;
 use section::{Notes, Section};
 use text::Syntax;
+pub(super) use transformers::scheduler as scheduler_of_training_arguments;
 
 /// A kind of file.
 struct Format {
@@ -33,7 +50,20 @@ struct Format {
 }
 
 /// Every kind, the most telling fields first.
-const FORMATS: &[Format] = &[own::CONFIG, own::OPTIMIZER, own::SCHEDULER];
+const FORMATS: &[Format] = &[
+    own::CONFIG,
+    own::OPTIMIZER,
+    own::SCHEDULER,
+    mmengine::FORMAT,
+    lightning::FORMAT,
+    deepspeed::FORMAT,
+    torchtitan::FORMAT,
+    keras::FORMAT,
+    composer::FORMAT,
+    megatron::FORMAT,
+    timm::FORMAT,
+    transformers::FORMAT,
+];
 
 /// What was read out of a file.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +74,10 @@ pub struct Reading {
     pub config: Config,
     /// What the file is, e.g. "DeepSpeed's configuration".
     pub format: &'static str,
+    /// The release of its library that this crate follows; None of a file of our own, and of Lightning, whose schedulers are torch's.
+    pub version: Option<&'static str>,
+    /// What the schedulers of its library count, and what their rates are relative to.
+    pub clock: Option<&'static str>,
     /// What was taken, each with its value, e.g. `optimizer.params.lr = 4e-5`.
     pub took: Vec<String>,
     /// What was left, each with the reason.
@@ -58,10 +92,10 @@ pub struct Reading {
 ///
 /// ```
 /// use instep::compat::{Facts, read};
-/// let text = r#"{"library": "torch", "api": "StepLR", "params": {"step_size": 30},
+/// let text = r#"{"library": "torch", "api": "StepLR", "params": {"step_size": 30, "gamma": 0.5},
 ///                "optimizer": {"class": "SGD", "args": {"lr": 0.1}, "groups": [{}]}}"#;
 /// let reading = read(text, &Facts::default())?;
-/// assert_eq!(reading.config.groups[0].lr().at(30)?, 0.01);
+/// assert_eq!(reading.config.groups[0].lr().at(30)?, 0.05);
 /// # Ok::<(), instep::Error>(())
 /// ```
 ///
@@ -72,17 +106,31 @@ pub fn read(text: &str, facts: &Facts) -> Result<Reading> {
     let (fields, syntax) = text::fields(text)?;
     let format = recognized(&fields, facts)?;
     let notes = Notes::default();
-    let mut section = Section::of(facts.filled_in(fields), &notes);
+    let mut section = Section::of(facts.filled_in(interpolation::resolved(fields)?, &notes)?, &notes);
     // Of a file of our own, errors name the line.
-    let config = if format.name == own::CONFIG.name && syntax != Syntax::Yaml {
+    let config = if format.name == own::CONFIG.name && matches!(syntax, Syntax::Json | Syntax::Toml) {
         own::config(text, syntax, &mut section)?
     } else {
-        let draft = (format.read)(&mut section, facts)?;
-        section.finish()?;
-        draft.config()?
+        let draft = (format.read)(&mut section, facts);
+        // What is missing may stand there under a name that is nearly its own.
+        if draft.as_ref().map_or_else(is_missing, |_| true) {
+            section.finish()?;
+        }
+        draft?.config()?
     };
     let (took, left) = notes.said();
-    Ok(Reading { config, format: format.name, took, left })
+    let (version, clock) = library(format.library).map(|library| (library.version, library.clock)).unzip();
+    Ok(Reading { config, format: format.name, version, clock, took, left })
+}
+
+/// The name of every kind of file.
+#[cfg(all(test, feature = "yaml"))]
+pub(super) fn format_names() -> impl Iterator<Item = &'static str> {
+    FORMATS.iter().map(|format| format.name)
+}
+
+fn is_missing(error: &Error) -> bool {
+    matches!(error, Error::Argument { value, .. } if value == "missing")
 }
 
 /// What kind of file has these fields.

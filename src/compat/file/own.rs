@@ -4,10 +4,16 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::super::composer::counted;
+use super::super::composer_time::Unit;
+use super::super::keras_callbacks::acts_once_an_epoch;
+use super::super::megatron_flags::{counts_samples, plain};
+use super::super::transformers::is_training_arguments;
 use super::super::{Configuration, OptimizerConfiguration};
+use super::composer;
 use super::draft::{Draft, Of};
 use super::text::Syntax;
-use super::{Facts, Format, Section};
+use super::{Facts, Format, Section, transformers};
 use crate::config::Config;
 use crate::error::{Error, Result};
 
@@ -49,18 +55,68 @@ fn optimizer(file: &mut Section, facts: &Facts) -> Result<Draft> {
     let mut optimizer =
         optimizer.map_err(|detail| Error::Format { place: "the file".into(), detail: detail.to_string() })?;
     optimizer.horizon = optimizer.horizon.or(facts.steps);
-    Ok(Draft::optimizer(optimizer))
+    let progress_increment = match optimizer.schedule.get("library").and_then(Value::as_str) {
+        Some("composer") => composer::of_unit(facts, composer::counted(&optimizer.schedule), None, None)?,
+        _ => None,
+    };
+    Ok(Draft { progress_increment, ..Draft::optimizer(optimizer) })
 }
 
 fn scheduler(file: &mut Section, facts: &Facts) -> Result<Draft> {
     let text = |file: &mut Section, name| file.text(name)?.ok_or_else(|| file.error(name, "missing", "must be given"));
+    let (library, api) = (text(file, "library")?, text(file, "api")?);
+    let every = match file.count("every")? {
+        Some(0) => {
+            return Err(file.error("every", 0, "must be a count of updates between two calls, at least 1"));
+        }
+        Some(every) => every,
+        None if acts_once_an_epoch(&library, &api) => facts.needed_steps_per_epoch(&api)?,
+        None => 1,
+    };
+    let params = file.value("params")?.unwrap_or_else(|| Value::Object(Map::new()));
+    let of_trainer = library == "transformers" && is_training_arguments(&api);
+    let steps = if of_trainer { transformers::steps(&params, facts) } else { facts.steps };
     let configuration = Configuration {
-        library: text(file, "library")?,
-        api: text(file, "api")?,
-        params: file.value("params")?.unwrap_or_else(|| Value::Object(Map::new())),
+        library,
+        api,
+        params,
         optimizer: file.value("optimizer")?.unwrap_or_default(),
-        horizon: file.count("horizon")?.or(facts.steps),
+        // It counts calls.
+        horizon: file.count("horizon")?.or(steps).map(|steps| steps.div_ceil(every)),
         resumed_at: file.count("resumed_at")?,
     };
-    Ok(Draft::schedules(configuration))
+    file.refuse_rest()?;
+    let progress_increment = match &*configuration.library {
+        "composer" => {
+            let counted = counted(&configuration.api, &configuration.params);
+            composer::of_unit(facts, counted, None, None)?
+        }
+        "megatron" if counts_samples(&configuration.params) => {
+            let batch = |(name, size): (&String, &Value)| size.as_u64().filter(|_| plain(name) == "global_batch_size");
+            let batch = configuration.params.as_object().and_then(|flags| flags.iter().find_map(batch));
+            composer::of_unit(facts, Some(Unit::Samples), batch, None)?
+        }
+        _ => None,
+    };
+    Ok(Draft { every, progress_increment, ..Draft::schedules(configuration) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Facts, read};
+
+    #[test]
+    fn a_scheduler_may_be_called_once_in_many_updates() {
+        let file = |every: u64| {
+            format!(
+                r#"{{"library": "torch", "api": "StepLR", "params": {{"step_size": 3, "gamma": 0.5}}, "every": {every},
+                     "optimizer": {{"class": "SGD", "args": {{"lr": 1.0}}, "groups": [{{}}]}}}}"#
+            )
+        };
+        let reading = read(&file(10), &Facts::default()).unwrap();
+        let rates = reading.config.groups[0].lr().trace([0, 29, 30, 59, 60]).unwrap();
+        assert_eq!(rates, [1.0, 1.0, 0.5, 0.5, 0.25]);
+        let error = read(&file(0), &Facts::default()).unwrap_err().to_string();
+        assert_eq!(error, "every is 0, but must be a count of updates between two calls, at least 1");
+    }
 }
