@@ -9,6 +9,9 @@ use super::{Arguments, Recipe, unknown};
 use crate::error::Result;
 use crate::schedule::{Schedule, step};
 
+const SCHEDULERS: [&str; 8] =
+    ["Linear", "Cosine", "CosineAnnealing", "Exponential", "Noam", "Step", "Composed", "Sequential"];
+
 /// The one recipe of a scheduler.
 pub(super) fn recipes(api: &str, arguments: Arguments) -> Result<Vec<Recipe>> {
     let name = api.rsplit("::").next().unwrap_or(api).trim_end_matches("Config").trim_end_matches("LrScheduler");
@@ -44,7 +47,7 @@ fn schedule(name: &str, mut arguments: Arguments) -> Result<Schedule> {
         }
         "Composed" => composed(read)?,
         "Sequential" => sequential(read)?,
-        other => return Err(unknown(other)),
+        other => return Err(unknown(other, &SCHEDULERS)),
     };
     arguments.finish()?;
     Ok(schedule)
@@ -107,12 +110,11 @@ fn children(read: &mut Arguments) -> Result<Vec<Schedule>> {
 fn composed(read: &mut Arguments) -> Result<Schedule> {
     let children = children(read)?;
     let share = 1.0 / children.len().max(1) as f64;
-    match read.text_or("reduction", "Prod")?.as_str() {
-        "Prod" => Ok(children.into_iter().reduce(|all, next| all * next).unwrap_or(1.0.into())),
-        "Sum" => Ok(children.into_iter().reduce(|all, next| all + next).unwrap_or(0.0.into())),
-        "Avg" => Ok(children.into_iter().reduce(|all, next| all + next).unwrap_or(0.0.into()) * share),
-        other => Err(read.error("reduction", other, "must be Prod, Sum or Avg")),
-    }
+    let product = || children.iter().cloned().reduce(|all, next| all * next).unwrap_or(1.0.into());
+    let sum = || children.iter().cloned().reduce(|all, next| all + next).unwrap_or(0.0.into());
+    let reductions: [(&str, &dyn Fn() -> Schedule); 3] =
+        [("Prod", &product), ("Sum", &sum), ("Avg", &|| sum() * share)];
+    Ok(read.word_or("reduction", reductions[0].1, &reductions)?())
 }
 
 /// One scheduler after the other, each on a clock that starts at its milestone.
@@ -120,7 +122,7 @@ fn sequential(read: &mut Arguments) -> Result<Schedule> {
     let (children, milestones) = (children(read)?, read.steps_list("milestones")?);
     if children.len() != milestones.len() + 1 {
         let rule = format!("must be one fewer than schedulers, of which there are {}", children.len());
-        return Err(read.error("milestones", format!("{} steps", milestones.len()), rule));
+        return Err(read.fault("milestones", format!("{} steps", milestones.len()), rule));
     }
     if milestones.first() == Some(&0) || !milestones.is_sorted_by(|a, b| a < b) {
         return Err(read.error("milestones", format!("{milestones:?}"), "must be above 0 and strictly rising"));

@@ -8,7 +8,9 @@ use std::f64::consts::FRAC_PI_2;
 use crate::schedule::{Schedule, step};
 
 /// The most cycles of growing length that are written out.
-const MAX_CYCLES: u64 = 256;
+const MAX_CYCLES: u64 = 320;
+/// Past the last step that there is.
+const END_OF_TIME: f64 = 18_446_744_073_709_551_616.0;
 
 /// How one cycle falls.
 pub(super) enum Shape {
@@ -19,6 +21,9 @@ pub(super) enum Shape {
     /// `(1 - (t / T)^k)^power`.
     Poly { power: f64, k: f64 },
 }
+
+/// The limit of what repeats without one.
+pub(super) const FOR_EVER: u64 = u64::MAX;
 
 /// A curve over `first` steps that repeats `limit` times, each time `length_factor` as long and `decay` as high.
 pub(super) struct Cycles {
@@ -51,8 +56,12 @@ impl Cycles {
             self.shape.ramp(base, self.end, self.first)
         } else {
             let fall = self.shape.ramp(1.0, 0.0, self.first).repeat();
-            let steps = self.first.saturating_mul(self.limit);
-            (self.end + (Schedule::step_decay(base, self.decay, self.first) - self.end) * fall).over(steps)
+            let cycles = self.end + (Schedule::step_decay(base, self.decay, self.first) - self.end) * fall;
+            match self.first.checked_mul(self.limit) {
+                Some(steps) if self.limit < FOR_EVER => cycles.over(steps),
+                // The last one ends after the last step that there is.
+                _ => return cycles,
+            }
         };
         cycles.then(self.end)
     }
@@ -60,27 +69,30 @@ impl Cycles {
     fn growing(&self, base: f64) -> Schedule {
         let starts = self.starts();
         let piece = |i: usize| {
-            let top = base * self.decay.powi(i as i32);
+            let top = base * self.decay.powi(i as i32); // at most MAX_CYCLES
             let (start, end) = (starts[i], starts[i + 1]);
-            if start.fract() == 0.0 && end.fract() == 0.0 {
+            if start.fract() == 0.0 && end.fract() == 0.0 && end < END_OF_TIME {
                 return self.shape.ramp(top, self.end, (end - start) as u64);
             }
             let (offset, len) = (start.ceil() - start, end - start);
             self.end + (top - self.end) * self.shape.left((step() + offset) / len)
         };
-        let pieces = (0..starts.len() - 1).map(piece).chain([Schedule::constant(self.end)]);
-        Schedule::join(pieces, starts[1..].iter().map(|start| start.ceil() as u64))
+        // What comes after a last cycle that goes on beyond the last step never shows.
+        let after = Schedule::constant(self.end);
+        let ends = starts.iter().skip(1).take_while(|end| **end < END_OF_TIME).map(|end| end.ceil() as u64);
+        let ends: Vec<u64> = ends.collect();
+        let pieces = (0..starts.len().saturating_sub(1)).map(piece).chain([after]).take(ends.len() + 1);
+        Schedule::join(pieces, ends)
     }
 
-    /// Where each cycle starts, and the last one ends. Sums that miss an integer by rounding alone are put on it.
+    /// Where each cycle starts, and the last one ends, which may be past the last step that there is. Sums that miss an integer by
+    /// rounding alone are put on it.
     fn starts(&self) -> Vec<f64> {
-        let (mut starts, mut len) = (vec![0.0], self.first as f64);
-        while (starts.len() as u64) <= self.limit.min(MAX_CYCLES + 1) {
-            let next = starts[starts.len() - 1] + len;
-            if next >= 2f64.powi(53) {
-                break;
-            }
-            starts.push(if (next - next.round()).abs() <= next * 1e-14 { next.round() } else { next });
+        let (mut starts, mut len, mut last) = (vec![0.0], self.first as f64, 0.0);
+        while (starts.len() as u64) <= self.limit.min(MAX_CYCLES + 1) && last < END_OF_TIME {
+            let next: f64 = last + len;
+            last = if (next - next.round()).abs() <= next * 1e-14 { next.round() } else { next };
+            starts.push(last);
             len *= self.length_factor;
         }
         starts

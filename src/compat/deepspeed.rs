@@ -1,15 +1,27 @@
 //! DeepSpeed's schedulers, which put rates of their own in place of the optimizer's.
 //!
-//! Their counter starts at -1 and construction leaves the lowest rate, so everything comes one step late: the warm-ups give
-//! that rate to steps 0 and 1 (DeepSpeed#5287, closed). An argument may hold one value for each group.
+//! As of 0.19.8 (`deepspeed/runtime/lr_schedules.py`). Their counter starts at -1 and construction leaves the lowest rate, so
+//! everything comes one step late: the warm-ups give that rate to steps 0 and 1 (DeepSpeed#5287, closed). An argument may hold one
+//! value for each group.
 
 use super::shapes::not_negative;
 use super::{Arguments, Group, Recipe, last_name, unknown};
 use crate::error::Result;
 use crate::schedule::{Schedule, step};
 
-/// One recipe for each group.
+const SCHEDULERS: [&str; 5] = ["LRRangeTest", "OneCycle", "WarmupLR", "WarmupDecayLR", "WarmupCosineLR"];
+
+/// One recipe for each group. The arguments may be a file's section `{type, params}`.
 pub(super) fn recipes(api: &str, mut arguments: Arguments, groups: &[Group]) -> Result<Vec<Recipe>> {
+    if let Some(named) = arguments.optional_text("type")? {
+        if named != last_name(api) {
+            let rule = format!("must be {}, as api has it", last_name(api));
+            return Err(arguments.error("type", named, rule));
+        }
+        let of_section = arguments.call("params")?;
+        arguments.finish()?;
+        arguments = of_section;
+    }
     let read = &mut arguments;
     let last = read.int_or("last_batch_iteration", -1)?;
     if last != -1 {
@@ -21,7 +33,7 @@ pub(super) fn recipes(api: &str, mut arguments: Arguments, groups: &[Group]) -> 
         "WarmupLR" => warmup(read, groups)?,
         "WarmupDecayLR" => warmup_decay(read, groups)?,
         "WarmupCosineLR" => warmup_cosine(read, groups)?,
-        _ => return Err(unknown(api)),
+        _ => return Err(unknown(api, &SCHEDULERS)),
     };
     arguments.finish()?;
     Ok(recipes)
@@ -54,7 +66,7 @@ fn range_test(read: &mut Arguments, groups: &[Group]) -> Result<Vec<Recipe>> {
 }
 
 /// One cycle up and down, and a decay. Cycling the momentum moves beta1 against the rate, and puts 0.99 in place of beta2,
-/// whatever it was: the caller sets it. Step 0 has `cycle_min_mom`, step 1 is near `cycle_max_mom`. In the decay beta1
+/// whatever it was. Step 0 has `cycle_min_mom`, step 1 is near `cycle_max_mom`. In the decay beta1
 /// grows past 1 if `decay_mom_rate` is not 0. An optimizer without betas keeps its momentum.
 fn one_cycle(read: &mut Arguments, groups: &[Group]) -> Result<Vec<Recipe>> {
     let (min, max) = (given_per_group(read, "cycle_min_lr", groups)?, given_per_group(read, "cycle_max_lr", groups)?);
@@ -76,7 +88,8 @@ fn one_cycle(read: &mut Arguments, groups: &[Group]) -> Result<Vec<Recipe>> {
     };
     let recipe = |(i, group): (usize, &Group)| {
         let mut recipe = Recipe::new(cycle(min[i], max[i]).then(Schedule::inverse_time(min[i], lr_rate)));
-        if cycles_momentum && group.beta1.is_some() {
+        if cycles_momentum && group.betas.is_some() {
+            recipe.beta2 = Some(0.99.into());
             let after = high[i] * (1.0 + momentum_rate * step());
             recipe.beta1 = Some(step().less(1.0).select(low[i], cycle(high[i], low[i]).then(after)));
         }
@@ -112,10 +125,10 @@ struct Rise {
 }
 
 impl Rise {
-    /// An unknown `warmup_type` is taken for `log`, with no more than a warning.
+    /// DeepSpeed takes a `warmup_type` that it does not know for `log`, with no more than a warning.
     fn read(read: &mut Arguments) -> Result<Rise> {
         let steps = at_least_one(read, "warmup_num_steps", 1_000)?.max(2);
-        Ok(Rise { steps, linear: read.text_or("warmup_type", "log")? == "linear" })
+        Ok(Rise { steps, linear: read.word_or("warmup_type", false, &[("log", false), ("linear", true)])? })
     }
 
     /// Linear, or `ln(n + 1) / ln(steps)`, which is complete one step earlier.
@@ -128,18 +141,25 @@ impl Rise {
     }
 }
 
+/// `warmup_max_lr`, which is each group's own rate where nothing is said. Up to 0.19.3 that was the first group's for all of them.
+fn highest(read: &mut Arguments, groups: &[Group]) -> Result<Vec<f64>> {
+    let own = || groups.iter().map(|group| group.lr).collect();
+    Ok(read.numbers_per_group("warmup_max_lr", groups.len())?.unwrap_or_else(own))
+}
+
 fn warmup(read: &mut Arguments, groups: &[Group]) -> Result<Vec<Recipe>> {
     let min = per_group(read, "warmup_min_lr", groups, 0.0)?;
-    let own = || groups.iter().map(|group| group.lr).collect();
-    let max = read.numbers_per_group("warmup_max_lr", groups.len())?.unwrap_or_else(own);
+    let max = highest(read, groups)?;
     let rise = Rise::read(read)?;
     Ok(min.iter().zip(&max).map(|(min, max)| Recipe::new(rise.between(*min, *max).delay(1u64))).collect())
 }
 
-/// A warm-up, then a line to the lowest rate at `total_num_steps`; there at once if the warm-up takes longer.
+/// A warm-up, then a line to the lowest rate at `total_num_steps`; there at once if the warm-up takes longer. `warmup_max_lr` is
+/// 0.001 where it is left out, and as in [`warmup`] where it is null.
 fn warmup_decay(read: &mut Arguments, groups: &[Group]) -> Result<Vec<Recipe>> {
     let total = read.steps("total_num_steps")?;
-    let (min, max) = (per_group(read, "warmup_min_lr", groups, 0.0)?, per_group(read, "warmup_max_lr", groups, 1e-3)?);
+    let min = per_group(read, "warmup_min_lr", groups, 0.0)?;
+    let max = if read.names("warmup_max_lr") { highest(read, groups)? } else { vec![1e-3; groups.len()] };
     let rise = Rise::read(read)?;
     let recipe = |(min, max): (&f64, &f64)| {
         let fall = Schedule::linear(*max, *min).over(total.saturating_sub(rise.steps));
@@ -153,11 +173,12 @@ fn warmup_cosine(read: &mut Arguments, groups: &[Group]) -> Result<Vec<Recipe>> 
     let total = read.steps("total_num_steps")?;
     let (first, last) = (read.f64_or("warmup_min_ratio", 0.0)?, read.f64_or("cos_min_ratio", 1e-4)?);
     let rise = Rise::read(read)?;
+    let counted = read.told_apart("warmup_num_steps", rise.steps)?;
     let recipe = |group: &Group| {
         let (lr, start) = (group.lr, rise.steps);
         let fall = Schedule::cosine(lr, lr * last).over(total.saturating_sub(start).max(1)).delay(start - 1);
         let fall = not_negative(fall, last);
-        let counted = step().less(start as f64).select(rise.between(lr * first, lr), fall);
+        let counted = step().less(counted).select(rise.between(lr * first, lr), fall);
         Recipe::new(step().less(1.0).select(0.0, counted.delay(1u64)))
     };
     Ok(groups.iter().map(recipe).collect())

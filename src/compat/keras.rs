@@ -1,29 +1,89 @@
-//! Keras' schedules, which are absolute.
+//! Keras' schedules, which are absolute, as of 3.15.1 (`keras/src/optimizers/schedules/learning_rate_schedule.py`); callbacks, which
+//! act on an optimizer's rate, are in `keras_callbacks`.
+//!
+//! A schedule's clock counts updates, from 0. It comes by its class, or as `serialize` gives it: by `class_name` and `config`, alone or
+//! as the `learning_rate` of an optimizer.
 //!
 //! Keras computes in float32 unless told otherwise; these are the values of float64. `CosineDecay` does not count the
 //! warm-up in `decay_steps`, where optax does.
 
-use super::cycles::{Cycles, Shape};
+use super::cycles::{Cycles, FOR_EVER, Shape};
+use super::keras_callbacks::{self, CALLBACKS};
+use super::nearest::unknown_name;
 use super::shapes::geometric;
-use super::{Arguments, Recipe, last_name, unknown};
+use super::{Arguments, Group, Recipe, last_name, unknown};
 use crate::error::Result;
 use crate::schedule::{Schedule, step};
 
-/// The one recipe of a schedule.
-pub(super) fn recipes(api: &str, mut arguments: Arguments) -> Result<Vec<Recipe>> {
+const SCHEDULES: [&str; 6] = [
+    "ExponentialDecay",
+    "PiecewiseConstantDecay",
+    "PolynomialDecay",
+    "InverseTimeDecay",
+    "CosineDecay",
+    "CosineDecayRestarts",
+];
+
+/// What holds a serialized object: `keras.optimizers.schedules.serialize` and `keras.optimizers.serialize`.
+const MODULES: [&str; 2] = ["schedules", "optimizers"];
+
+/// What a serialized object has beside its class and its configuration.
+const BESIDE: [&str; 4] = ["module", "registered_name", "build_config", "name"];
+
+/// Whether it is a schedule.
+pub(super) fn is_schedule(class: &str) -> bool {
+    SCHEDULES.contains(&class)
+}
+
+/// The one recipe of a schedule; of a callback one for each of `groups`.
+pub(super) fn recipes(
+    api: &str,
+    mut arguments: Arguments,
+    groups: &[Group],
+    horizon: Option<u64>,
+) -> Result<Vec<Recipe>> {
+    let name = last_name(api);
+    if arguments.has("class_name") && MODULES.contains(&name) {
+        return serialized(arguments, groups, horizon);
+    }
+    if CALLBACKS.contains(&name) {
+        return keras_callbacks::recipes(name, arguments, groups, horizon);
+    }
     let read = &mut arguments;
     read.optional_text("name")?;
-    let lr = match last_name(api) {
+    let lr = match name {
         "ExponentialDecay" => exponential(read)?,
         "PiecewiseConstantDecay" => piecewise_constant(read)?,
         "PolynomialDecay" => polynomial(read)?,
         "InverseTimeDecay" => inverse_time(read)?,
         "CosineDecay" => cosine(read)?,
         "CosineDecayRestarts" => cosine_restarts(read)?,
-        _ => return Err(unknown(api)),
+        _ => return Err(unknown(api, &[&SCHEDULES[..], &CALLBACKS[..]].concat())),
     };
     arguments.finish()?;
     Ok(vec![Recipe::new(lr)])
+}
+
+/// What `serialize` gives of a schedule, or of an optimizer: its `learning_rate`, a number or a schedule.
+fn serialized(mut arguments: Arguments, groups: &[Group], horizon: Option<u64>) -> Result<Vec<Recipe>> {
+    let class = arguments.text("class_name")?;
+    let mut config = arguments.call("config")?;
+    for name in BESIDE {
+        arguments.value(name);
+    }
+    if SCHEDULES.contains(&class.as_str()) {
+        arguments.finish()?;
+        return recipes(&class, config, groups, horizon);
+    }
+    let Some(lr) = config.value("learning_rate") else {
+        let known = [&SCHEDULES[..], &["an optimizer with a learning_rate"][..]].concat();
+        return Err(arguments.fault("class_name", &class, unknown_name("a schedule", &class, &known)));
+    };
+    arguments.finish()?;
+    match lr.as_f64() {
+        Some(lr) => Ok(vec![Recipe::new(lr)]),
+        None => serialized(Arguments::new("params.config.learning_rate", &lr)?, groups, horizon),
+    }
 }
 
 fn length(read: &mut Arguments, name: &str) -> Result<u64> {
@@ -53,7 +113,7 @@ fn piecewise_constant(read: &mut Arguments) -> Result<Schedule> {
     let values = read.optional_numbers("values")?.ok_or_else(|| read.missing("values"))?;
     if values.len() != boundaries.len() + 1 {
         let rule = format!("must be one more than boundaries, of which there are {}", boundaries.len());
-        return Err(read.error("values", format!("{} values", values.len()), rule));
+        return Err(read.fault("values", format!("{} values", values.len()), rule));
     }
     if boundaries.is_empty() || !boundaries.is_sorted() {
         let rule = "must hold at least one step, in rising order: Keras adds up what overlaps";
@@ -61,7 +121,7 @@ fn piecewise_constant(read: &mut Arguments) -> Result<Schedule> {
     }
     let (mut starts, mut levels) = (Vec::new(), vec![values[0]]);
     for (boundary, value) in boundaries.iter().zip(&values[1..]) {
-        let start = boundary.saturating_add(1);
+        let start = boundary + 1;
         if starts.last() == Some(&start) {
             levels.pop();
         } else {
@@ -127,7 +187,7 @@ fn cosine_restarts(read: &mut Arguments) -> Result<Schedule> {
         return Err(read.error("t_mul", longer, rule));
     }
     let shape = Shape::Cosine { k: 1.0 };
-    let cycles = Cycles { shape, first, end: 0.0, length_factor: longer, decay, limit: u64::MAX };
+    let cycles = Cycles { shape, first, end: 0.0, length_factor: longer, decay, limit: FOR_EVER };
     cycles.check().map_err(|rule| read.error("t_mul", longer, rule))?;
     Ok(init * alpha + cycles.schedule(init * (1.0 - alpha)))
 }

@@ -1,39 +1,122 @@
 //! Megatron-LM's `OptimizerParamScheduler`: learning rate and weight decay of each parameter group.
 //!
+//! As in `megatron/core/optimizer_param_scheduler.py` of megatron-core 0.16.1; a step whose gradients overflow is none. A command line is
+//! read in [`megatron_flags`].
+//!
 //! What it counts is the sum of the increments that it is given, as a rule samples. So do these schedules: on the step as
 //! they are, for an increment of 1, or else with [`Schedule::on_progress`].
 
+use std::f64::consts::PI;
+
 use serde_json::Value;
 
-use super::{Arguments, Recipe, last_name, unknown};
+use super::limits::MAX_EXACT;
+use super::{Arguments, Recipe, last_name, megatron_flags, unknown};
 use crate::error::Result;
 use crate::schedule::{Schedule, step};
 
 /// One recipe for each group of `optimizer`, with the group's own `max_lr`, `min_lr`, `start_wd`, `end_wd` and `wd_mult`;
-/// a single one without an optimizer.
-pub(super) fn recipes(api: &str, mut arguments: Arguments, optimizer: &Value) -> Result<Vec<Recipe>> {
-    if last_name(api) != "OptimizerParamScheduler" {
-        return Err(unknown(api));
+/// a single one without an optimizer. A training script takes the flags of a command line.
+pub(super) fn recipes(api: &str, arguments: Arguments, optimizer: &Value, horizon: Option<u64>) -> Result<Vec<Recipe>> {
+    let (scheduler, counts) = match last_name(api) {
+        "OptimizerParamScheduler" => (Scheduler::read(arguments)?, Counts::Steps),
+        name if megatron_flags::is_script(name) => megatron_flags::scheduler(arguments, horizon)?,
+        _ => return Err(unknown(api, &["OptimizerParamScheduler", "pretrain_gpt"])),
+    };
+    let mut recipes = match optimizer {
+        Value::Null => vec![scheduler.recipe(&mut Arguments::new("optimizer", &Value::Object(Default::default()))?)?],
+        _ => {
+            let groups = Arguments::new("optimizer", optimizer)?.calls("groups")?;
+            groups.into_iter().map(|mut group| scheduler.recipe(&mut group)).collect::<Result<_>>()?
+        }
+    };
+    if counts == Counts::Samples {
+        recipes.iter_mut().for_each(Recipe::on_progress);
     }
-    let scheduler = Scheduler::read(&mut arguments)?;
-    arguments.finish()?;
-    if optimizer.is_null() {
-        return Ok(vec![scheduler.recipe(&mut Arguments::new("optimizer", &Value::Object(Default::default()))?)?]);
-    }
-    Arguments::new("optimizer", optimizer)?.calls("groups")?.iter_mut().map(|group| scheduler.recipe(group)).collect()
+    Ok(recipes)
 }
 
-struct Scheduler {
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counts {
+    Steps,
+    Samples,
+}
+
+pub(super) struct Scheduler {
     init: f64,
     max: f64,
     min: f64,
-    warmup: u64,
+    /// A fraction of the whole may end between two steps.
+    warmup: f64,
     total: u64,
     style: Style,
     weight_decay: WeightDecay,
 }
 
-enum Style {
+/// What the scheduler's arguments are called where they are given.
+#[derive(Clone, Copy)]
+pub(super) struct Names {
+    pub init: &'static str,
+    pub max: &'static str,
+    pub warmup: &'static str,
+    pub total: &'static str,
+    pub wsd_steps: &'static str,
+    pub start_wd: &'static str,
+    pub end_wd: &'static str,
+    pub wd_steps: &'static str,
+    pub wd_style: &'static str,
+}
+
+/// Those of the class itself.
+const NAMES: Names = Names {
+    init: "init_lr",
+    max: "max_lr",
+    warmup: "lr_warmup_steps",
+    total: "lr_decay_steps",
+    wsd_steps: "wsd_decay_steps",
+    start_wd: "start_wd",
+    end_wd: "end_wd",
+    wd_steps: "wd_incr_steps",
+    wd_style: "wd_incr_style",
+};
+
+/// The scheduler's numbers.
+pub(super) struct Numbers {
+    pub init: f64,
+    pub max: f64,
+    pub min: f64,
+    pub warmup: f64,
+    pub total: u64,
+    pub wsd_steps: Option<u64>,
+    pub start_wd: f64,
+    pub end_wd: f64,
+    pub wd_steps: u64,
+}
+
+/// How it falls, by name.
+pub(super) const STYLES: &[(&str, Option<Style>)] = &[
+    ("constant", Some(Style::Constant)),
+    ("linear", Some(Style::Linear)),
+    ("cosine", Some(Style::Cosine)),
+    ("inverse-square-root", Some(Style::InverseSqrt)),
+    ("WSD", None),
+];
+
+/// How WSD falls, by name.
+pub(super) const FALLS: &[(&str, Fall)] = &[
+    ("linear", Fall::Linear),
+    ("cosine", Fall::Cosine),
+    ("exponential", Fall::Exponential),
+    ("minus_sqrt", Fall::MinusSqrt),
+];
+
+/// How the weight decay grows, by name.
+pub(super) const INCREASES: &[(&str, Increase)] =
+    &[("constant", Increase::Constant), ("linear", Increase::Linear), ("cosine", Increase::Cosine)];
+
+#[derive(Clone, Copy)]
+pub(super) enum Style {
     Constant,
     Linear,
     Cosine,
@@ -46,7 +129,7 @@ enum Style {
 }
 
 #[derive(Clone, Copy)]
-enum Fall {
+pub(super) enum Fall {
     Linear,
     Cosine,
     Exponential,
@@ -57,35 +140,92 @@ struct WeightDecay {
     start: f64,
     end: f64,
     steps: u64,
-    style: String,
+    style: Increase,
+    /// What `style` is called where it is given.
+    style_name: &'static str,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Increase {
+    Constant,
+    Linear,
+    Cosine,
 }
 
 impl Scheduler {
-    fn read(read: &mut Arguments) -> Result<Scheduler> {
-        let (init, max, min) = (read.f64("init_lr")?, read.f64("max_lr")?, read.f64("min_lr")?);
+    fn read(mut arguments: Arguments) -> Result<Scheduler> {
+        let read = &mut arguments;
+        let numbers = Numbers {
+            init: read.f64("init_lr")?,
+            max: read.f64("max_lr")?,
+            min: read.f64("min_lr")?,
+            warmup: read.steps("lr_warmup_steps")? as f64,
+            total: read.steps("lr_decay_steps")?,
+            wsd_steps: read.optional_steps("wsd_decay_steps")?,
+            start_wd: read.f64("start_wd")?,
+            end_wd: read.f64("end_wd")?,
+            wd_steps: read.steps("wd_incr_steps")?,
+        };
+        let fall = read.optional_word("lr_wsd_decay_style", FALLS)?;
+        let style = read.word("lr_decay_style", STYLES)?;
+        let increase = read.word("wd_incr_style", INCREASES)?;
+        if read.bool_or("use_checkpoint_opt_param_scheduler", true)? {
+            expect_no_override(read)?;
+        } else {
+            read.bool_or("override_opt_param_scheduler", false)?;
+        }
+        let scheduler = Scheduler::new(read, NAMES, &numbers, style, fall, increase)?;
+        arguments.finish()?;
+        Ok(scheduler)
+    }
+
+    /// Checks `numbers` as the class does. `style` is None for WSD.
+    pub(super) fn new(
+        read: &Arguments,
+        names: Names,
+        numbers: &Numbers,
+        style: Option<Style>,
+        fall: Option<Fall>,
+        increase: Increase,
+    ) -> Result<Scheduler> {
+        let Numbers { init, max, min, warmup, total, wsd_steps, start_wd, end_wd, wd_steps } = *numbers;
         if min < 0.0 || min > max {
-            return Err(read.error("min_lr", min, format!("must lie in [0, max_lr], [0, {max}]")));
+            return Err(read.error("min_lr", min, format!("must lie in [0, {}], [0, {max}]", names.max)));
         }
         if init > max {
-            return Err(read.error("init_lr", init, format!("must not exceed max_lr, {max}")));
+            return Err(read.error(names.init, init, format!("must not exceed {}, {max}", names.max)));
         }
-        let (warmup, total) = (read.steps("lr_warmup_steps")?, read.steps("lr_decay_steps")?);
-        if warmup >= total {
-            return Err(read.error("lr_warmup_steps", warmup, format!("must be below lr_decay_steps, {total}")));
+        if !(warmup >= 0.0 && warmup < total as f64) {
+            return Err(read.error(names.warmup, warmup, format!("must be below {}, {total}", names.total)));
         }
-        let style = Style::read(read, total)?;
-        let weight_decay = WeightDecay {
-            start: read.f64("start_wd")?,
-            end: read.f64("end_wd")?,
-            steps: read.steps("wd_incr_steps")?,
-            style: read.text("wd_incr_style")?,
+        let style = match style {
+            Some(style) => style,
+            None => {
+                let steps = wsd_steps.ok_or_else(|| read.missing(names.wsd_steps))?;
+                if steps > total {
+                    let rule = format!("must not exceed {}, {total}", names.total);
+                    return Err(read.error(names.wsd_steps, steps, rule));
+                }
+                let rule = "must be given with WSD: Megatron fails when the decay starts";
+                let fall = fall.ok_or_else(|| read.missing_unless("lr_wsd_decay_style", rule))?;
+                Style::StableDecay { steps, fall }
+            }
         };
-        weight_decay.check(read)?;
-        let from_checkpoint = read.bool_or("use_checkpoint_opt_param_scheduler", true)?;
-        if read.bool_or("override_opt_param_scheduler", false)? && from_checkpoint {
-            let rule = "must not be set together with use_checkpoint_opt_param_scheduler";
-            return Err(read.error("override_opt_param_scheduler", true, rule));
+        if start_wd < 0.0 || end_wd < start_wd {
+            let rule = format!("must lie in [0, {}], [0, {end_wd}]", names.end_wd);
+            return Err(read.error(names.start_wd, start_wd, rule));
         }
+        if matches!(style, Style::StableDecay { steps, .. } if steps as f64 > total as f64 - warmup)
+            && warmup > MAX_EXACT as f64
+        {
+            let rule = "must be at most 2^53, up to which an f64 tells every step from the next";
+            return Err(read.error(names.warmup, warmup, rule));
+        }
+        if wd_steps == 0 && !matches!(increase, Increase::Constant) {
+            return Err(read.error(names.wd_steps, 0, "must be at least 1: Megatron divides by it"));
+        }
+        let weight_decay =
+            WeightDecay { start: start_wd, end: end_wd, steps: wd_steps, style: increase, style_name: names.wd_style };
         Ok(Scheduler { init, max, min, warmup, total, style, weight_decay })
     }
 
@@ -97,17 +237,19 @@ impl Scheduler {
 
     /// A linear warm-up, which the step `lr_warmup_steps` still belongs to, the style, and `min` past `lr_decay_steps`.
     fn lr(&self, max: f64, min: f64) -> Schedule {
-        let warm = |after: Schedule| {
-            Schedule::join([Schedule::linear(self.init, max).over(self.warmup), after], [self.warmup])
-        };
-        let rest = self.total - self.warmup;
+        if self.warmup.fract() != 0.0 {
+            return self.lr_between_steps(max, min);
+        }
+        let warmup = self.warmup as u64;
+        let warm = |after: Schedule| Schedule::join([Schedule::linear(self.init, max).over(warmup), after], [warmup]);
+        let rest = self.total - warmup;
         match self.style {
             Style::Constant => warm(max.into()),
             Style::Linear => warm(Schedule::linear(max, min).over(rest)),
             Style::Cosine => warm(Schedule::cosine(max, min).over(rest)),
             // Drops to `min` at once past the end, wherever it has come to.
             Style::InverseSqrt => {
-                let decay = match self.warmup {
+                let decay = match warmup {
                     0 => Schedule::inverse_sqrt(max, 1.0).delay(1u64),
                     warmup => Schedule::inverse_sqrt(max, warmup as f64),
                 };
@@ -121,50 +263,41 @@ impl Scheduler {
             // More steps to decay over than the warm-up leaves: the rate jumps into their midst right after it.
             Style::StableDecay { steps, fall } => {
                 let decay = fall.between(max, min, steps).delay(self.total - steps);
-                let warmup = Schedule::linear(self.init, max).over(self.warmup);
-                step().less_equal(self.warmup as f64).select(warmup, decay)
+                let rise = Schedule::linear(self.init, max).over(warmup);
+                step().less_equal(warmup as f64).select(rise, decay)
             }
         }
+    }
+
+    /// [`Scheduler::lr`] whose warm-up ends between two steps.
+    fn lr_between_steps(&self, max: f64, min: f64) -> Schedule {
+        let (warmup, total) = (self.warmup, self.total as f64);
+        let rise = self.init + (step() / warmup) * (max - self.init);
+        let done = (step() - warmup) / (total - warmup);
+        let fall = match self.style {
+            Style::Constant => max.into(),
+            Style::Linear => max - done * (max - min),
+            Style::Cosine => min + ((done * PI).cos() + 1.0) * (0.5 * (max - min)),
+            // The first step is the earliest after any warm-up.
+            Style::InverseSqrt => (max * warmup.max(1.0).sqrt() / step().max(1.0).sqrt()).max(min),
+            Style::StableDecay { steps: 0, .. } => max.into(),
+            Style::StableDecay { steps, fall } => fall.between(max, min, steps).delay(self.total - steps),
+        };
+        let after = match self.style {
+            Style::Constant => fall,
+            _ => step().less_equal(total).select(fall, min),
+        };
+        step().less_equal(warmup).select(rise, after)
     }
 }
 
-impl Style {
-    fn read(read: &mut Arguments, total: u64) -> Result<Style> {
-        let steps = read.optional_steps("wsd_decay_steps")?;
-        let fall = read.optional_text("lr_wsd_decay_style")?;
-        match read.text("lr_decay_style")?.as_str() {
-            "constant" => Ok(Style::Constant),
-            "linear" => Ok(Style::Linear),
-            "cosine" => Ok(Style::Cosine),
-            "inverse-square-root" => Ok(Style::InverseSqrt),
-            "WSD" => {
-                let steps = steps.ok_or_else(|| read.missing("wsd_decay_steps"))?;
-                if steps > total {
-                    return Err(read.error(
-                        "wsd_decay_steps",
-                        steps,
-                        format!("must not exceed lr_decay_steps, {total}"),
-                    ));
-                }
-                let fall = match fall.as_deref() {
-                    Some("linear") => Fall::Linear,
-                    Some("cosine") => Fall::Cosine,
-                    Some("exponential") => Fall::Exponential,
-                    Some("minus_sqrt") => Fall::MinusSqrt,
-                    other => {
-                        let rule =
-                            "must be linear, cosine, exponential or minus_sqrt: Megatron fails when the decay starts";
-                        return Err(read.error("lr_wsd_decay_style", other.unwrap_or("missing"), rule));
-                    }
-                };
-                Ok(Style::StableDecay { steps, fall })
-            }
-            other => {
-                let rule = "must be constant, linear, cosine, inverse-square-root or WSD";
-                Err(read.error("lr_decay_style", other, rule))
-            }
-        }
+/// Refuses `override_opt_param_scheduler`, which Megatron does beside `use_checkpoint_opt_param_scheduler`.
+pub(super) fn expect_no_override(read: &mut Arguments) -> Result<()> {
+    if read.bool_or("override_opt_param_scheduler", false)? {
+        let rule = "must not be set together with use_checkpoint_opt_param_scheduler";
+        return Err(read.error("override_opt_param_scheduler", true, rule));
     }
+    Ok(())
 }
 
 impl Fall {
@@ -180,33 +313,18 @@ impl Fall {
 }
 
 impl WeightDecay {
-    fn check(&self, read: &Arguments) -> Result<()> {
-        let (start, end) = (self.start, self.end);
-        if start < 0.0 || end < start {
-            return Err(read.error("start_wd", start, format!("must lie in [0, end_wd], [0, {end}]")));
-        }
-        match self.style.as_str() {
-            "constant" => Ok(()),
-            "linear" | "cosine" if self.steps == 0 => {
-                Err(read.error("wd_incr_steps", 0, "must be at least 1: Megatron divides by it"))
-            }
-            "linear" | "cosine" => Ok(()),
-            other => Err(read.error("wd_incr_style", other, "must be constant, linear or cosine")),
-        }
-    }
-
     fn schedule(&self, group: &mut Arguments) -> Result<Schedule> {
         let (start, end) = (group.f64_or("start_wd", self.start)?, group.f64_or("end_wd", self.end)?);
         let factor = group.f64_or("wd_mult", 1.0)?;
         let (start_scaled, end_scaled) = (start * factor, end * factor);
-        match self.style.as_str() {
-            "linear" => Ok(Schedule::linear(start_scaled, end_scaled).over(self.steps)),
-            "cosine" => Ok(Schedule::cosine(start_scaled, end_scaled).over(self.steps)),
-            _ if start == end => Ok(Schedule::constant(end_scaled)),
-            _ => Err(group.error(
+        match self.style {
+            Increase::Linear => Ok(Schedule::linear(start_scaled, end_scaled).over(self.steps)),
+            Increase::Cosine => Ok(Schedule::cosine(start_scaled, end_scaled).over(self.steps)),
+            Increase::Constant if start == end => Ok(Schedule::constant(end_scaled)),
+            Increase::Constant => Err(group.error(
                 "end_wd",
                 end,
-                format!("must equal start_wd, {start}, where wd_incr_style is constant"),
+                format!("must equal start_wd, {start}, where {} is constant", self.style_name),
             )),
         }
     }

@@ -12,6 +12,24 @@ use super::{Arguments, Metric, Recipe, last_name, unknown};
 use crate::error::Result;
 use crate::schedule::{Better, Improvement, Plateau, Schedule};
 
+const SCHEDULES: [&str; 15] = [
+    "constant_schedule",
+    "linear_schedule",
+    "polynomial_schedule",
+    "piecewise_constant_schedule",
+    "piecewise_interpolate_schedule",
+    "exponential_decay",
+    "cosine_decay_schedule",
+    "linear_onecycle_schedule",
+    "cosine_onecycle_schedule",
+    "warmup_constant_schedule",
+    "warmup_cosine_decay_schedule",
+    "warmup_exponential_decay_schedule",
+    "sgdr_schedule",
+    "join_schedules",
+    "reduce_on_plateau",
+];
+
 /// The one recipe of an optax schedule or of `reduce_on_plateau`.
 pub(super) fn recipes(api: &str, arguments: Arguments) -> Result<Vec<Recipe>> {
     let recipe = match last_name(api) {
@@ -70,7 +88,7 @@ fn schedule(name: &str, mut arguments: Arguments) -> Result<Schedule> {
         "warmup_exponential_decay_schedule" => warmup_exponential(read)?,
         "sgdr_schedule" => sgdr(read)?,
         "join_schedules" => join(read)?,
-        other => return Err(unknown(other)),
+        other => return Err(unknown(other, &SCHEDULES)),
     };
     arguments.finish()?;
     Ok(schedule)
@@ -141,13 +159,16 @@ fn piecewise_constant(read: &mut Arguments) -> Result<Schedule> {
 }
 
 fn piecewise_interpolate(read: &mut Arguments) -> Result<Schedule> {
-    let (shape, init) = (read.text("interpolate_type")?, read.f64("init_value")?);
-    let scales = scales(read)?;
-    interpolate(read, &shape, init, scales)
+    let points: [(&str, Points); 2] = [("linear", Schedule::piecewise_linear), ("cosine", Schedule::piecewise_cosine)];
+    let (through, init) = (read.word("interpolate_type", &points)?, read.f64("init_value")?);
+    Ok(interpolate(through, init, scales(read)?))
 }
 
-/// From `init` at step 0 to the running product of scales at each step, by straight lines or half cosines.
-fn interpolate(read: &Arguments, shape: &str, init: f64, scales: BTreeMap<u64, f64>) -> Result<Schedule> {
+/// Values at steps, joined by straight lines or half cosines.
+type Points = fn(Vec<u64>, Vec<f64>) -> Schedule;
+
+/// From `init` at step 0 to the running product of scales at each step.
+fn interpolate(through: Points, init: f64, scales: BTreeMap<u64, f64>) -> Schedule {
     let mut points = BTreeMap::from([(0, init)]);
     let mut value = init;
     for (boundary, scale) in scales {
@@ -155,11 +176,7 @@ fn interpolate(read: &Arguments, shape: &str, init: f64, scales: BTreeMap<u64, f
         points.insert(boundary, value);
     }
     let (steps, values): (Vec<u64>, Vec<f64>) = points.into_iter().unzip();
-    match shape {
-        "linear" => Ok(Schedule::piecewise_linear(steps, values)),
-        "cosine" => Ok(Schedule::piecewise_cosine(steps, values)),
-        other => Err(read.error("interpolate_type", other, "must be linear or cosine")),
-    }
+    through(steps, values)
 }
 
 /// `init · rate^((t - begin) / steps)`, clipped at `end_value`. With `transition_steps` of 0 or less, or a rate of 0, optax
@@ -176,8 +193,9 @@ fn exponential(read: &mut Arguments, init: f64) -> Result<Schedule> {
         return Err(read.error("decay_rate", rate, "must not be negative: optax yields NaN between whole periods"));
     }
     let mut decay = geometric(init, rate, steps, staircase);
-    if let (true, Some(end)) = (rate > 1.0 && init != 0.0, end) {
-        // Growth is cut where the clip has taken over, since without an end it would be infinite.
+    if let (true, Some(end)) = (rate > 1.0 && init > 0.0, end) {
+        // Growth is cut where the clip has taken over, since without an end it would be infinite. Below 0 the clip never does.
+        // An end past 2^64 periods is never come to.
         let periods = ((end / init).ln() / rate.ln()).max(0.0).ceil() + 1.0;
         decay = decay.over((periods * steps as f64) as u64);
     }
@@ -244,7 +262,8 @@ fn onecycle(name: &str, read: &mut Arguments) -> Result<Schedule> {
             scales.insert(total, 1.0 / (div * last));
         }
     }
-    interpolate(read, if linear { "linear" } else { "cosine" }, peak / div, scales)
+    let through: Points = if linear { Schedule::piecewise_linear } else { Schedule::piecewise_cosine };
+    Ok(interpolate(through, peak / div, scales))
 }
 
 /// A warm-up that holds. With `warmup_steps` of 0 it never leaves `init_value`, see [`transition`].
@@ -259,6 +278,7 @@ fn warmup_cosine(read: &mut Arguments) -> Result<Schedule> {
     let (warmup, steps) = (read.steps("warmup_steps")?, read.steps("decay_steps")?);
     let (end, exponent) = (read.f64_or("end_value", 0.0)?, read.f64_or("exponent", 1.0)?);
     let end = if peak == 0.0 { 0.0 } else { end };
+    // Counts are below 2^63.
     let after = i64::try_from(steps.saturating_sub(warmup)).unwrap_or(i64::MAX);
     let decay = cosine_to(read, peak, end, after, exponent)?;
     Ok(Schedule::join([Schedule::linear(init, peak).over(warmup), decay], [warmup]))
@@ -276,9 +296,11 @@ fn sgdr(read: &mut Arguments) -> Result<Schedule> {
     let (mut pieces, mut boundaries, mut end) = (Vec::new(), Vec::new(), 0u64);
     for mut call in read.calls("cosine_kwargs")? {
         let steps = call.clone().steps("decay_steps")?;
+        let before_end_of_time =
+            call.error("decay_steps", steps, "must end, with the cycles before it, before step 2^64");
         pieces.push(warmup_cosine(&mut call)?);
         call.finish()?;
-        end = end.saturating_add(steps);
+        end = end.checked_add(steps).ok_or(before_end_of_time)?;
         boundaries.push(end);
     }
     if pieces.is_empty() {
@@ -299,7 +321,7 @@ fn join(read: &mut Arguments) -> Result<Schedule> {
     let boundaries = read.steps_list("boundaries")?;
     if pieces.len() != boundaries.len() + 1 {
         let rule = format!("must be one fewer than schedules, of which there are {}", pieces.len());
-        return Err(read.error("boundaries", format!("{} steps", boundaries.len()), rule));
+        return Err(read.fault("boundaries", format!("{} steps", boundaries.len()), rule));
     }
     let starts: Vec<u64> = std::iter::once(0).chain(boundaries).collect();
     let (mut shown, mut next) = (Vec::new(), u64::MAX);

@@ -24,7 +24,8 @@ pub(super) fn drops(base: f64, rate: f64, starts: impl IntoIterator<Item = u64>)
         } else {
             boundaries.push(start);
         }
-        values.push(base * rate.powi(i as i32 + 1));
+        // A list of 2^31 steps is far longer than a table may be.
+        values.push(base * rate.powi(i32::try_from(i).unwrap_or(i32::MAX).saturating_add(1)));
     }
     Schedule::piecewise_constant(boundaries, values)
 }
@@ -36,14 +37,23 @@ pub(super) fn wave(high: f64, low: f64, waves: f64, steps: u64, offset: u64) -> 
         return Schedule::constant(high);
     }
     let half = steps as f64 / (2.0 * waves);
-    if offset == 0 && half.fract() == 0.0 {
-        let half = half as u64;
+    if let (0, Some(half)) = (offset, whole(half)) {
         return Schedule::cosine(high, low).over(half).then(Schedule::cosine(low, high).over(half)).repeat();
     }
     // Half waves in units of 1 / steps, reduced to one wave first: the distance from the bottom keeps its digits there.
     let steps = steps as f64;
     let phase = ((step() + offset as f64) * (2.0 * waves)).modulo(2.0 * steps);
     low + (high - low) * ((steps - phase) * (FRAC_PI_2 / steps)).sin().pow_int(2)
+}
+
+/// `steps` as a count, if it is one from 1 to below 2^63, so that two can be added.
+pub(super) fn whole(steps: f64) -> Option<u64> {
+    (steps.fract() == 0.0 && (1.0..2f64.powi(63)).contains(&steps)).then_some(steps as u64)
+}
+
+/// Half a cosine from `high` to `low` over more steps than there are: it has no end.
+pub(super) fn endless_cosine(high: f64, low: f64, steps: f64) -> Schedule {
+    low + (high - low) * ((steps - step()) * (FRAC_PI_2 / steps)).sin().pow_int(2)
 }
 
 /// [`Schedule::max`] with 0, where the values could be negative because their lowest, `low`, is.

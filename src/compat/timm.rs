@@ -7,10 +7,20 @@
 
 use super::cycles::{Cycles, Shape};
 use super::plateau::{InRates, of_group};
-use super::shapes::drops;
+use super::shapes::{drops, whole};
 use super::{Arguments, Group, Recipe, last_name, unknown};
 use crate::error::Result;
 use crate::schedule::{Better, Improvement, Plateau, Schedule, step};
+
+const SCHEDULERS: [&str; 7] = [
+    "CosineLRScheduler",
+    "TanhLRScheduler",
+    "PolyLRScheduler",
+    "StepLRScheduler",
+    "MultiStepLRScheduler",
+    "WSDLRScheduler",
+    "PlateauLRScheduler",
+];
 
 /// One recipe for each group; a group's `lr_scale` multiplies what its scheduler gives.
 pub(super) fn recipes(api: &str, mut arguments: Arguments, groups: &[Group]) -> Result<Vec<Recipe>> {
@@ -33,11 +43,7 @@ pub(super) fn recipes(api: &str, mut arguments: Arguments, groups: &[Group]) -> 
 /// torch's plateau after a warm-up in which metrics are ignored; that of step `warmup_t` is the first that counts.
 fn plateau(read: &mut Arguments, groups: &[Group]) -> Result<Vec<Recipe>> {
     const TORCH_EPS: f64 = 1e-8;
-    let better = match read.text_or("mode", "max")?.as_str() {
-        "min" => Better::Lower,
-        "max" => Better::Higher,
-        other => return Err(read.error("mode", other, "must be min or max")),
-    };
+    let better = read.word_or("mode", Better::Higher, &[("min", Better::Lower), ("max", Better::Higher)])?;
     let factor = read.f64_or("decay_rate", 0.1)?;
     let (warmup, init) = (read.steps_or("warmup_t", 0)?, read.f64_or("warmup_lr_init", 0.0)?);
     let rule = Plateau::new()
@@ -99,6 +105,9 @@ impl Warmup {
             "StepLRScheduler" | "MultiStepLRScheduler" => read.bool_or("warmup_prefix", true)?,
             _ => read.bool_or("warmup_prefix", false)?,
         };
+        if !prefixed {
+            read.told_apart("warmup_t", steps)?;
+        }
         Ok(Warmup { steps, init, clock: if prefixed { Clock::AfterWarmup } else { Clock::Running } })
     }
 
@@ -170,7 +179,7 @@ impl Formula {
                 Formula::MultiStep { milestones, rate }
             }
             "WSDLRScheduler" => Formula::StableDecay(StableDecay::read(read, warmup.steps)?),
-            _ => return Err(unknown(api)),
+            _ => return Err(unknown(api, &SCHEDULERS)),
         })
     }
 
@@ -181,10 +190,10 @@ impl Formula {
     fn schedule(&self, base: f64) -> Schedule {
         match self {
             Formula::Cycles(cycles) => cycles.schedule(base),
-            Formula::Step { every, rate } if every.fract() == 0.0 && *every < 2f64.powi(63) => {
-                Schedule::step_decay(base, *rate, *every as u64)
-            }
-            Formula::Step { every, rate } => base * Schedule::constant(*rate).pow(step().floor_div(*every)),
+            Formula::Step { every, rate } => match whole(*every) {
+                Some(every) => Schedule::step_decay(base, *rate, every),
+                None => base * Schedule::constant(*rate).pow(step().floor_div(*every)),
+            },
             Formula::MultiStep { milestones, rate } => multi_step(base, *rate, milestones),
             Formula::StableDecay(stable_decay) => stable_decay.schedule(base),
         }
@@ -231,6 +240,7 @@ enum Stable {
     Power { timescale: f64, power: f64 },
 }
 
+#[derive(Clone, Copy)]
 enum Fall {
     Linear,
     OneMinusSqrt,
@@ -248,31 +258,28 @@ impl StableDecay {
         if end < 0.0 {
             return Err(read.error("lr_min", end, "must not be negative"));
         }
-        let stable = read.text_or("stable_fn", "constant")?;
         let timescale = read.f64_or("stable_timescale", warmup as f64)?;
-        let stable_power = positive(read, "stable_power", 0.5)?;
-        let stable = match stable.as_str() {
-            "constant" => Stable::Constant,
-            "rsqrt" | "power" if timescale <= 0.0 => {
+        let powers = [("constant", None), ("rsqrt", Some(0.5)), ("power", Some(positive(read, "stable_power", 0.5)?))];
+        let stable = match read.word_or("stable_fn", None, &powers)? {
+            None => Stable::Constant,
+            Some(_) if timescale <= 0.0 => {
                 return Err(read.error("stable_timescale", timescale, "must be above 0; left out, it is warmup_t"));
             }
-            "rsqrt" => Stable::Power { timescale, power: 0.5 },
-            "power" => Stable::Power { timescale, power: stable_power },
-            other => return Err(read.error("stable_fn", other, "must be constant, rsqrt or power")),
+            Some(power) => Stable::Power { timescale, power },
         };
-        let (fall, ratio) = (read.text_or("decay_fn", "1-sqrt")?, read.f64_or("decay_ratio", 0.1)?);
+        let ratio = read.f64_or("decay_ratio", 0.1)?;
         let decay_power = positive(read, "decay_power", 0.5)?;
         if !(ratio > 0.0 && ratio < 1.0) {
             return Err(read.error("decay_ratio", ratio, "must lie in (0, 1)"));
         }
-        let fall = match fall.as_str() {
-            "linear" => Fall::Linear,
-            "1-sqrt" => Fall::OneMinusSqrt,
-            "cosine" => Fall::Cosine,
-            "power" => Fall::Power(decay_power),
-            "exp" => Fall::Exponential(ratio),
-            other => return Err(read.error("decay_fn", other, "must be linear, 1-sqrt, cosine, power or exp")),
-        };
+        let falls = [
+            ("linear", Fall::Linear),
+            ("1-sqrt", Fall::OneMinusSqrt),
+            ("cosine", Fall::Cosine),
+            ("power", Fall::Power(decay_power)),
+            ("exp", Fall::Exponential(ratio)),
+        ];
+        let fall = read.word_or("decay_fn", Fall::OneMinusSqrt, &falls)?;
         Ok(StableDecay { total, decay, end, stable, fall })
     }
 

@@ -7,14 +7,33 @@ use super::{Arguments, Group, Recipe, unknown};
 use crate::error::Result;
 use crate::schedule::{Schedule, step};
 
-/// One recipe for each group.
-pub(super) fn recipes(api: &str, mut arguments: Arguments, groups: &[Group]) -> Result<Vec<Recipe>> {
-    if !api.contains("LRSchedulersContainer") {
-        return Err(unknown(api));
+/// The class, whose `Config` may be named too, and the section of a file.
+const SCHEDULERS: [&str; 2] = ["LRSchedulersContainer", "lr_scheduler"];
+
+/// One recipe for each group, which ends with the run, where torchtitan's rates may go below 0.
+pub(super) fn recipes(
+    api: &str,
+    mut arguments: Arguments,
+    groups: &[Group],
+    horizon: Option<u64>,
+) -> Result<Vec<Recipe>> {
+    if !api.split('.').any(|name| SCHEDULERS.contains(&name)) {
+        return Err(unknown(api, &SCHEDULERS));
     }
     let factor = factor(&mut arguments)?;
     arguments.finish()?;
+    let factor = match horizon {
+        Some(steps) => factor.over(steps),
+        None => factor,
+    };
     Ok(groups.iter().map(|group| Recipe::new(group.lr * factor.clone())).collect())
+}
+
+#[derive(Clone, Copy)]
+enum Fall {
+    Linear,
+    Sqrt,
+    Cosine,
 }
 
 /// The warm-up is `(t + 1) / warmup_steps`. One stable step is always there, and counts as one after the last, so that the
@@ -34,16 +53,16 @@ fn factor(read: &mut Arguments) -> Result<Schedule> {
         Some(ratio) => ((total as f64 * ratio).round_ties_even() as u64).min(total - warmup),
     };
     let min = read.f64_or("min_lr_factor", 0.0)?;
-    let shape = read.text_or("decay_type", "linear")?;
-    let begin = total + 1 - decay;
+    let shapes = [("linear", Fall::Linear), ("sqrt", Fall::Sqrt), ("cosine", Fall::Cosine)];
+    let shape = read.word_or("decay_type", Fall::Linear, &shapes)?;
+    let begin = total - decay + 1;
     let rise = Schedule::linear(1.0 / warmup.max(1) as f64, 1.0).over(warmup.saturating_sub(1));
     let progress = || (step() + 1.0) / decay.max(1) as f64;
-    let fall = match shape.as_str() {
+    let fall = match shape {
         _ if decay == 0 => Schedule::constant(1.0),
-        "linear" => 1.0 + (min - 1.0) * progress(),
-        "sqrt" => 1.0 + (min - 1.0) * progress().sqrt(),
-        "cosine" => wave(1.0, min, 0.5, decay, 1),
-        other => return Err(read.error("decay_type", other, "must be linear, sqrt or cosine")),
+        Fall::Linear => 1.0 + (min - 1.0) * progress(),
+        Fall::Sqrt => 1.0 + (min - 1.0) * progress().sqrt(),
+        Fall::Cosine => wave(1.0, min, 0.5, decay, 1),
     };
     Ok(Schedule::join([rise, 1.0.into(), fall], [warmup, begin]))
 }

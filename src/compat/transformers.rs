@@ -1,16 +1,53 @@
-//! `transformers.get_scheduler`: multipliers of each group's rate, by name, with the arguments of the call and its
-//! `scheduler_specific_kwargs` in one object.
+//! Schedulers of transformers (`optimization.py` and `trainer_utils.py` of 5.23.0): multipliers of each group's rate.
 //!
-//! A warm-up is `t / max(1, num_warmup_steps)`, so that the first update gets 0. After the end `cosine` rises again where
-//! `linear` and `polynomial` hold. Start at [`recipes`].
+//! One is named to `get_scheduler`, as a text or by its constant in `SchedulerType`, or called by its own function; what
+//! `get_scheduler` hands on stands beside its arguments or in `scheduler_specific_kwargs`. The clock counts updates. A warm-up is
+//! `t / max(1, num_warmup_steps)`, so that the first update gets 0. After the end `cosine` rises again where `linear` and
+//! `polynomial` hold. Start at [`recipes`].
 
 use std::f64::consts::FRAC_PI_2;
 
-use super::shapes::{not_negative, wave};
+use super::nearest::unknown_name;
+use super::shapes::{not_negative, wave, whole};
 use super::transformers_wsd::StableDecay;
-use super::{Arguments, Group, Metric, Recipe, torch, unknown};
+use super::{Arguments, Group, Metric, Recipe, last_name, torch};
 use crate::error::{Error, Result};
 use crate::schedule::{Better, Greedy, Improvement, Schedule, step};
+
+/// What a scheduler is called: its name, its constant in `SchedulerType`, and its function.
+const SCHEDULERS: [[&str; 3]; 12] = [
+    ["linear", "LINEAR", "get_linear_schedule_with_warmup"],
+    ["cosine", "COSINE", "get_cosine_schedule_with_warmup"],
+    ["cosine_with_restarts", "COSINE_WITH_RESTARTS", "get_cosine_with_hard_restarts_schedule_with_warmup"],
+    ["polynomial", "POLYNOMIAL", "get_polynomial_decay_schedule_with_warmup"],
+    ["constant", "CONSTANT", "get_constant_schedule"],
+    ["constant_with_warmup", "CONSTANT_WITH_WARMUP", "get_constant_schedule_with_warmup"],
+    ["inverse_sqrt", "INVERSE_SQRT", "get_inverse_sqrt_schedule"],
+    ["reduce_lr_on_plateau", "REDUCE_ON_PLATEAU", "get_reduce_on_plateau_schedule"],
+    ["cosine_with_min_lr", "COSINE_WITH_MIN_LR", "get_cosine_with_min_lr_schedule_with_warmup"],
+    ["cosine_warmup_with_min_lr", "COSINE_WARMUP_WITH_MIN_LR", "get_cosine_with_min_lr_schedule_with_warmup_lr_rate"],
+    ["warmup_stable_decay", "WARMUP_STABLE_DECAY", "get_wsd_schedule"],
+    ["greedy", "GREEDY", "get_greedy_schedule"],
+];
+
+/// The function that makes one of any name.
+const OF_ANY: &str = "get_scheduler";
+
+/// The name of the scheduler that `word` is a name, a constant or a function of, dotted or not; None if it is none.
+pub(super) fn scheduler_name(word: &str) -> Option<&'static str> {
+    let [name, ..] = SCHEDULERS.iter().find(|called| called.contains(&last_name(word)))?;
+    Some(name)
+}
+
+/// The names of all.
+pub(super) fn scheduler_names() -> Vec<&'static str> {
+    SCHEDULERS.iter().map(|[name, ..]| *name).collect()
+}
+
+/// Whether `api` is the class of the Trainer's arguments, which name a scheduler among others.
+pub(super) fn is_training_arguments(api: &str) -> bool {
+    ["TrainingArguments", "Seq2SeqTrainingArguments"].contains(&last_name(api))
+}
 
 /// One recipe for each group of the optimizer.
 pub(super) fn recipes(
@@ -19,16 +56,34 @@ pub(super) fn recipes(
     groups: &[Group],
     horizon: Option<u64>,
 ) -> Result<Vec<Recipe>> {
-    if !api.contains("get_scheduler") {
-        return Err(unknown(api));
-    }
     let read = &mut arguments;
-    let name = read.text("name")?;
-    match name.as_str() {
-        "reduce_lr_on_plateau" => torch::plateau(arguments, groups),
-        "greedy" => greedy(arguments, groups, horizon),
+    read.spread("scheduler_specific_kwargs")?;
+    // `get_scheduler('cosine')`, as a call is written.
+    let (callee, called_with) = api.split_once('(').map_or((api, None), |(callee, rest)| (callee, Some(rest)));
+    let name = if last_name(callee) == OF_ANY {
+        let written = called_with.map(|rest| rest.trim_end_matches(')').trim_matches(['\'', '"']));
+        let name = match (read.optional_text("name")?, written) {
+            (Some(name), _) => name,
+            (None, Some(written)) if !written.is_empty() => written.to_owned(),
+            (None, _) => return Err(read.missing("name")),
+        };
+        let unknown = || unknown_name("the name of a scheduler", &name, &scheduler_names());
+        scheduler_name(&name).ok_or_else(|| read.error("name", &name, unknown()))?
+    } else {
+        let functions = SCHEDULERS.map(|[_, _, function]| function);
+        let known: Vec<&str> = ["TrainingArguments", OF_ANY].into_iter().chain(functions).collect();
+        let unknown = || unknown_name("a scheduler that has a translation", last_name(callee), &known);
+        scheduler_name(callee).ok_or_else(|| Error::argument("api", api, unknown()))?
+    };
+    match name {
+        "reduce_lr_on_plateau" | "greedy" => {
+            // get_scheduler takes both counts for them too, and passes none on.
+            read.optional_steps("num_warmup_steps")?;
+            read.optional_steps("num_training_steps")?;
+            if name == "greedy" { greedy(arguments, groups, horizon) } else { torch::plateau(arguments, groups) }
+        }
         _ => {
-            let scheduler = Scheduler::read(&name, read)?;
+            let scheduler = Scheduler::read(name, read)?;
             let recipe = |group: &Group| Ok(Recipe::new(scheduler.schedule(read, group)?));
             let recipes = groups.iter().map(recipe).collect::<Result<_>>()?;
             arguments.finish()?;
@@ -64,7 +119,7 @@ impl Minimum {
             (Some(lr), None) => Ok(Minimum::Absolute(lr)),
             (None, Some(rate)) => Ok(Minimum::Rate(rate)),
             (Some(lr), Some(_)) => Err(read.error("min_lr", lr, "must not be given together with min_lr_rate")),
-            (None, None) => Err(read.error("min_lr", "missing", "must be given, or else min_lr_rate")),
+            (None, None) => Err(read.missing_unless("min_lr", "must be given, or else min_lr_rate")),
         }
     }
 
@@ -137,7 +192,13 @@ impl Scheduler {
                 }
                 Scheduler::Polynomial { warmup, total, end, power }
             }
-            other => return Err(read.error("name", other, "is not the name of a scheduler")),
+            other => {
+                return Err(read.error(
+                    "name",
+                    other,
+                    unknown_name("the name of a scheduler", other, &scheduler_names()),
+                ));
+            }
         })
     }
 
@@ -197,11 +258,12 @@ fn warmup_from_first(lr: f64, warmup: u64, first: Option<f64>) -> Schedule {
 /// float remainder can end a cycle one step late, as for 49 cycles in 49 steps.
 fn restarts(lr: f64, cycles: f64, steps: u64) -> Schedule {
     let (length, total) = (steps as f64 / cycles, steps as f64);
-    let falls = if length.fract() == 0.0 {
-        Schedule::cosine(lr, 0.0).over(length as u64).repeat()
-    } else {
-        let left = total - (step() * cycles).modulo(total);
-        lr * (left * (FRAC_PI_2 / total)).sin().pow_int(2)
+    let falls = match whole(length) {
+        Some(length) => Schedule::cosine(lr, 0.0).over(length).repeat(),
+        None => {
+            let left = total - (step() * cycles).modulo(total);
+            lr * (left * (FRAC_PI_2 / total)).sin().pow_int(2)
+        }
     };
     Schedule::join([falls, Schedule::constant(0.0)], [steps])
 }
@@ -210,17 +272,11 @@ fn restarts(lr: f64, cycles: f64, steps: u64) -> Schedule {
 /// It starts anew only when all groups are at their lowest: groups that get there at different times are refused, unless
 /// `horizon` ends before any could.
 fn greedy(mut read: Arguments, groups: &[Group], horizon: Option<u64>) -> Result<Vec<Recipe>> {
-    let better = match read.text_or("mode", "min")?.as_str() {
-        "min" => Better::Lower,
-        "max" => Better::Higher,
-        other => return Err(read.error("mode", other, "must be min or max")),
-    };
+    let better = read.word_or("mode", Better::Lower, &[("min", Better::Lower), ("max", Better::Higher)])?;
     let threshold = read.f64_or("threshold", 1e-6)?;
-    let improvement = match read.text_or("threshold_mode", "abs")?.as_str() {
-        "rel" => Improvement::signed(better, threshold, 0.0),
-        "abs" => Improvement::signed(better, 0.0, threshold),
-        other => return Err(read.error("threshold_mode", other, "must be rel or abs")),
-    };
+    let relative = Improvement::signed(better, threshold, 0.0);
+    let absolute = Improvement::signed(better, 0.0, threshold);
+    let improvement = read.word_or("threshold_mode", absolute, &[("rel", relative), ("abs", absolute)])?;
     let (factor, eps) = (read.f64_or("factor", 0.95)?, read.f64_or("eps", 1e-8)?);
     let min = read.numbers_per_group("min_lr", groups.len())?.unwrap_or_else(|| vec![1e-3; groups.len()]);
     let max = read.numbers_per_group("max_lr", groups.len())?.unwrap_or_else(|| vec![1.0; groups.len()]);
@@ -246,7 +302,7 @@ fn greedy(mut read: Arguments, groups: &[Group], horizon: Option<u64>) -> Result
         .patience(patience)
         .improvement(improvement)
         .pauses(read.steps_or("cooldown", 0)?, read.steps_or("warmup", 0)?)
-        .smooth(window as usize)
+        .smooth(usize::try_from(window).unwrap_or(usize::MAX))
         .reset_after(reset_start.max(1))
         .starts_outside();
     read.bool_or("verbose", false)?;

@@ -9,7 +9,7 @@ use crate::schedule::{Schedule, step};
 pub(super) struct StableDecay {
     warmup: u64,
     /// Negative if the phases overlap, which transformers does not check: the decay then begins in its midst.
-    stable: i64,
+    stable: i128,
     decay: u64,
     rise: Shape,
     fall: Shape,
@@ -29,15 +29,20 @@ impl StableDecay {
     pub fn read(read: &mut Arguments, warmup: u64) -> Result<StableDecay> {
         let decay = read.steps("num_decay_steps")?;
         let total = read.optional_steps("num_training_steps")?;
-        let stable = match (read.optional_int("num_stable_steps")?, total) {
+        let stable = match (read.optional_int("num_stable_steps")?.map(i128::from), total) {
             (Some(stable), _) => stable,
-            (None, Some(total)) => total as i64 - warmup as i64 - decay as i64,
+            (None, Some(total)) => i128::from(total) - i128::from(warmup) - i128::from(decay),
             (None, None) => {
-                return Err(read.error("num_stable_steps", "missing", "must be given, or else num_training_steps"));
+                return Err(read.missing_unless("num_stable_steps", "must be given, or else num_training_steps"));
             }
         };
-        let (rise, fall) = (shape(read, "warmup_type", "linear")?, shape(read, "decay_type", "cosine")?);
+        let (rise, fall) = (shape(read, "warmup_type", Shape::Linear)?, shape(read, "decay_type", Shape::Cosine)?);
         let (min_ratio, waves) = (read.f64_or("min_lr_ratio", 0.0)?, read.f64_or("num_cycles", 0.5)?);
+        let end = i128::from(warmup) + stable.max(0) + i128::from(decay);
+        if u64::try_from(end).is_err() {
+            let rule = format!("must leave the decay an end before step 2^64, and it ends at {end}");
+            return Err(read.error("num_decay_steps", decay, rule));
+        }
         Ok(StableDecay { warmup, stable, decay, rise, fall, min_ratio, waves })
     }
 
@@ -49,11 +54,13 @@ impl StableDecay {
             Shape::Cosine => Schedule::cosine(min, lr).over(self.warmup),
             Shape::OneMinusSqrt => Schedule::polynomial(min, lr, 0.5).over(self.warmup),
         };
-        let stable = self.stable.max(0) as u64;
-        let skipped = (-self.stable).max(0) as u64;
-        let fall = self.fall(lr, min, skipped).over(self.decay.saturating_sub(skipped));
+        // None of these saturates: `read` saw the end to be a step.
+        let stable = u64::try_from(self.stable.max(0)).unwrap_or(u64::MAX);
+        let skipped = u64::try_from(self.stable.min(0).unsigned_abs()).unwrap_or(u64::MAX);
+        let left = self.decay.saturating_sub(skipped);
+        let fall = self.fall(lr, min, skipped).over(left);
         let start = self.warmup.saturating_add(stable);
-        let end = start.saturating_add(self.decay.saturating_sub(skipped));
+        let end = start.saturating_add(left);
         let pieces = [not_negative(rise, min), lr.into(), not_negative(fall, min), min.into()];
         Schedule::join(pieces, [self.warmup, start, end])
     }
@@ -73,11 +80,10 @@ impl StableDecay {
     }
 }
 
-fn shape(read: &mut Arguments, name: &str, default: &str) -> Result<Shape> {
-    match read.text_or(name, default)?.as_str() {
-        "linear" => Ok(Shape::Linear),
-        "cosine" => Ok(Shape::Cosine),
-        "1-sqrt" => Ok(Shape::OneMinusSqrt),
-        other => Err(read.error(name, other, "must be linear, cosine or 1-sqrt")),
-    }
+fn shape(read: &mut Arguments, name: &str, default: Shape) -> Result<Shape> {
+    read.word_or(
+        name,
+        default,
+        &[("linear", Shape::Linear), ("cosine", Shape::Cosine), ("1-sqrt", Shape::OneMinusSqrt)],
+    )
 }

@@ -17,7 +17,7 @@ pub(super) fn adabelief(options: &mut Options, decoupled: &str) -> Result<GroupC
     let group = GroupConfig::new(options.lr()?)
         .with("weight_decay", options.weight_decay(0.0)?)
         .with("beta1", options.beta1(beta1))
-        .with("beta2", beta2)
+        .with("beta2", options.beta2(beta2))
         .with("eps", eps)
         .with("eps_root", eps);
     let mut rule = RuleConfig::of::<AdaBelief>();

@@ -88,7 +88,7 @@ fn group(options: &mut Options) -> Result<GroupConfig> {
 fn moments(options: &mut Options, group: GroupConfig) -> Result<GroupConfig> {
     let [beta1, beta2] = options.pair("betas", [0.9, 0.999])?;
     let eps = options.number("eps", 1e-8)?;
-    Ok(group.with("beta1", options.beta1(beta1)).with("beta2", beta2).with("eps", eps))
+    Ok(group.with("beta1", options.beta1(beta1)).with("beta2", options.beta2(beta2)).with("eps", eps))
 }
 
 /// The estimate to start from and how fast it may grow, which is one over all groups: they are alike in `alike`.

@@ -2,9 +2,12 @@
 
 use serde_json::Value;
 
+use super::super::nearest::unknown_name;
 use super::super::{Arguments, last_name};
 use crate::error::Result;
 use crate::gradient::{Clip, LossScale, Norm};
+
+const CLIPS: [&str; 4] = ["clip_grad_norm_", "clip_grad_value_", "clip_by_global_norm", "clip"];
 
 /// The clipping of a call `{function, …}`; None for null.
 pub(super) fn clip(call: &Value) -> Result<Option<Clip>> {
@@ -33,7 +36,13 @@ pub(super) fn clip(call: &Value) -> Result<Option<Clip>> {
         }
         "clip_by_global_norm" => Clip::optax_norm(read.f64("max_norm")?),
         "clip" => Clip::value(read.f64("max_delta")?),
-        _ => return Err(read.error("function", &function, "that function is not there yet")),
+        name => {
+            return Err(read.error(
+                "function",
+                &function,
+                unknown_name("a clipping that has a translation", name, &CLIPS),
+            ));
+        }
     };
     read.finish()?;
     Ok(Some(clip))
@@ -58,7 +67,7 @@ pub(super) fn loss_scale(arguments: &Value) -> Result<Option<LossScale>> {
     let mut read = Arguments::new("scaler", arguments)?;
     let class = read.text_or("class", "torch.amp.GradScaler")?;
     if last_name(&class) != "GradScaler" {
-        return Err(read.error("class", &class, "that class is not there yet"));
+        return Err(read.error("class", &class, "must be GradScaler: other loss scaling has no translation"));
     }
     read.value("device");
     let enabled = read.bool_or("enabled", true)?;

@@ -20,5 +20,5 @@ fn lion(options: &mut Options) -> Result<GroupConfig> {
     }
     group.set("weight_decay", weight_decay);
     let [beta1, beta2] = options.pair("betas", [0.9, 0.99])?;
-    Ok(group.with("beta1", options.beta1(beta1)).with("beta2", beta2).rule(RuleConfig::of::<Lion>()))
+    Ok(group.with("beta1", options.beta1(beta1)).with("beta2", options.beta2(beta2)).rule(RuleConfig::of::<Lion>()))
 }

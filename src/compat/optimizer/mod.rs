@@ -6,9 +6,14 @@
 
 mod adabelief_pytorch;
 mod adan_pytorch;
+mod bitsandbytes;
+mod composer;
 mod estimates;
+mod fused;
 mod gradients;
+mod keras;
 mod lion_pytorch;
+mod megatron;
 mod optax;
 mod optax_more;
 mod optimi;
@@ -22,13 +27,21 @@ mod timm;
 mod timm_own;
 mod torch;
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Arguments, Recipe, last_name};
+use super::nearest::unknown_name;
+use super::{Arguments, Recipe, last_name, limits};
 use crate::config::{Config, GroupConfig};
 use crate::error::{Error, Result};
 use options::Options;
+
+/// The classes of Keras that are known, whether they have a translation or not.
+pub(super) fn of_keras() -> impl Iterator<Item = &'static str> {
+    keras::CLASSES.iter().map(|class| class.name)
+}
 
 /// A class of a peer's.
 struct Class {
@@ -43,7 +56,11 @@ struct Class {
 const LIBRARIES: &[(&[&str], &[&[Class]])] = &[
     (&["torch"], &[torch::CLASSES]),
     (&["timm"], &[timm::CLASSES, timm_own::CLASSES]),
+    (&["apex"], &[fused::OF_APEX]),
+    (&["deepspeed"], &[fused::OF_DEEPSPEED]),
+    (&["bitsandbytes"], &[bitsandbytes::CLASSES]),
     (&["optax"], &[optax::CLASSES, optax_more::CLASSES, schedulefree::OF_OPTAX, estimates::OF_OPTAX]),
+    (&["keras"], &[keras::CLASSES]),
     (&["pytorch_optimizer"], &[pytorch_optimizer::CLASSES]),
     (&["torch-optimi", "optimi"], &[optimi::CLASSES]),
     (&["schedulefree"], &[schedulefree::CLASSES]),
@@ -52,8 +69,52 @@ const LIBRARIES: &[(&[&str], &[&[Class]])] = &[
     (&["dog-optimizer", "dog"], &[estimates::DOG]),
     (&["lion-pytorch", "lion_pytorch"], &[lion_pytorch::CLASSES]),
     (&["adan-pytorch", "adan_pytorch"], &[adan_pytorch::CLASSES]),
+    (&["composer", "llmfoundry", "llm-foundry"], &[composer::CLASSES]),
+    (&["megatron"], &[megatron::CLASSES]),
     (&["adabelief-pytorch", "adabelief_pytorch"], &[adabelief_pytorch::CLASSES]),
 ];
+
+/// The classes of `library`; None if it has no translation.
+fn classes_of(library: &str) -> Option<impl Iterator<Item = &'static Class> + Clone + use<>> {
+    let (_, lists) = LIBRARIES.iter().find(|(names, _)| names.contains(&library))?;
+    Some(lists.iter().copied().flatten())
+}
+
+/// The library that a dotted name begins with, if it has a translation.
+fn library_of(api: &str) -> Option<&str> {
+    let (root, _) = api.split_once('.')?;
+    classes_of(root).map(|_| root)
+}
+
+/// Every library with its classes, and what each calls its rate.
+#[cfg(all(test, feature = "yaml"))]
+pub(super) fn by_library() -> impl Iterator<Item = (&'static str, Vec<(&'static str, &'static str)>)> {
+    let of = |lists: &'static [&'static [Class]]| {
+        lists.iter().copied().flatten().map(|class| (class.name, class.lr.0)).collect()
+    };
+    LIBRARIES.iter().map(move |(names, lists)| (names[0], of(lists)))
+}
+
+/// The name of every class.
+pub(super) fn classes() -> impl Iterator<Item = &'static str> {
+    LIBRARIES.iter().flat_map(|(_, lists)| lists.iter().copied().flatten()).map(|class| class.name)
+}
+
+/// The options of the class `name` with their defaults, by the peer's names; None if there is none of that name. A dotted name is of
+/// the library that it begins with; where that is not known, and of a plain name, the first counts.
+pub(super) fn defaults(name: &str) -> Option<BTreeMap<String, Value>> {
+    let named = |class: &&Class| class.name == last_name(name);
+    let of_library = library_of(name).and_then(classes_of).and_then(|mut classes| classes.find(named));
+    let class =
+        of_library.or_else(|| LIBRARIES.iter().flat_map(|(_, lists)| lists.iter().copied().flatten()).find(named))?;
+    let params = Value::Object([(class.lr.0.to_owned(), 1.0.into())].into_iter().collect());
+    let (own, of_class) =
+        (Arguments::new("", &Value::Object(Default::default())).ok()?, Arguments::new("", &params).ok()?);
+    let mut options = Options::new(own, of_class, class.lr, None);
+    // A class that refuses its defaults has read them.
+    let _ = (class.read)(&mut options);
+    Some(options.read)
+}
 
 /// A peer's optimizer, in the peer's own words.
 ///
@@ -80,6 +141,9 @@ const LIBRARIES: &[(&[&str], &[&[Class]])] = &[
 /// | torch | `NAdam`, `RAdam`, `Adamax` | [`NAdam`](crate::NAdam), [`RAdam`](crate::RAdam), [`Adamax`](crate::Adamax) |
 /// | torch | `Adagrad`, `RMSprop`, `Adadelta` | [`Adagrad`](crate::Adagrad), [`RmsProp`](crate::RmsProp), [`Adadelta`](crate::Adadelta) |
 /// | torch | `ASGD`, `Rprop` | [`Asgd`](crate::Asgd), [`Rprop`](crate::Rprop) |
+/// | apex | `FusedAdam`, `FusedSGD`, `FusedAdagrad`, `FusedLAMB` | torch's of these names; [`Lamb`](crate::Lamb) |
+/// | deepspeed | `FusedAdam`, `DeepSpeedCPUAdam`, `FusedLion`, `DeepSpeedCPULion`, `DeepSpeedCPUAdagrad` | torch's of these names; [`Lion`](crate::Lion) |
+/// | bitsandbytes | `Adam`, `AdamW`, `AdEMAMix`, `Lion`, `SGD`, also `…8bit`, `…32bit` and `Paged…` | the rules of these names, `Adam` with decoupled weight decay; states of 8 bits are [`StateForm::EightBit`](crate::StateForm::EightBit) |
 /// | timm | the names of torch, but `ASGD` and `Rprop` | torch's, which these names are |
 /// | timm | `AdamWLegacy` | [`AdamW`](crate::AdamW) |
 /// | timm | `NAdamW` | the same with [`Nesterov::Together`](crate::Nesterov::Together) |
@@ -96,11 +160,19 @@ const LIBRARIES: &[(&[&str], &[&[Class]])] = &[
 /// | timm | `Mars` | [`Mars`](crate::Mars), or [`AdamW`](crate::AdamW) for vectors without `optimize_1d` |
 /// | optax | `lion`, `adan`, `adabelief`, `yogi`, `lamb`, `lars`, `novograd` | the rules of these names |
 /// | optax | `contrib.ademamix`, `contrib.adopt` | [`AdEMAMix`](crate::AdEMAMix), [`Adopt`](crate::Adopt) |
+/// | keras | `SGD` | [`Sgd`](crate::Sgd); with a momentum and a rate that moves, [`Lars`](crate::Lars) that scales nothing: Keras has the rate in the momentum |
+/// | keras | `Adam`, `AdamW` | [`AdamW`](crate::AdamW) with an `eps` that is corrected as the second moment is |
+/// | keras | `RMSprop`, `Nadam`, `Lion`, `Lamb` | [`RmsProp`](crate::RmsProp), [`NAdam`](crate::NAdam), [`Lion`](crate::Lion), [`Lamb`](crate::Lamb) |
+/// | keras | `Adagrad`, `Adadelta` | [`Adagrad`](crate::Adagrad), [`Adadelta`](crate::Adadelta), without a weight decay |
+/// | keras | `ScheduleFreeAdamW` | [`ScheduleFreeAdamW`](crate::ScheduleFreeAdamW), without a weight decay |
+/// | keras | `Adamax`, `Ftrl`, `Adafactor`, `Muon`, `MultiOptimizer` | refused: another formula, or no rule |
 /// | pytorch_optimizer | `Lion`, `StableAdamW`, `AdEMAMix` | the rules of these names |
 /// | pytorch_optimizer | `ADOPT`, `Yogi`, `NovoGrad` | [`Adopt`](crate::Adopt), [`Yogi`](crate::Yogi), [`NovoGrad`](crate::NovoGrad) |
 /// | torch-optimi | `AdamW`, `StableAdamW` | [`AdamW`](crate::AdamW), [`StableAdamW`](crate::StableAdamW) |
 /// | lion-pytorch | `Lion` | [`Lion`](crate::Lion) |
 /// | adabelief-pytorch | `AdaBelief` | [`AdaBelief`](crate::AdaBelief) |
+/// | composer | `DecoupledAdamW`, `DecoupledSGDW`, `DecoupledLionW` | [`AdamW`](crate::AdamW), [`Sgd`](crate::Sgd), [`Lion`](crate::Lion), with the decay over the rate that the group is made with |
+/// | megatron | `adam`, `sgd` | [`AdamW`](crate::AdamW), [`Sgd`](crate::Sgd) |
 /// | adan-pytorch | `Adan` | refused: it loses the first gradient |
 /// | prodigyopt | `Prodigy` | [`Prodigy`](crate::Prodigy), without `slice_p` |
 /// | optax | `contrib.prodigy` | [`Prodigy`](crate::Prodigy) |
@@ -117,7 +189,7 @@ const LIBRARIES: &[(&[&str], &[&[Class]])] = &[
 pub struct OptimizerConfiguration {
     /// A library of the table.
     pub library: String,
-    /// The class, e.g. `torch.optim.AdamW`. Its last name is what counts.
+    /// The class, e.g. `torch.optim.AdamW`. Its last name is what counts, and its first where that is a library of the table.
     pub api: String,
     /// The arguments by name, as a JSON object.
     #[serde(default)]
@@ -128,7 +200,9 @@ pub struct OptimizerConfiguration {
     #[serde(default)]
     pub groups: Value,
     /// The scheduler: `{class, …}` of torch (`hf`: `transformers.get_scheduler`), `{function, …}` of optax, or
-    /// `{library, api, params}` as in a [`Configuration`](super::Configuration). Null where there is none.
+    /// `{library, api, params}` as in a [`Configuration`](super::Configuration). Beside these it may have `every`: the updates
+    /// between two calls of the scheduler, 1 if that is not said; what counts steps in it then counts calls. Null where there is
+    /// none.
     #[serde(default)]
     pub schedule: Value,
     /// `{function, …}` with the arguments of `torch.nn.utils.clip_grad_norm_` or `clip_grad_value_`,
@@ -141,6 +215,11 @@ pub struct OptimizerConfiguration {
     /// The number of steps that will be taken, as in [`Configuration::horizon`](super::Configuration::horizon).
     #[serde(default)]
     pub horizon: Option<u64>,
+}
+
+/// The names of the classes of `library` that have a translation.
+pub(super) fn class_names(library: &str) -> Vec<&'static str> {
+    classes_of(library).into_iter().flatten().map(|class| class.name).collect()
 }
 
 /// A parameter group of a peer's.
@@ -156,6 +235,9 @@ impl OptimizerConfiguration {
     /// # Errors
     /// Names the argument that is missing, unknown, of another type or not there yet, or that the peer itself refuses.
     pub fn config(&self) -> Result<Config> {
+        let arguments =
+            [("params", &self.params), ("schedule", &self.schedule), ("clip", &self.clip), ("scaler", &self.scaler)];
+        limits::expect_few(("groups", &self.groups), &arguments)?;
         let class = self.class()?;
         let groups = self.groups()?;
         let params = if self.params.is_null() { Value::Object(Default::default()) } else { self.params.clone() };
@@ -191,17 +273,27 @@ impl OptimizerConfiguration {
     }
 
     fn class(&self) -> Result<&'static Class> {
-        let Some((_, lists)) = LIBRARIES.iter().find(|(names, _)| names.contains(&&*self.library)) else {
+        let library = library_of(&self.api).unwrap_or(&self.library);
+        let Some(mut classes) = classes_of(library) else {
             let known: Vec<&str> = LIBRARIES.iter().map(|(names, _)| names[0]).collect();
-            let rule = format!("that library is not there yet; there are {}", known.join(", "));
-            return Err(Error::argument("library", &self.library, rule));
+            let rule = unknown_name("a library whose optimizers have a translation", library, &known);
+            return Err(Error::argument("library", library, rule));
         };
-        let classes: Vec<&Class> = lists.iter().copied().flatten().collect();
-        classes.iter().copied().find(|class| class.name == last_name(&self.api)).ok_or_else(|| {
-            let known = classes.iter().map(|class| class.name).collect::<Vec<_>>().join(", ");
-            let rule = format!("that class is not there yet; of {} there are {known}", self.library);
-            Error::argument("api", &self.api, rule)
+        let known = classes.clone();
+        classes.find(|class| class.name == last_name(&self.api)).ok_or_else(|| {
+            let known: Vec<&str> = known.map(|class| class.name).collect();
+            let what = format!("a class of {library} that has a translation");
+            Error::argument("api", &self.api, unknown_name(&what, last_name(&self.api), &known))
         })
+    }
+
+    /// The class with the library that it is of.
+    fn qualified(&self) -> String {
+        if library_of(&self.api).is_some() {
+            self.api.clone()
+        } else {
+            format!("{}.{}", self.library, last_name(&self.api))
+        }
     }
 
     fn groups(&self) -> Result<Vec<Group>> {

@@ -31,7 +31,7 @@ fn adamw(options: &mut Options, rule: RuleConfig) -> Result<GroupConfig> {
     Ok(group
         .with("weight_decay", weight_decay)
         .with("beta1", options.beta1(beta1))
-        .with("beta2", beta2)
+        .with("beta2", options.beta2(beta2))
         .with("eps", options.number("eps", 1e-6)?)
         .rule(rule))
 }

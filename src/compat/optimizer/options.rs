@@ -9,7 +9,7 @@ use crate::config::RuleConfig;
 use crate::error::{Error, Result};
 use crate::gradient::Clip;
 use crate::precision::StateForm;
-use crate::schedule::Schedule;
+use crate::schedule::{Form, Schedule};
 
 /// What computes the same in another way.
 const OTHER_WAYS: [&str; 3] = ["foreach", "fused", "capturable"];
@@ -82,7 +82,7 @@ impl<'a> Options<'a> {
     }
 
     /// Whether `name` is given, and null.
-    fn names_null(&self, name: &str) -> bool {
+    pub fn names_null(&self, name: &str) -> bool {
         let says = if self.own.names(name) { &self.own } else { &self.class };
         says.names(name) && !says.has(name)
     }
@@ -249,6 +249,12 @@ impl<'a> Options<'a> {
         }
     }
 
+    /// Whether a scheduler makes the learning rate another at some step or after some metric.
+    pub fn rate_moves(&self) -> bool {
+        let moves = |recipe: &Recipe| recipe.metric.is_some() || !matches!(recipe.lr.0, Form::Constant(_));
+        self.recipe.is_some_and(moves)
+    }
+
     /// Refuses a scheduler, for this reason.
     pub fn no_schedule(&self, rule: &str) -> Result<()> {
         match self.recipe {
@@ -262,6 +268,11 @@ impl<'a> Options<'a> {
         let own = self.number(name, 0.0)?;
         let moved = self.recipe.and_then(|recipe| recipe.momentum.clone());
         Ok(moved.or((own != 0.0).then(|| own.into())))
+    }
+
+    /// Whether the scheduler moves the weight decay.
+    pub fn is_decay_scheduled(&self) -> bool {
+        self.recipe.is_some_and(|recipe| recipe.weight_decay.is_some())
     }
 
     /// The weight decay, or `default`.
@@ -287,6 +298,11 @@ impl<'a> Options<'a> {
             Some(largest) if largest > 0.0 => Ok((lr.clone(), decay * lr / largest)),
             _ => refused("the decay is divided by the rate that the class was given, which must be above 0"),
         }
+    }
+
+    /// The second beta, which is `own` unless the scheduler puts another in its place.
+    pub fn beta2(&self, own: f64) -> Schedule {
+        self.recipe.and_then(|recipe| recipe.beta2.clone()).unwrap_or(own.into())
     }
 
     /// The first beta, which is `own` unless the scheduler moves it.

@@ -32,7 +32,7 @@ fn read(options: &mut Options, weight_decay: f64, decouple: bool) -> Result<Read
 
 fn with_betas(group: GroupConfig, options: &mut Options, default: [f64; 2]) -> Result<GroupConfig> {
     let [beta1, beta2] = options.pair("betas", default)?;
-    Ok(group.with("beta1", options.beta1(beta1)).with("beta2", beta2))
+    Ok(group.with("beta1", options.beta1(beta1)).with("beta2", options.beta2(beta2)))
 }
 
 /// The rule with the direction and, where it is not decoupled, the coupled decay.
@@ -64,7 +64,7 @@ fn ademamix(options: &mut Options) -> Result<GroupConfig> {
     let (alpha, steps) = (options.number("alpha", 5.0)?, options.optional_number("t_alpha_beta3")?);
     let mut group = group
         .with("beta1", options.beta1(beta1))
-        .with("beta2", beta2)
+        .with("beta2", options.beta2(beta2))
         .with("beta3", beta3)
         .with("alpha", alpha)
         .with("eps", options.number("eps", 1e-8)?);

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::{Configuration, Recipe, last_name};
+use super::super::{Configuration, Recipe};
 use super::{Class, Group, OptimizerConfiguration};
 use crate::error::{Error, Result};
 use crate::schedule::Schedule;
@@ -14,7 +14,8 @@ pub(super) fn recipes(
     params: &Value,
     groups: &[Group],
 ) -> Result<Vec<Recipe>> {
-    let Some((library, api, arguments)) = call(&optimizer.schedule)? else { return Ok(Vec::new()) };
+    let (schedule, every) = called_every(&optimizer.schedule)?;
+    let Some((library, api, arguments)) = call(&schedule)? else { return Ok(Vec::new()) };
     let (lr_name, default) = class.lr;
     let given = params.get(lr_name).filter(|lr| !lr.is_null()).cloned();
     let lr = given.clone().or(default.map(Value::from));
@@ -25,16 +26,17 @@ pub(super) fn recipes(
     let options: Vec<&Value> = groups.iter().map(|group| &group.options).collect();
     // What is in absolute rates looks at no optimizer.
     let absolute = library == "optax";
-    let of = json!({"class": last_name(&optimizer.api), "args": args, "groups": options});
+    let of = json!({"class": optimizer.qualified(), "args": args, "groups": options});
     let configuration = Configuration {
         library,
         api,
         params: arguments,
         optimizer: if absolute { Value::Null } else { of },
-        horizon: optimizer.horizon,
+        horizon: optimizer.horizon.map(|steps| steps.div_ceil(every)),
         resumed_at: None,
     };
     let mut recipes = configuration.recipes().map_err(|e| e.within("schedule."))?;
+    recipes.iter_mut().for_each(|recipe| recipe.every(every));
     if absolute && optimizer.library == "optax" {
         let own = |group: &Group| group.options.get(lr_name).filter(|lr| !lr.is_null()).cloned();
         if recipes.len() == 1 && groups.iter().any(|group| own(group).is_some()) {
@@ -74,6 +76,23 @@ pub(super) fn of_optax(place: &str, call_of: &Value) -> Result<Schedule> {
     let configuration = Configuration { library, api, params, optimizer, horizon, resumed_at };
     let mut recipes = configuration.recipes().map_err(|e| e.within(&format!("{place}.")))?;
     Ok(recipes.remove(0).lr)
+}
+
+/// `schedule` without its `every`, and that: the updates between two calls of the scheduler, 1 if nothing is said.
+fn called_every(schedule: &Value) -> Result<(Value, u64)> {
+    const EVERY: &str = "every";
+    let mut schedule = schedule.clone();
+    let every = match schedule.as_object_mut().and_then(|fields| fields.remove(EVERY)) {
+        None | Some(Value::Null) => 1,
+        Some(every) => match every.as_u64().filter(|updates| *updates > 0) {
+            Some(updates) => updates,
+            None => {
+                let rule = "must be a count of updates between two calls of the scheduler, at least 1";
+                return Err(Error::argument(format!("schedule.{EVERY}"), every, rule));
+            }
+        },
+    };
+    Ok((schedule, every))
 }
 
 /// The library, name and arguments of a scheduler; None for null.

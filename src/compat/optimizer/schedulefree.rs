@@ -18,7 +18,7 @@ pub(super) const OF_OPTAX: &[Class] = &[
 ];
 
 /// `lr` that rises over the first `steps` steps.
-fn warmed_up(lr: Schedule, steps: f64) -> Schedule {
+pub(super) fn warmed_up(lr: Schedule, steps: f64) -> Schedule {
     if steps == 0.0 { lr } else { lr * ((step() + 1.0) / steps).min(1.0) }
 }
 
@@ -35,7 +35,7 @@ fn adamw(options: &mut Options) -> Result<GroupConfig> {
     let steps = options.number("warmup_steps", 0.0)?;
     let lr = warmed_up(options.lr()?, steps);
     let group = weighed(options, GroupConfig::new(lr))?;
-    let group = group.with("beta1", options.beta1(beta1)).with("beta2", beta2);
+    let group = group.with("beta1", options.beta1(beta1)).with("beta2", options.beta2(beta2));
     let group = group.with("eps", options.number("eps", 1e-8)?);
     Ok(group.rule(RuleConfig::of::<ScheduleFreeAdamW>()))
 }
@@ -52,7 +52,7 @@ fn radam(options: &mut Options) -> Result<GroupConfig> {
     let [beta1, beta2] = options.pair("betas", [0.9, 0.999])?;
     let lr = options.lr()?;
     let group = weighed(options, GroupConfig::new(lr))?;
-    let group = group.with("beta1", options.beta1(beta1)).with("beta2", beta2);
+    let group = group.with("beta1", options.beta1(beta1)).with("beta2", options.beta2(beta2));
     let group = group.with("eps", options.number("eps", 1e-8)?);
     let mut rule = RuleConfig::of::<ScheduleFreeRAdam>();
     if !options.flag("silent_sgd_phase", true)? {

@@ -1,6 +1,7 @@
 //! What classes and arguments become, and what is refused, at which place.
 
 mod estimates;
+mod refused;
 
 use serde_json::{Value, json};
 
@@ -145,6 +146,34 @@ fn schedulers_of_other_libraries_stand_beside_an_optimizer() {
 }
 
 #[test]
+fn a_scheduler_may_be_called_once_in_many_updates() {
+    let params = json!({"lr": 0.5, "momentum": 0.75});
+    let cycle = json!({"class": "OneCycleLR", "max_lr": 0.5, "total_steps": 5, "every": 10});
+    let config = read("torch.optim.SGD", params.clone(), json!({"schedule": cycle, "horizon": 50})).unwrap();
+    let each = json!({"class": "OneCycleLR", "max_lr": 0.5, "total_steps": 5});
+    let once = read("torch.optim.SGD", params, json!({"schedule": each, "horizon": 5})).unwrap();
+    let (config, once) = (&config.groups[0], &once.groups[0]);
+    for name in ["lr", "momentum"] {
+        let at = |group: &GroupConfig, step| group.get(name).unwrap().at(step).unwrap();
+        for step in 0..50 {
+            assert_eq!(at(config, step), at(once, step / 10), "{name} at {step}");
+        }
+    }
+    // 25 updates are three calls, the last of them for half of its updates.
+    let lambda = json!({"class": "LambdaLR", "lr_lambda": "1 / (3 - epoch)", "every": 10});
+    let more = |horizon: u64| json!({"schedule": lambda, "horizon": horizon});
+    read("torch.optim.SGD", json!({}), more(25)).unwrap();
+    refused("torch.optim.SGD", json!({}), more(31), "schedule.params.lr_lambda is");
+    // What is the same whenever it is called, is left as it is.
+    let plateau = json!({"class": "ReduceLROnPlateau", "every": 10});
+    let config = read("torch.optim.SGD", json!({"lr": 0.5}), json!({"schedule": plateau})).unwrap();
+    assert_eq!(config.groups[0].lr(), &Schedule::constant(0.5));
+    let never = json!({"schedule": {"class": "StepLR", "step_size": 1, "every": 0}});
+    let rule = "schedule.every is 0, but must be a count of updates between two calls of the scheduler, at least 1";
+    refused("torch.optim.SGD", json!({}), never, rule);
+}
+
+#[test]
 fn a_plateau_is_shared_by_groups_and_scales_the_rate_of_optax() {
     let more = json!({"groups": [{}, {}], "schedule": {"class": "ReduceLROnPlateau", "eps": 0}});
     let config = read("torch.optim.SGD", json!({}), more).unwrap();
@@ -199,73 +228,6 @@ fn clipping_and_loss_scaling_are_read() {
     let expected = LossScale::dynamic().init(8.0).growth(4.0).backoff(0.25).interval(7);
     assert_eq!(read(Value::Null, scaler).1, Some(expected));
     assert_eq!(read(Value::Null, json!({"enabled": false})).1, None);
-}
-
-#[test]
-fn what_is_not_there_yet_is_refused_by_name() {
-    let sgd = "torch.optim.SGD";
-    let cases = [
-        (
-            "torch.optim.LBFGS",
-            json!({}),
-            "api is torch.optim.LBFGS, but that class is not there yet; of torch there are SGD",
-        ),
-        ("apex.optimizers.FusedAdam", json!({}), "library is apex, but that library is not there yet"),
-        (sgd, json!({"differentiable": true}), "params.differentiable is true, but a step that gradients flow through"),
-        (
-            "optax.rmsprop",
-            json!({"learning_rate": 1, "initial_scale": 0.5}),
-            "params.initial_scale is 0.5, but a start",
-        ),
-        (
-            "optax.adam",
-            json!({"learning_rate": 1, "eps_root": 0.1}),
-            "params.eps_root is 0.1, but a term under the root",
-        ),
-    ];
-    for (api, params, expected) in cases {
-        refused(api, params, json!({}), expected);
-    }
-    let more = |key: &str, value: Value| json!({ key: value });
-    refused(sgd, json!({}), more("clip", json!({"function": "agc"})), "clip.function is agc, but that function is not");
-    let clip = json!({"function": "clip_grad_norm_", "max_norm": 1, "norm_type": 3});
-    refused(sgd, json!({}), more("clip", clip), "clip.norm_type is 3, but that norm is not there yet");
-    refused(sgd, json!({}), more("scaler", json!({"class": "Other"})), "scaler.class is Other, but that class is not");
-    let on_skip = json!({"scheduler_on_skip": "advanced"});
-    refused(sgd, json!({}), more("scaler", on_skip), "a schedule that moves on with a skipped step is not there yet");
-}
-
-#[test]
-fn what_is_wrong_is_refused_at_its_place() {
-    let (sgd, adam) = ("torch.optim.SGD", "torch.optim.Adam");
-    let cases = [
-        (sgd, json!({"rate": 1}), "params.rate is 1, but is not an argument of this call"),
-        (sgd, json!({"lr": "fast"}), "params.lr is \"fast\", but must be a number"),
-        (sgd, json!({"nesterov": true}), "params.nesterov is true, but torch wants a momentum and no dampening"),
-        (adam, json!({"betas": [0.9]}), "params.betas is [0.9], but must be two numbers"),
-        (adam, json!({"betas": [0.9, 1.0]}), "groups[0].beta2 is 1, but must lie in [0, 1)"),
-        (adam, json!({"lr": -1.0}), "groups[0].lr is -1, but must not be negative"),
-        ("optax.sgd", json!({}), "params.learning_rate is missing, but must be given"),
-    ];
-    for (api, params, expected) in cases {
-        refused(api, params, json!({}), expected);
-    }
-    let groups = json!({"groups": [{"options": {"lr": 1}}, {"options": {"rate": 1}}]});
-    refused(sgd, json!({}), groups, "groups[1].options.rate is 1, but is not an argument of this call");
-    refused(adam, json!({}), json!({"groups": [{"options": {"amsgrad": 1}}]}), "groups[0].options.amsgrad is 1, but");
-    refused(sgd, json!({}), json!({"groups": [{"lr": 1}]}), "groups[0].lr is 1, but is not an argument of this call");
-    refused(sgd, json!({}), json!({"groups": 3}), "groups is 3, but must be a list of parameter groups");
-    let schedule = json!({"schedule": {"class": "StepLR", "step_size": 0}});
-    refused(sgd, json!({}), schedule, "schedule.params.step_size is 0, but");
-    refused(sgd, json!({}), json!({"schedule": {"step_size": 1}}), "must have a class, a function, or library and api");
-    let schedule = json!({"schedule": {"function": "constant_schedule", "value": 0.1}});
-    refused("optax.sgd", json!({"learning_rate": 0.1}), schedule, "leave one of them out");
-    refused(
-        sgd,
-        json!({}),
-        json!({"clip": {"function": "clip_grad_norm_", "max_norm": 0}}),
-        "clip.torch_norm is 0, but",
-    );
 }
 
 #[test]

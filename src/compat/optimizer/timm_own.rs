@@ -28,7 +28,7 @@ fn decayed(options: &mut Options, default: f64, decoupled: bool) -> Result<Group
 
 fn with_betas(group: GroupConfig, options: &mut Options, default: [f64; 2]) -> Result<GroupConfig> {
     let [beta1, beta2] = options.pair("betas", default)?;
-    Ok(group.with("beta1", options.beta1(beta1)).with("beta2", beta2))
+    Ok(group.with("beta1", options.beta1(beta1)).with("beta2", options.beta2(beta2)))
 }
 
 fn lion(options: &mut Options) -> Result<GroupConfig> {
@@ -42,7 +42,7 @@ fn adan(options: &mut Options) -> Result<GroupConfig> {
     let [beta1, beta2, beta3] = options.triple("betas", [0.98, 0.92, 0.99])?;
     let group = decayed(options, 0.0, true)?
         .with("beta1", options.beta1(beta1))
-        .with("beta2", beta2)
+        .with("beta2", options.beta2(beta2))
         .with("beta3", beta3)
         .with("eps", options.number("eps", 1e-8)?);
     let rule = options.caution(RuleConfig::of::<Adan>(), "caution", "mean")?;
@@ -91,7 +91,7 @@ fn mars(options: &mut Options) -> Result<GroupConfig> {
         rule = rule.with("caution", true);
     }
     let [beta1, beta2] = of_matrices;
-    Ok(group.with("beta1", options.beta1(beta1)).with("beta2", beta2).with("gamma", gamma).rule(rule))
+    Ok(group.with("beta1", options.beta1(beta1)).with("beta2", options.beta2(beta2)).with("gamma", gamma).rule(rule))
 }
 
 fn adopt(options: &mut Options) -> Result<GroupConfig> {

@@ -64,7 +64,8 @@ pub(super) fn sgd(options: &mut Options, read: LrAndDecay) -> Result<GroupConfig
 /// A group with what Adam and its kin have: two betas and eps.
 fn with_moments(options: &mut Options, read: LrAndDecay, weight_decay: f64) -> Result<GroupConfig> {
     let [beta1, beta2] = options.pair("betas", [0.9, 0.999])?;
-    let group = read.group(options, weight_decay)?.with("beta1", options.beta1(beta1)).with("beta2", beta2);
+    let group =
+        read.group(options, weight_decay)?.with("beta1", options.beta1(beta1)).with("beta2", options.beta2(beta2));
     Ok(group.with("eps", options.number("eps", 1e-8)?))
 }
 

@@ -7,6 +7,9 @@ mod parse;
 mod token;
 mod value;
 
+use std::ops::Range;
+
+use super::limits::Budget;
 use crate::error::{Error, Result};
 use crate::schedule::Schedule;
 
@@ -16,15 +19,48 @@ const MAX_TEXT: usize = 4_096;
 /// `text`, an expression of `variable`, which stands for `of`: integers that are not negative. Where `of` is constant, so
 /// is the outcome, computed in f64 as Python does it. Errors are about `argument`.
 pub(super) fn expression(argument: &str, text: &str, variable: &str, of: &Schedule) -> Result<Schedule> {
+    expression_with(argument, text, (variable, of), None)
+}
+
+/// [`expression`], in which another name may stand for a number.
+pub(super) fn expression_with(
+    argument: &str,
+    text: &str,
+    (variable, of): (&str, &Schedule),
+    given: Option<(&str, f64)>,
+) -> Result<Schedule> {
+    let value = parse::parse(&tokens(argument, text)?, (variable, of), given);
+    value.and_then(value::Value::into_schedule).map_err(|fault| wrong(argument, text, &fault))
+}
+
+/// `text` at each of `steps`, which `variable` stands for, computed in f64 as Python does it.
+pub(super) fn values(
+    argument: &str,
+    text: &str,
+    variable: &str,
+    steps: Range<u64>,
+    budget: &Budget,
+) -> Result<Vec<f64>> {
+    let tokens = tokens(argument, text)?;
+    budget.spend(steps.end, tokens.len() as u64)?;
+    let at = |step: u64| {
+        let value = parse::parse(&tokens, (variable, &Schedule::constant(step as f64)), None);
+        value.and_then(value::Value::into_number).map_err(|fault| wrong(argument, text, &fault))
+    };
+    steps.map(at).collect()
+}
+
+/// The words of `text`, which must not be too long.
+fn tokens<'t>(argument: &str, text: &'t str) -> Result<Vec<token::Token<'t>>> {
     if text.len() > MAX_TEXT {
-        let rule = format!("an expression has at most {MAX_TEXT} characters");
+        let rule = format!("must have at most {MAX_TEXT} characters");
         return Err(Error::argument(argument, format!("{} characters long", text.len()), rule));
     }
-    let value = token::tokens(text).and_then(|tokens| parse::parse(&tokens, variable, of));
-    match value.and_then(value::Value::into_schedule) {
-        Ok(schedule) => Ok(schedule),
-        Err(fault) => Err(Error::argument(argument, text, format!("{} at character {}", fault.rule, fault.at + 1))),
-    }
+    token::tokens(text).map_err(|fault| wrong(argument, text, &fault))
+}
+
+fn wrong(argument: &str, text: &str, fault: &Fault) -> Error {
+    Error::argument(argument, text, format!("{} at character {}", fault.rule, fault.at.saturating_add(1)))
 }
 
 /// What is wrong with an expression, and where: an offset in characters.
@@ -77,6 +113,12 @@ mod tests {
             ("1_000.5e-1 + epoch", 107.05),
             ("math.sqrt(epoch + 2) * math.exp(0) * math.log(math.e)", 3.0),
             ("True + epoch", 8.0),
+            ("lambda epoch: 0.5 ** epoch", 0.0078125),
+            ("lambda e: min(1, e / 10)", 0.7),
+            ("lambda step : np.cos(np.pi * step) + numpy.power(step, 2)", 48.0),
+            ("np.minimum(epoch, 3) + np.maximum(epoch, 9) + np.clip(epoch, 0, 5)", 17.0),
+            ("np.where(epoch < 5, 1, np.floor(epoch / 2) + np.abs(-1))", 4.0),
+            ("pow(epoch, 2) + np.sqrt(epoch + 2) + np.log(np.e)", 53.0),
         ];
         for (text, expected) in cases {
             let value = at(text, 7);
@@ -121,6 +163,12 @@ mod tests {
             ("__import__(epoch)", "at character 1"),
             ("open('f')", "at character 6"),
             ("1__0", "at character 1"),
+            ("lambda: 1", "at character 7"),
+            ("lambda a, b: a", "at character 9"),
+            ("lambda e: epoch", "at character 11"),
+            ("np.erf(epoch)", "at character 1"),
+            ("np.clip(epoch)", "at character 1"),
+            ("scipy.floor(epoch)", "at character 1"),
         ];
         for (text, place) in cases {
             let error = expression("f", text, "epoch", &step()).unwrap_err().to_string();
@@ -128,5 +176,25 @@ mod tests {
         }
         let deep = format!("{}epoch{}", "(".repeat(500), ")".repeat(500));
         assert!(expression("f", &deep, "epoch", &step()).is_err());
+    }
+
+    /// Each of these holds an operand twice or more, and would be as large as a power of the length of the text.
+    #[test]
+    fn what_doubles_with_each_word_is_refused_in_time() {
+        let nested = |before: &str, after: &str| format!("{}epoch{}", before.repeat(30), after.repeat(30));
+        let cases = [
+            format!("epoch{}", " or epoch".repeat(200)),
+            format!("epoch{}", " and epoch".repeat(200)),
+            format!("0{}", " <= epoch".repeat(200)),
+            format!("epoch{}", " + epoch".repeat(400)),
+            nested("int(", ")"),
+            nested("(-2) ** ", ""),
+        ];
+        for text in cases {
+            let error = expression("f", &text, "epoch", &step()).map(|_| ()).unwrap_err().to_string();
+            let rule = "must come to at most 1024 operations, 64 in one another; more begins at character";
+            assert!(error.contains(rule), "{text}: {error}");
+        }
+        assert_eq!(at(&format!("epoch{}", " + 1".repeat(50)), 7), 57.0);
     }
 }

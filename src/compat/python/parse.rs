@@ -11,9 +11,18 @@ const MAX_DEPTH: usize = 32;
 /// Names that Python keeps for itself: they never stand for a value.
 const KEYWORDS: [&str; 8] = ["if", "else", "and", "or", "not", "lambda", "in", "is"];
 
-/// The value of all of `tokens`, in which `variable` stands for `of`.
-pub(super) fn parse(tokens: &[Token<'_>], variable: &str, of: &Schedule) -> Result<Value, Fault> {
-    let mut parser = Parser { tokens, next: 0, depth: 0, variable, of };
+/// The modules whose members have a translation, and what they are called here.
+const MODULES: [(&str, &str); 3] = [("math", "math"), ("np", "np"), ("numpy", "np")];
+
+/// The value of all of `tokens`, in which `variable` stands for `of`, and the name of `given` for its number; of a lambda of one
+/// argument, that stands for the variable instead.
+pub(super) fn parse(
+    tokens: &[Token<'_>],
+    (variable, of): (&str, &Schedule),
+    given: Option<(&str, f64)>,
+) -> Result<Value, Fault> {
+    let mut parser = Parser { tokens, next: 0, depth: 0, variable, of, given };
+    parser.lambda()?;
     let value = parser.expression()?;
     match parser.peek() {
         Word::End => Ok(value),
@@ -27,6 +36,7 @@ struct Parser<'p> {
     depth: usize,
     variable: &'p str,
     of: &'p Schedule,
+    given: Option<(&'p str, f64)>,
 }
 
 impl<'p> Parser<'p> {
@@ -64,9 +74,23 @@ impl<'p> Parser<'p> {
         if self.depth > MAX_DEPTH {
             return Err(self.fault(format!("an expression nests at most {MAX_DEPTH} levels, and goes deeper")));
         }
-        let value = parse(self);
+        let at = self.at();
+        let value = parse(self)?.bounded(at);
         self.depth -= 1;
         value
+    }
+
+    /// `lambda x:`, whose body is read, and whose argument is the variable.
+    fn lambda(&mut self) -> Result<(), Fault> {
+        if self.take("lambda").is_none() {
+            return Ok(());
+        }
+        match self.peek() {
+            Word::Name(name) if !KEYWORDS.contains(name) => self.variable = name,
+            _ => return Err(self.fault("the one argument of the lambda must stand")),
+        }
+        self.next += 1;
+        self.expect(":").map(|_| ())
     }
 
     /// `a if c else b`.
@@ -84,9 +108,9 @@ impl<'p> Parser<'p> {
     /// `a or b`: the first that is true, or the last.
     fn either(&mut self) -> Result<Value, Fault> {
         let mut left = self.both()?;
-        while self.take("or").is_some() {
+        while let Some(at) = self.take("or") {
             let right = self.both()?;
-            left = left.clone().truth(self.of).choose(left, right);
+            left = left.clone().truth(self.of).choose(left, right).bounded(at)?;
         }
         Ok(left)
     }
@@ -94,9 +118,9 @@ impl<'p> Parser<'p> {
     /// `a and b`: the first that is false, or the last.
     fn both(&mut self) -> Result<Value, Fault> {
         let mut left = self.negation()?;
-        while self.take("and").is_some() {
+        while let Some(at) = self.take("and") {
             let right = self.negation()?;
-            left = left.clone().truth(self.of).choose(right, left);
+            left = left.clone().truth(self.of).choose(right, left).bounded(at)?;
         }
         Ok(left)
     }
@@ -113,12 +137,14 @@ impl<'p> Parser<'p> {
         let mut left = self.sum()?;
         let mut all: Option<Value> = None;
         while let Some(compare) = self.compare() {
+            let at = self.at();
             let right = self.sum()?;
             let holds = left.compare(compare, right.clone(), self.of);
-            all = Some(match all {
+            let both = match all {
                 None => holds,
                 Some(before) => before.clone().truth(self.of).choose(holds, before),
-            });
+            };
+            all = Some(both.bounded(at)?);
             left = right;
         }
         Ok(all.unwrap_or(left))
@@ -159,7 +185,7 @@ impl<'p> Parser<'p> {
             let found = operators.iter().find_map(|(sign, op)| self.take(sign).map(|at| (at, *op)));
             let Some((at, op)) = found else { return Ok(left) };
             let right = operand(self)?;
-            left = left.operate(op, right).at(at);
+            left = left.operate(op, right).at(at).bounded(at)?;
         }
     }
 
@@ -213,12 +239,15 @@ impl<'p> Parser<'p> {
         if name == self.variable {
             return Ok(Value::variable(self.of));
         }
+        if let Some((_, number)) = self.given.filter(|(given, _)| *given == name) {
+            return Ok(Value::real(number));
+        }
         let mut name = name.to_owned();
-        if name == "math" {
+        if let Some((_, module)) = MODULES.iter().find(|(module, _)| *module == name) {
             self.expect(".")?;
             let Word::Name(member) = self.peek() else { return Err(self.fault("a name must stand")) };
             self.next += 1;
-            name = format!("math.{member}");
+            name = format!("{module}.{member}");
         }
         if let Some(constant) = Value::constant(&name) {
             return Ok(constant);
@@ -233,7 +262,11 @@ impl<'p> Parser<'p> {
             }
             arguments.push(self.nested(Self::expression)?);
         }
-        let value = Value::call(&name, arguments).map_err(|rule| Fault::new(at, rule))?;
-        Ok(value.at(at))
+        let value = match (name.as_str(), <[Value; 3]>::try_from(arguments)) {
+            ("np.where", Ok([condition, then, otherwise])) => condition.truth(self.of).choose(then, otherwise),
+            (_, Ok(three)) => Value::call(&name, three.into()).map_err(|rule| Fault::new(at, rule))?,
+            (_, Err(arguments)) => Value::call(&name, arguments).map_err(|rule| Fault::new(at, rule))?,
+        };
+        value.at(at).bounded(at)
     }
 }

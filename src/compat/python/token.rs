@@ -23,8 +23,8 @@ pub(super) enum Word<'t> {
 }
 
 /// Longer ones first: `**` is not two `*`.
-const SIGNS: [&str; 18] =
-    ["**", "//", "<=", ">=", "==", "!=", "+", "-", "*", "/", "%", "<", ">", "(", ")", ",", ".", "="];
+const SIGNS: [&str; 19] =
+    ["**", "//", "<=", ">=", "==", "!=", "+", "-", "*", "/", "%", "<", ">", "(", ")", ",", ".", "=", ":"];
 
 pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, Fault> {
     if let Some(at) = text.find(|c: char| !c.is_ascii()) {

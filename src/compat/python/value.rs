@@ -7,6 +7,9 @@ use crate::schedule::{self, Schedule};
 
 /// The largest exponent that is multiplied out; larger ones would lose digits.
 const MAX_POW_INT: f64 = 64.0;
+/// The most operations of an expression, and the most that stand in one another: what holds an operand twice doubles it.
+const MAX_OPERATIONS: usize = 1_024;
+const MAX_DEPTH: usize = 64;
 
 /// A number that is known, or one that moves with the step. `whole` means an integer to Python.
 #[derive(Debug, Clone)]
@@ -82,6 +85,19 @@ impl Value {
         self
     }
 
+    /// This value, unless it is too large to be worked with.
+    pub fn bounded(self, place: usize) -> Result<Value, Fault> {
+        let fits = match &self.form {
+            Form::Curve(schedule) => fits(schedule, &mut { MAX_OPERATIONS }, MAX_DEPTH),
+            Form::Number(_) | Form::Raised { .. } => true,
+        };
+        if fits {
+            return Ok(self);
+        }
+        let rule = format!("must come to at most {MAX_OPERATIONS} operations, {MAX_DEPTH} in one another; more begins");
+        Err(Fault::new(place, rule))
+    }
+
     fn is_raised(&self) -> bool {
         matches!(self.form, Form::Raised { .. })
     }
@@ -95,7 +111,7 @@ impl Value {
     }
 
     pub fn constant(name: &str) -> Option<Value> {
-        match name {
+        match name.replace("np.", "math.").as_str() {
             "math.pi" => Some(Value::real(std::f64::consts::PI)),
             "math.e" => Some(Value::real(std::f64::consts::E)),
             "math.tau" => Some(Value::real(std::f64::consts::TAU)),
@@ -109,6 +125,15 @@ impl Value {
         match self.form {
             Form::Number(value) => Ok(Schedule::constant(value)),
             Form::Curve(schedule) => Ok(schedule),
+            Form::Raised { rule, at } => Err(Fault::new(at.unwrap_or(0), rule)),
+        }
+    }
+
+    /// The number that it is where the variable is one.
+    pub fn into_number(self) -> Result<f64, Fault> {
+        match self.form {
+            Form::Number(value) => Ok(value),
+            Form::Curve(_) => Err(Fault::new(0, "must be a number at each step; what is not begins")),
             Form::Raised { rule, at } => Err(Fault::new(at.unwrap_or(0), rule)),
         }
     }
@@ -199,20 +224,34 @@ impl Value {
     /// A call of a function by its full name. Errors if there is none that takes so many arguments.
     pub fn call(name: &str, mut arguments: Vec<Value>) -> Result<Value, String> {
         let count = arguments.len();
-        if matches!(name, "min" | "max") && count >= 2 {
-            let mut all = arguments.into_iter();
-            let first = all.next().expect("at least two");
-            return Ok(all.fold(first, |best, next| extreme(name == "max", best, next)));
+        if (matches!(name, "min" | "max") && count >= 2) || (matches!(name, "np.minimum" | "np.maximum") && count == 2)
+        {
+            let largest = name.contains("max");
+            return Ok(arguments.into_iter().reduce(|best, next| extreme(largest, best, next)).expect("at least two"));
         }
-        if name == "math.pow" && count == 2 {
+        if name == "np.clip" && count == 3 {
+            let (high, low) = (arguments.pop().expect("three"), arguments.pop().expect("three"));
+            let clipped = extreme(true, arguments.pop().expect("three"), low);
+            return Ok(extreme(false, clipped, high));
+        }
+        if matches!(name, "math.pow" | "np.power" | "pow") && count == 2 {
             let (exponent, base) = (arguments.pop().expect("two"), arguments.pop().expect("two"));
-            return Ok(Value { whole: false, ..base.operate(Operator::Pow, exponent) });
+            let power = base.operate(Operator::Pow, exponent);
+            return Ok(if name == "math.pow" { Value { whole: false, ..power } } else { power });
         }
         if name == "math.log" && count == 2 {
             let base = Value::call("math.log", vec![arguments.pop().expect("two")])?;
             return Ok(Value::call("math.log", arguments)?.operate(Operator::Div, base));
         }
-        let known: Option<Function> = match name {
+        // Of numbers, those of NumPy do what those of `math` do; floor and ceil give floats.
+        let plain_name = match name {
+            "np.abs" | "np.absolute" => "abs".to_owned(),
+            "np.floor" | "np.ceil" => name.to_owned(),
+            _ => name.replace("np.", "math."),
+        };
+        let known: Option<Function> = match plain_name.as_str() {
+            "np.floor" => Some((f64::floor, Schedule::floor, Keeps::Nothing)),
+            "np.ceil" => Some((f64::ceil, |x| -(-x).floor(), Keeps::Nothing)),
             "abs" => Some((f64::abs, Schedule::abs, Keeps::Type)),
             "float" => Some((|x| x, |x| x, Keeps::Nothing)),
             "int" => Some((f64::trunc, truncated, Keeps::Whole)),
@@ -227,7 +266,7 @@ impl Value {
             "math.sin" => Some((f64::sin, Schedule::sin, Keeps::Nothing)),
             "math.cos" => Some((f64::cos, Schedule::cos, Keeps::Nothing)),
             "math.tanh" => Some((f64::tanh, Schedule::tanh, Keeps::Nothing)),
-            "min" | "max" | "math.pow" => None,
+            "min" | "max" | "pow" | "math.pow" | "math.power" | "math.minimum" | "math.maximum" | "math.clip" => None,
             _ => return Err(format!("{name} is not a function that has a translation,")),
         };
         let (Some((number, curve, keeps)), Some(Value { form, whole }), 1) = (known, arguments.pop(), count) else {
@@ -270,6 +309,22 @@ impl Truth {
                 Value::curve(condition.select(plain(then.form), plain(otherwise.form)), whole)
             }
         }
+    }
+}
+
+/// Whether no more than `left` operations, and no more than `depth` in one another, make `schedule`. What stands for the variable is one.
+fn fits(schedule: &Schedule, left: &mut usize, depth: usize) -> bool {
+    if *left == 0 || depth == 0 {
+        return false;
+    }
+    *left -= 1;
+    let mut inner = |schedule: &Schedule| fits(schedule, left, depth - 1);
+    match &schedule.0 {
+        schedule::Form::Unary { of, .. } => inner(of),
+        schedule::Form::PowInt { base, .. } => inner(base),
+        schedule::Form::Binary { left, right, .. } => inner(left) && inner(right),
+        schedule::Form::Select { condition, then, otherwise } => inner(condition) && inner(then) && inner(otherwise),
+        _ => true,
     }
 }
 

@@ -1,10 +1,13 @@
 //! torch's schedulers as curves of the language, where they have a closed form.
 
+use super::super::shapes::endless_cosine;
 use super::{Anneal, Scheduler};
 use crate::schedule::{Form, Number, Schedule, step};
 
 /// More pieces than any run of 2^64 steps could see of restarts that at least double.
 const MAX_RESTARTS: usize = 64;
+/// The most factors that are multiplied as schedules: each is a level of nesting, of which a schedule has 64.
+const MAX_FACTORS: usize = 32;
 
 impl Scheduler {
     /// The rates from the initial rate `base`; None where torch's recursion has no closed form. `horizon`, the steps that
@@ -48,7 +51,7 @@ impl Scheduler {
                 {
                     return last.closed(base, horizon);
                 }
-                if !members.iter().all(|member| member.is_factor(horizon)) {
+                if members.len() > MAX_FACTORS || !members.iter().all(|member| member.is_factor(horizon)) {
                     return None;
                 }
                 let factors: Option<Vec<_>> = members.iter().map(|member| member.closed(1.0, horizon)).collect();
@@ -89,7 +92,9 @@ impl Scheduler {
             | Scheduler::Exponential { .. }
             | Scheduler::Polynomial { .. } => true,
             // Past `T_max` it rises again from its own initial rate, not from the product.
-            Scheduler::Cosine { t_max, eta_min } => *eta_min == 0.0 && horizon.is_some_and(|steps| steps <= t_max + 1),
+            Scheduler::Cosine { t_max, eta_min } => {
+                *eta_min == 0.0 && horizon.is_some_and(|steps| steps <= t_max.saturating_add(1))
+            }
             Scheduler::Lambda(_)
             | Scheduler::Restarts { .. }
             | Scheduler::Cycle(_)
@@ -125,7 +130,8 @@ fn multi_step(base: f64, gamma: f64, milestones: &[u64]) -> Schedule {
         return Schedule::multi_step(base, gamma, steps);
     }
     let passed = |step: &u64| milestones.partition_point(|milestone| milestone <= step);
-    let values = steps.iter().map(|step| base * gamma.powi(passed(step) as i32));
+    let power = |count: usize| i32::try_from(count).unwrap_or(i32::MAX); // far more than a list may have
+    let values = steps.iter().map(|step| base * gamma.powi(power(passed(step))));
     let values: Vec<f64> = std::iter::once(base).chain(values).collect();
     Schedule::piecewise_constant(steps, values)
 }
@@ -140,7 +146,10 @@ fn restarts(base: f64, t_0: u64, t_mult: u64, eta_min: f64) -> Schedule {
     let (mut all, mut len, mut end) = (period(t_0), t_0, t_0);
     for _ in 1..MAX_RESTARTS {
         let next = len.checked_mul(t_mult).and_then(|next| Some((next, end.checked_add(next)?)));
-        let Some((next, next_end)) = next else { break };
+        let Some((next, next_end)) = next else {
+            // The next one ends after the last step that there is.
+            return all.then(endless_cosine(base, eta_min, len as f64 * t_mult as f64));
+        };
         (len, end) = (next, next_end);
         all = all.then(period(len));
     }

@@ -1,5 +1,6 @@
 //! `CyclicLR` and `OneCycleLR`: schedulers with rates and a momentum of their own.
 
+use super::super::shapes::whole;
 use super::super::{Arguments, python};
 use super::{Anneal, Cycle, Overwrites, Place};
 use crate::error::Result;
@@ -46,17 +47,17 @@ pub(super) fn cyclic(args: &mut Arguments, place: Place<'_>) -> Result<Cycle> {
 
 /// How many cycles of `len` steps are over.
 fn in_cycles(len: f64) -> Schedule {
-    match len.fract() == 0.0 {
-        true => step().every(len as u64),
-        false => step().floor_div(len),
+    match whole(len) {
+        Some(len) => step().every(len),
+        None => step().floor_div(len),
     }
 }
 
 /// From `low` to `high` over `up` steps and back over `down`, again and again.
 fn triangle(low: f64, high: f64, up: f64, down: f64) -> Schedule {
-    if up.fract() == 0.0 && down.fract() == 0.0 {
-        let rise = Schedule::linear(low, high).over(up as u64);
-        return rise.then(Schedule::linear(high, low).over(down as u64)).repeat();
+    let fall = if down == 0.0 { Some(0) } else { whole(down) };
+    if let (Some(rise), Some(fall)) = (whole(up), fall) {
+        return Schedule::linear(low, high).over(rise).then(Schedule::linear(high, low).over(fall)).repeat();
     }
     let t = step().modulo(up + down);
     let rise = t.clone() / up;
@@ -74,7 +75,13 @@ pub(super) fn one_cycle(args: &mut Arguments, place: Place<'_>) -> Result<Cycle>
     let (epochs, per_epoch) = (args.optional_steps("epochs")?, args.optional_steps("steps_per_epoch")?);
     let total = match (args.optional_steps("total_steps")?, epochs, per_epoch) {
         (Some(total), ..) => total,
-        (None, Some(epochs), Some(per_epoch)) => epochs.saturating_mul(per_epoch),
+        (None, Some(epochs), Some(per_epoch)) => match epochs.checked_mul(per_epoch).filter(|total| *total < 1 << 63) {
+            Some(total) => total,
+            None => {
+                let rule = format!("must come to less than 2^63 steps over {epochs} epochs");
+                return Err(args.error("steps_per_epoch", per_epoch, rule));
+            }
+        },
         (None, ..) => return Err(args.missing("total_steps")),
     };
     if total == 0 {
@@ -93,11 +100,7 @@ pub(super) fn one_cycle(args: &mut Arguments, place: Place<'_>) -> Result<Cycle>
         let rule = "makes a first phase of no steps, by whose length torch divides";
         return Err(args.error("pct_start", pct, rule));
     }
-    let anneal = match args.text_or("anneal_strategy", "cos")?.as_str() {
-        "cos" => Anneal::Cosine,
-        "linear" => Anneal::Linear,
-        other => return Err(args.error("anneal_strategy", other, "must be cos or linear")),
-    };
+    let anneal = Anneal::read(args)?;
     let max_lr = own(args, place, "max_lr", None)?;
     let (div, final_div) = (args.f64_or("div_factor", 25.0)?, args.f64_or("final_div_factor", 1e4)?);
     for (name, value) in [("div_factor", div), ("final_div_factor", final_div)] {
@@ -129,7 +132,7 @@ fn phases(ends: &[f64], values: &[f64], anneal: Anneal) -> Schedule {
     let (mut pieces, mut boundaries) = (Vec::new(), Vec::new());
     let (mut start, mut first) = (0.0, 0u64);
     for (i, end) in ends.iter().enumerate() {
-        let after = if *end < 0.0 { 0 } else { *end as u64 + 1 };
+        let after = if *end < 0.0 { 0 } else { (*end as u64).saturating_add(1) };
         if after > first {
             if !pieces.is_empty() {
                 boundaries.push(first);
@@ -185,7 +188,7 @@ fn momenta(args: &mut Arguments, place: Place<'_>, low: f64, high: f64) -> Resul
     let cycled = args.bool_or("cycle_momentum", true)?;
     let low = own(args, place, "base_momentum", Some(low))?;
     let high = own(args, place, "max_momentum", Some(high))?;
-    if cycled && place.group.momentum.is_none() && place.group.beta1.is_none() {
+    if cycled && place.group.momentum.is_none() && place.group.betas.is_none() {
         let rule = "needs an optimizer with momentum or betas";
         return Err(args.error("cycle_momentum", true, rule));
     }

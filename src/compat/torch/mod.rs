@@ -11,6 +11,7 @@ mod replay;
 #[cfg(test)]
 mod tests;
 
+use super::limits::Budget;
 use super::plateau::{InRates, of_group};
 use super::{Arguments, Group, Recipe, Resume, last_name};
 use crate::error::{Error, Result};
@@ -24,6 +25,7 @@ struct Place<'g> {
     index: usize,
     count: usize,
     horizon: Option<u64>,
+    budget: &'g Budget,
 }
 
 /// A scheduler for one parameter group, its arguments checked.
@@ -106,6 +108,12 @@ enum Anneal {
     Linear,
 }
 
+impl Anneal {
+    fn read(args: &mut Arguments) -> Result<Anneal> {
+        args.word_or("anneal_strategy", Anneal::Cosine, &[("cos", Anneal::Cosine), ("linear", Anneal::Linear)])
+    }
+}
+
 /// One recipe for each group.
 ///
 /// Quirks that are kept: `CosineAnnealingLR` rises again past `T_max` (issue 17913 and others want a clamp), `ConstantLR`,
@@ -125,8 +133,8 @@ pub(super) fn recipes(
         arguments.value("class");
         return plateau(arguments, groups);
     }
-    let count = groups.len();
-    let place = |(index, group)| Place { group, index, count, horizon };
+    let (count, budget) = (groups.len(), &Budget::new());
+    let place = |(index, group)| Place { group, index, count, horizon, budget };
     groups.iter().enumerate().map(place).map(|place| recipe(api, arguments.clone(), place, resume)).collect()
 }
 
@@ -144,13 +152,15 @@ fn recipe(api: &str, mut arguments: Arguments, place: Place<'_>, resume: Option<
         (Some(lr), Scheduler::Cycle(cycle)) => (lr, cycle.cycled.clone()),
         (Some(lr), _) => (lr, None),
         (None, _) => {
-            let trace = Trace::of(&scheduler, place.group, horizon(place)?)?;
+            let steps = horizon(place)?;
+            place.budget.spend(steps, scheduler.singles())?;
+            let trace = Trace::of(&scheduler, place.group, steps)?;
             (table(trace.lr), trace.cycled.map(table))
         }
     };
     let mut recipe = Recipe::new(bounded(lr, place.horizon));
     let cycled = cycled.map(|cycled| bounded(cycled, place.horizon));
-    match place.group.beta1 {
+    match place.group.betas {
         Some(_) => recipe.beta1 = cycled,
         None => recipe.momentum = cycled,
     }
@@ -163,6 +173,7 @@ fn recipe(api: &str, mut arguments: Arguments, place: Place<'_>, resume: Option<
 /// step, a step is left out. `state_dict` does neither (issues 65342, 60265).
 fn expect_undisturbed(scheduler: &Scheduler, place: Place<'_>, resume: Resume) -> Result<()> {
     let steps = horizon(place)?;
+    place.budget.spend(steps, 2 * scheduler.singles())?;
     let whole = Trace::of(scheduler, place.group, steps)?;
     let taken_up = Trace::taken_up(scheduler, place.group, steps, resume)?;
     let scale = whole.lr.iter().fold(0.0, |largest: f64, lr| largest.max(lr.abs()));
@@ -187,16 +198,22 @@ fn hand_over(mut arguments: Arguments, place: Place<'_>) -> Result<Schedule> {
     // Says in words what this function does.
     arguments.optional_text("protocol")?;
     arguments.finish()?;
-    let (class, swa) = (before.text("class")?, after.text("class")?);
-    let wrong = after.error("class", &swa, "must be SWALR that anneals over at least 1 epoch");
-    let before = read::scheduler(&class, before, place)?;
-    let Scheduler::Swa { swa_lr, epochs: epochs @ 1.., anneal } = read::scheduler(&swa, after, place)? else {
+    let ((_, class), (name, swa)) = (before.class()?, after.class()?);
+    let wrong = after.error(name, &swa, "must be SWALR that anneals over at least 1 epoch");
+    let before = read::scheduler(&class, before.of_class()?, place)?;
+    let Scheduler::Swa { swa_lr, epochs: epochs @ 1.., anneal } = read::scheduler(&swa, after.of_class()?, place)?
+    else {
         return Err(wrong);
     };
     let begin = swa_start + 1;
     let lr = match before.closed(place.group.lr, place.horizon) {
         Some(lr) => bounded(lr, place.horizon),
-        None => table(Trace::of(&before, place.group, begin + 1)?.lr),
+        None => {
+            let steps = begin + 1;
+            let spent = place.budget.spend(steps, before.singles());
+            let trace = spent.and_then(|()| Trace::of(&before, place.group, steps));
+            table(trace.map_err(|e| e.about("horizon", "params.swa_start", swa_start))?.lr)
+        }
     };
     let from = lr.at(begin)?;
     Ok(Schedule::join([lr, closed::annealed(from, swa_lr, epochs, anneal)], [begin]))
@@ -205,17 +222,11 @@ fn hand_over(mut arguments: Arguments, place: Place<'_>) -> Result<Schedule> {
 /// `ReduceLROnPlateau` on every group, with bounds in units of the group's rate.
 pub(super) fn plateau(mut arguments: Arguments, groups: &[Group]) -> Result<Vec<Recipe>> {
     let args = &mut arguments;
-    let better = match args.text_or("mode", "min")?.as_str() {
-        "min" => Better::Lower,
-        "max" => Better::Higher,
-        other => return Err(args.error("mode", other, "must be min or max")),
-    };
+    let better = args.word_or("mode", Better::Lower, &[("min", Better::Lower), ("max", Better::Higher)])?;
     let threshold = args.f64_or("threshold", 1e-4)?;
-    let improvement = match args.text_or("threshold_mode", "rel")?.as_str() {
-        "rel" => Improvement::signed(better, threshold, 0.0),
-        "abs" => Improvement::signed(better, 0.0, threshold),
-        other => return Err(args.error("threshold_mode", other, "must be rel or abs")),
-    };
+    let relative = Improvement::signed(better, threshold, 0.0);
+    let absolute = Improvement::signed(better, 0.0, threshold);
+    let improvement = args.word_or("threshold_mode", relative, &[("rel", relative), ("abs", absolute)])?;
     let factor = args.f64_or("factor", 0.1)?;
     let rule = Plateau::new()
         .patience(args.steps_or("patience", 10)?)
@@ -235,7 +246,11 @@ pub(super) fn plateau(mut arguments: Arguments, groups: &[Group]) -> Result<Vec<
 
 fn horizon(place: Place<'_>) -> Result<u64> {
     let rule = "must be given: this scheduler has no closed form, and becomes a table of that many steps";
-    place.horizon.ok_or_else(|| Error::argument("horizon", "missing", rule))
+    match place.horizon {
+        None => Err(Error::argument("horizon", "missing", rule)),
+        Some(0) => Err(Error::argument("horizon", 0, "must be at least 1 step")),
+        Some(steps) => Ok(steps),
+    }
 }
 
 /// `values`, without those at the end that repeat.

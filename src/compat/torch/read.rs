@@ -4,7 +4,25 @@ use super::super::{Arguments, python, unknown};
 use super::replay::MAX_STEPS;
 use super::{Anneal, Cycle, Overwrites, Place, Scheduler, bounded, cycle};
 use crate::error::{Error, Result};
-use crate::schedule::{Form, Number, Schedule, step};
+use crate::schedule::{Schedule, step};
+
+const SCHEDULERS: [&str; 15] = [
+    "LambdaLR",
+    "MultiplicativeLR",
+    "StepLR",
+    "MultiStepLR",
+    "ConstantLR",
+    "LinearLR",
+    "ExponentialLR",
+    "PolynomialLR",
+    "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+    "CyclicLR",
+    "OneCycleLR",
+    "SWALR",
+    "SequentialLR",
+    "ChainedScheduler",
+];
 
 /// How deep schedulers may hold schedulers.
 const MAX_NESTING: usize = 16;
@@ -80,11 +98,7 @@ fn nested(class: &str, mut arguments: Arguments, place: Place<'_>, depth: usize)
         "SWALR" => {
             args.expect_integer("anneal_epochs")?;
             let swa_lr = args.numbers_per_group("swa_lr", place.count)?.ok_or_else(|| args.missing("swa_lr"))?;
-            let anneal = match args.text_or("anneal_strategy", "cos")?.as_str() {
-                "cos" => Anneal::Cosine,
-                "linear" => Anneal::Linear,
-                other => return Err(args.error("anneal_strategy", other, "must be cos or linear")),
-            };
+            let anneal = Anneal::read(args)?;
             Scheduler::Swa { swa_lr: swa_lr[place.index], epochs: args.steps_or("anneal_epochs", 10)?, anneal }
         }
         "SequentialLR" => {
@@ -92,7 +106,7 @@ fn nested(class: &str, mut arguments: Arguments, place: Place<'_>, depth: usize)
             let milestones = args.steps_list("milestones")?;
             if milestones.len() + 1 != members.len() {
                 let rule = format!("{} schedulers need {} milestones", members.len(), members.len() - 1);
-                return Err(args.error("milestones", format!("{} milestones", milestones.len()), rule));
+                return Err(args.fault("milestones", format!("{} milestones", milestones.len()), rule));
             }
             if let Some(i) = milestones.windows(2).position(|pair| pair[0] > pair[1]) {
                 let rule = "must be in rising order: torch looks them up by bisection";
@@ -105,7 +119,7 @@ fn nested(class: &str, mut arguments: Arguments, place: Place<'_>, depth: usize)
             Scheduler::Sequential { members, milestones }
         }
         "ChainedScheduler" => Scheduler::Chained(members(args, place, depth)?),
-        other => return Err(unknown(other)),
+        other => return Err(unknown(other, &SCHEDULERS)),
     };
     let last_epoch = arguments.int_or("last_epoch", -1)?;
     if last_epoch != -1 {
@@ -127,6 +141,16 @@ impl Scheduler {
         }
     }
 
+    /// How many schedulers a step of it takes, itself if it is a single one.
+    pub(super) fn singles(&self) -> u64 {
+        match self {
+            Scheduler::Sequential { members, .. } | Scheduler::Chained(members) => {
+                members.iter().map(Scheduler::singles).sum()
+            }
+            _ => 1,
+        }
+    }
+
     fn is_composite(&self) -> bool {
         matches!(self, Scheduler::Sequential { .. } | Scheduler::Chained(_))
     }
@@ -134,24 +158,24 @@ impl Scheduler {
 
 fn members(args: &mut Arguments, place: Place<'_>, depth: usize) -> Result<Vec<Scheduler>> {
     if depth >= MAX_NESTING {
-        return Err(args.error("schedulers", "nested", format!("schedulers nest at most {MAX_NESTING} levels")));
+        return Err(args.fault("schedulers", "nested", format!("schedulers nest at most {MAX_NESTING} levels")));
     }
     let calls = args.calls("schedulers")?;
     if calls.is_empty() {
         return Err(args.error("schedulers", "empty", "must hold at least one"));
     }
     let member = |mut call: Arguments| {
-        let class = call.text("class")?;
+        let (name, class) = call.class()?;
         if class == "ReduceLROnPlateau" {
-            return Err(call.error("class", class, "must not be in a composition: its step needs a metric"));
+            return Err(call.error(name, class, "must not be in a composition: its step needs a metric"));
         }
-        nested(&class, call, place, depth + 1)
+        nested(&class, call.of_class()?, place, depth + 1)
     };
     let members: Vec<Scheduler> = calls.into_iter().map(member).collect::<Result<_>>()?;
     let mut cycles = members.iter().flat_map(Scheduler::cycles);
     if cycles.any(|cycle| matches!(cycle.overwrites, Overwrites::InitialLr(_))) && cycles.next().is_some() {
         let rule = "must not follow a OneCycleLR: torch lets it overwrite the other's bounds in the parameter group";
-        return Err(args.error("schedulers", "a second cycle", rule));
+        return Err(args.fault("schedulers", "a second cycle", rule));
     }
     Ok(members)
 }
@@ -177,17 +201,20 @@ fn function(args: &mut Arguments, place: Place<'_>, first: u64) -> Result<Schedu
         },
         Err(refused) => refused,
     };
-    let Some(horizon) = place.horizon.filter(|steps| *steps <= MAX_STEPS) else { return Err(refused) };
-    let at = |epoch: u64| {
-        let value = python::expression(ARGUMENT, text, "epoch", &Schedule::constant(epoch as f64))?;
-        match value.0 {
-            Form::Constant(Number::Literal(value)) => Ok(value),
-            _ => unreachable!("an expression of a constant is constant"),
-        }
+    let Some(horizon) = place.horizon.filter(|steps| *steps <= MAX_STEPS) else {
+        return Err(match refused {
+            Error::Argument { argument, value, rule } if argument != ARGUMENT => {
+                // Where in the expression: `pow[0]` is the base of a power.
+                let place = argument.strip_prefix("schedule.").unwrap_or(&argument);
+                let rule = rule.split("; ").next().unwrap_or_default();
+                Error::argument(ARGUMENT, text, format!("{place} is {value} in it, which {rule}"))
+            }
+            other => other,
+        });
     };
-    let values: Result<Vec<f64>> = (first..horizon.max(first + 1)).map(at).collect();
-    let before = std::iter::repeat_n(1.0, first as usize);
-    Ok(Schedule::table(before.chain(values?).collect::<Vec<f64>>()))
+    let values = python::values(ARGUMENT, text, "epoch", first..horizon.max(first + 1), place.budget)?;
+    let before = (0..first).map(|_| 1.0);
+    Ok(Schedule::table(before.chain(values).collect::<Vec<f64>>()))
 }
 
 /// A factor in [0, 1].

@@ -6,11 +6,11 @@
 use super::super::{Group, Resume};
 use super::{Anneal, Cycle, Overwrites, Scheduler, bounded};
 use crate::error::{Error, Result};
-use crate::schedule::Schedule;
+use crate::schedule::{MAX_TABLE, Schedule};
 use std::f64::consts::PI;
 
 /// The longest replay: as long as the longest table.
-pub(super) const MAX_STEPS: u64 = 1 << 20;
+pub(super) const MAX_STEPS: u64 = MAX_TABLE as u64;
 
 /// What a run gave.
 pub(super) struct Trace {
@@ -26,7 +26,7 @@ impl Trace {
         let mut member = Member::made(scheduler, &mut slot, -1, check(steps)?)?;
         let mut trace = Recording::default();
         for _ in 0..steps {
-            trace.note(&slot);
+            trace.note(&slot)?;
             member.step(&mut slot, false)?;
         }
         Ok(trace.end())
@@ -45,7 +45,7 @@ impl Trace {
             if step == resume.at {
                 member = Member::made(scheduler, &mut slot, resume.last_epoch, steps)?;
             }
-            trace.note(&slot);
+            trace.note(&slot)?;
             member.step(&mut slot, false)?;
         }
         Ok(trace.end())
@@ -56,7 +56,7 @@ fn check(steps: u64) -> Result<u64> {
     match steps <= MAX_STEPS {
         true => Ok(steps),
         false => {
-            Err(Error::argument("horizon", steps, format!("without a closed form, at most {MAX_STEPS} steps fit")))
+            Err(Error::argument("horizon", steps, format!("must be at most {MAX_STEPS} steps without a closed form")))
         }
     }
 }
@@ -68,9 +68,15 @@ struct Recording {
 }
 
 impl Recording {
-    fn note(&mut self, slot: &Slot) {
+    /// Errors name the step at which torch itself gets an infinity or a NaN.
+    fn note(&mut self, slot: &Slot) -> Result<()> {
+        let broken = [Some(("lr", slot.lr)), slot.cycled.map(|cycled| ("the momentum", cycled))];
+        if let Some((name, value)) = broken.into_iter().flatten().find(|(_, value)| !value.is_finite()) {
+            return Err(Error::argument(format!("{name} at step {}", self.lr.len()), value, "must be finite"));
+        }
         self.lr.push(slot.lr);
         self.cycled.extend(slot.cycled);
+        Ok(())
     }
 
     fn end(self) -> Trace {
@@ -97,12 +103,14 @@ enum Member<'s> {
 struct One<'s> {
     rule: &'s Scheduler,
     base: f64,
-    last_epoch: i64,
+    /// Wider than what is given: it goes on from there.
+    last_epoch: i128,
     /// Calls of `step` since the last initial one.
     calls: u64,
     /// The place in the present period of restarts, and its length.
     period: (u64, u64),
-    /// What the rule's own schedules give: the rate or factor, and the momentum.
+    /// What the rule's own schedules give from the epoch `first` on: the rate or factor, and the momentum.
+    first: u64,
     values: Vec<f64>,
     cycled: Vec<f64>,
 }
@@ -170,8 +178,10 @@ impl<'s> Member<'s> {
 
 impl<'s> One<'s> {
     fn new(rule: &'s Scheduler, slot: &mut Slot, last_epoch: i64, steps: u64) -> Result<One<'s>> {
-        // One step more than the run takes, and one more where it was taken up a step too far.
-        let trace = |schedule: &Schedule| bounded(schedule.clone(), Some(steps + 2)).trace(0..=steps + 2);
+        // One step more than the run takes, and one more where it was taken up a step too far. Both are far below 2^63.
+        let first = u64::try_from(last_epoch).unwrap_or(0);
+        let end = first + steps + 2;
+        let trace = |schedule: &Schedule| bounded(schedule.clone(), Some(end)).trace(first..=end);
         let (values, cycled) = match rule {
             Scheduler::Lambda(factor) | Scheduler::Multiplicative { factor, .. } => (trace(factor)?, Vec::new()),
             Scheduler::Cycle(Cycle { lr, cycled, overwrites }) => {
@@ -186,11 +196,11 @@ impl<'s> One<'s> {
             _ => (Vec::new(), Vec::new()),
         };
         let period = match rule {
-            Scheduler::Restarts { t_0, .. } => (last_epoch.max(0) as u64, *t_0),
+            Scheduler::Restarts { t_0, .. } => (first, *t_0),
             _ => (0, 0),
         };
         let base = *slot.initial_lr.get_or_insert(slot.lr);
-        Ok(One { rule, base, last_epoch, calls: 0, period, values, cycled })
+        Ok(One { rule, base, last_epoch: last_epoch.into(), calls: 0, period, first, values, cycled })
     }
 
     fn step(&mut self, slot: &mut Slot, initial: bool) -> Result<()> {
@@ -202,7 +212,8 @@ impl<'s> One<'s> {
             } else {
                 self.period.0 += 1;
                 if self.period.0 >= self.period.1 {
-                    self.period = (self.period.0 % self.period.1, self.period.1 * t_mult);
+                    // One of 2^64 - 1 steps is as flat as a longer one over what a replay sees of it.
+                    self.period = (self.period.0 % self.period.1, self.period.1.saturating_mul(*t_mult));
                 }
             }
         }
@@ -210,9 +221,9 @@ impl<'s> One<'s> {
         let epoch = u64::try_from(self.last_epoch)
             .map_err(|_| Error::argument("schedulers", "nested", "torch would look up an epoch below 0"))?;
         self.expect_factor(epoch, initial)?;
-        slot.lr = self.next(slot, epoch, initial);
-        if let Some(cycled) = self.cycled.get(epoch as usize) {
-            slot.cycled = Some(*cycled);
+        slot.lr = self.next(slot, epoch, initial)?;
+        if !self.cycled.is_empty() {
+            slot.cycled = Some(self.own(&self.cycled, epoch)?);
         }
         Ok(())
     }
@@ -227,7 +238,7 @@ impl<'s> One<'s> {
                 return Err(Error::argument("schedulers.total_iters", 0, rule));
             }
             Scheduler::MultiStep { milestones, gamma } => {
-                base * gamma.powi(milestones.partition_point(|milestone| *milestone == 0) as i32)
+                base * gamma.powi(power(milestones.partition_point(|milestone| *milestone == 0)))
             }
             Scheduler::Constant { factor, total } => base * if *total == 0 { 1.0 } else { *factor },
             Scheduler::Linear { start, .. } => base * start,
@@ -237,11 +248,11 @@ impl<'s> One<'s> {
             | Scheduler::Cosine { .. } => base,
             _ => {
                 self.expect_factor(0, false)?;
-                self.next(slot, 0, false)
+                self.next(slot, 0, false)?
             }
         };
-        if let Some(cycled) = self.cycled.first() {
-            slot.cycled = Some(*cycled);
+        if !self.cycled.is_empty() {
+            slot.cycled = Some(self.own(&self.cycled, 0)?);
         }
         Ok(())
     }
@@ -257,16 +268,16 @@ impl<'s> One<'s> {
     }
 
     /// The rate at `epoch`, from the rate in the slot.
-    fn next(&self, slot: &Slot, epoch: u64, initial: bool) -> f64 {
+    fn next(&self, slot: &Slot, epoch: u64, initial: bool) -> Result<f64> {
         let (lr, t) = (slot.lr, epoch as f64);
-        match self.rule {
-            Scheduler::Lambda(_) => self.base * self.value(epoch),
-            Scheduler::Cycle(_) => self.value(epoch),
+        Ok(match self.rule {
+            Scheduler::Lambda(_) => self.base * self.value(epoch)?,
+            Scheduler::Cycle(_) => self.value(epoch)?,
             Scheduler::Multiplicative { .. } => {
                 if initial {
                     lr
                 } else {
-                    lr * self.value(epoch)
+                    lr * self.value(epoch)?
                 }
             }
             Scheduler::Step { size, gamma } => {
@@ -278,7 +289,7 @@ impl<'s> One<'s> {
             }
             Scheduler::MultiStep { milestones, gamma } => {
                 let count = milestones.iter().filter(|milestone| **milestone == epoch).count();
-                if count == 0 { lr } else { lr * gamma.powi(count as i32) }
+                if count == 0 { lr } else { lr * gamma.powi(power(count)) }
             }
             Scheduler::Constant { factor, .. } if epoch == 0 => lr * factor,
             Scheduler::Constant { factor, total } => {
@@ -307,8 +318,8 @@ impl<'s> One<'s> {
             Scheduler::Cosine { .. } if initial => lr,
             Scheduler::Cosine { t_max, eta_min } => {
                 let n = *t_max as f64;
-                if (epoch as i128 - 1 - i128::from(*t_max)).rem_euclid(2 * i128::from(*t_max)) == 0 {
-                    return lr + (self.base - eta_min) * (1.0 - (PI / n).cos()) / 2.0;
+                if (i128::from(epoch) - 1 - i128::from(*t_max)).rem_euclid(2 * i128::from(*t_max)) == 0 {
+                    return Ok(lr + (self.base - eta_min) * (1.0 - (PI / n).cos()) / 2.0);
                 }
                 (1.0 + (PI * t / n).cos()) / (1.0 + (PI * (t - 1.0) / n).cos()) * (lr - eta_min) + eta_min
             }
@@ -324,15 +335,27 @@ impl<'s> One<'s> {
                 let from = if before == 1.0 { *swa_lr } else { (lr - before * swa_lr) / (1.0 - before) };
                 swa_lr * weight(step) + from * (1.0 - weight(step))
             }
-            Scheduler::Sequential { .. } | Scheduler::Chained(_) => {
-                unreachable!("a composition is no single scheduler")
-            }
-        }
+            // A composition is no single scheduler: its members act.
+            Scheduler::Sequential { .. } | Scheduler::Chained(_) => lr,
+        })
     }
 
-    fn value(&self, epoch: u64) -> f64 {
-        self.values[epoch as usize]
+    fn value(&self, epoch: u64) -> Result<f64> {
+        self.own(&self.values, epoch)
     }
+
+    /// One of the rule's own values, which were computed ahead for the epochs that a run can come to.
+    fn own(&self, values: &[f64], epoch: u64) -> Result<f64> {
+        let place = epoch.checked_sub(self.first).and_then(|place| usize::try_from(place).ok());
+        place.and_then(|place| values.get(place)).copied().ok_or_else(|| {
+            Error::argument("params.last_epoch", self.last_epoch, "is an epoch at which torch's own value is not known")
+        })
+    }
+}
+
+/// How often a factor is put on. A list of 2^31 milestones is far longer than a table may be.
+fn power(count: usize) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
 }
 
 impl Anneal {

@@ -39,7 +39,7 @@ fn refusal(class: &str, params: Value) -> String {
 /// Where there is a closed form, torch's recursion gives the same.
 #[test]
 fn closed_forms_are_what_the_recursion_gives() {
-    let group = Group { lr: 0.3, default_lr: 0.3, momentum: None, beta1: None, weight_decay: None, lr_scale: None };
+    let group = Group { lr: 0.3, default_lr: 0.3, momentum: None, betas: None, weight_decay: None, lr_scale: None };
     let single = [
         Scheduler::Step { size: 7, gamma: 0.5 },
         Scheduler::MultiStep { milestones: vec![0, 5, 5, 30], gamma: 0.5 },

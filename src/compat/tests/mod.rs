@@ -1,0 +1,3 @@
+//! Tests of more than one of the libraries here.
+
+mod hostile;
