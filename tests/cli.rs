@@ -167,7 +167,7 @@ fn emit_prints_the_cuda_text_of_the_rule() {
     assert!(folder.prints(&["emit", "one-cycle.toml"]).contains("Sgd<Momentum::heavy"), "a momentum means SGD");
     assert!(folder.prints(&["emit", "cosine.json", "--rule", "adam"]).contains("Adam<Decay::coupled"));
     let refusal = folder.refuses(&["emit", "one-cycle.toml", "--rule", "adamw"]);
-    let expected = "instep: one-cycle.toml: groups[0].momentum is set, but adamw has no such hyperparameter: it has lr, \
+    let expected = "instep: one-cycle.toml: groups[0].momentum is set, but is not a hyperparameter of adamw; there are lr, \
                     weight_decay, beta1, beta2, eps\n";
     assert_eq!(refusal, expected);
 
@@ -183,8 +183,8 @@ fn explain_says_what_happens_between_which_steps() {
     let text = Folder::new("explain").prints(&["explain", "cosine.json"]);
     let expected = "decay.lr
   steps 0 to 199: linear warm-up from 0 (0 to 0.000995)
-  steps 200 to 1999: half a cosine from 0.001 to 0.00001 (0.001 to 0.00001000075)
-  from step 2000 on: 0.00001
+  steps 200 to 1999: half a cosine from 0.001 to 1e-5 (0.001 to 1.000075e-5)
+  from step 2000 on: 1e-5
 decay.weight_decay
   from step 0 on: constant 0.1
 groups[1].lr
@@ -218,15 +218,20 @@ fn wrong_input_is_refused_with_the_place_and_the_rule() {
     write("negative.json", r#"{"version": 1, "groups": [{"lr": -1}]}"#);
     write("crash.json", &TORCH.replace("30", "0"));
     write("note.json", &TORCH.replace("\"params\"", "\"parameters\""));
+    let growth = r#"{"library": "torch", "api": "ExponentialLR", "params": {"gamma": 1.05},
+        "optimizer": {"class": "SGD", "args": {"lr": 0.1}, "groups": [{}]}}"#;
+    write("growth.json", growth);
+    write("auto.json", r#"{"zero_optimization": {}, "optimizer": {"type": "AdamW", "params": {"lr": "auto"}}}"#);
+    write("epochs.json", r#"{"learning_rate": 1e-3, "num_train_epochs": 3, "lr_scheduler_type": "cosine"}"#);
     write("lr.yaml", "lr: 1");
     write("beta.json", r#"{"version": 1, "groups": [{"lr": 1, "beta1": 1.5}]}"#);
     write("rising.toml", "version = 1\n[[groups]]\nlr.multi_step = { init = 1, factor = 0.1, milestones = [9, 3] }\n");
     write("lambda.json", &LAMBDA.replace("LAMBDA", "0.5 - epoch / 10"));
-    let cases: [(&[&str], &str); 20] = [
+    let cases: [(&[&str], &str); 24] = [
         (&["trace", "absent.json"], "absent.json: No such file"),
-        (&["trace", "lr.yaml"], "lr.yaml: the name must end in .json or .toml"),
+        (&["trace", "lr.yaml"], "lr.yaml: the file is one of the fields `lr`, but is like no file that is known"),
         (&["trace", "version.json"], "version.json: version is 7, but this build reads version 1"),
-        (&["plot", "field.json"], "field.json: groups[0].wd is set, but no update rule has such a hyperparameter"),
+        (&["plot", "field.json"], "field.json: groups[0].wd is set, but is not a hyperparameter of any update rule"),
         (&["explain", "value.toml"], "value.toml: groups[0].lr.linear.over is -3, but must be a count of steps"),
         (&["emit", "negative.json"], "negative.json: groups[0].lr is -1, but must not be negative at any step"),
         (&["trace", "negative.json"], "negative.json: groups[0].lr is -1, but must not be negative at any step"),
@@ -235,10 +240,17 @@ fn wrong_input_is_refused_with_the_place_and_the_rule() {
         (&["trace", "beta.json"], "beta.json: groups[0].beta1 is 1.5, but must lie in [0, 1) at every step"),
         (&["explain", "beta.json"], "beta.json: groups[0].beta1 is 1.5, but must lie in [0, 1) at every step"),
         (&["trace", "lambda.json"], "but must not be negative at any step"),
-        (&["explain", "field.json"], "field.json: groups[0].wd is set, but no update rule has such a hyperparameter"),
+        (&["explain", "field.json"], "field.json: groups[0].wd is set, but is not a hyperparameter of any update rule"),
         (&["trace", "rising.toml"], "groups[0].lr.multi_step.milestones[1] is 3, but must exceed the one before, 9"),
         (&["trace", "crash.json"], "crash.json: params.step_size is 0"),
-        (&["trace", "note.json"], "note.json: unknown field `parameters`"),
+        (&["trace", "note.json"], "but is not a field; there are api, every"),
+        (&["trace", "growth.json"], "say where the run ends, after which the last value holds: --total-steps"),
+        (
+            &["trace", "auto.json"],
+            "auto.json: optimizer.params.lr is auto, but is for whoever starts the run to fill in: give it as --set lr=…",
+        ),
+        (&["trace", "auto.json", "--set", "lrr=1e-3"], "--set lrr is 0.001, but is no name of an \"auto\""),
+        (&["trace", "epochs.json"], "--steps-per-epoch is missing, but must be given"),
         (&["trace", "cosine.json", "--steps", "9..3"], "the range \"9..3\" is empty"),
         (&["plot", "cosine.json", "--of", "warmth"], "--of is warmth, but must be a hyperparameter"),
         (&["plot", "cosine.json", "--out", "lr.pdf"], "lr.pdf: the name must end in .svg or .png"),

@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use instep::compat;
+use serde_json::Value;
 
 use crate::steps::Selection;
 
 /// Looks at learning-rate schedules: their values, their pictures, their CUDA text.
 ///
-/// FILE is a configuration in JSON or TOML (by its ending):
+/// FILE is a configuration in JSON, TOML or YAML:
 ///
 ///   {"version": 1, "groups": [{"lr": {"warmup": {"steps": 200, "cosine": {"from": 3e-4, "to": 0, "over": 1800}}}}]}
 ///
@@ -20,6 +22,9 @@ use crate::steps::Selection;
 /// or another library's optimizer, with `groups`:
 ///
 ///   {"library": "torch", "api": "AdamW", "params": {"lr": 1e-3}, "groups": [{}], "schedule": {"class": "StepLR", "step_size": 30}}
+///
+/// or a file of another library as it is published: DeepSpeed's ds_config.json, transformers' TrainingArguments, Megatron-LM's command
+/// line, Composer's, torchtitan's or timm's arguments, and others: the page docs/compat.md has all.
 ///
 /// Wrong input is a message with the place and the rule, and exit code 2.
 #[derive(Debug, Parser)]
@@ -43,10 +48,55 @@ pub enum Command {
     Doctor,
 }
 
+/// What another library's file leaves to whoever starts the run.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "What another library's file does not say")]
+pub struct Facts {
+    /// Whose file it is, where its fields do not show it, e.g. `deepspeed`.
+    #[arg(long)]
+    library: Option<String>,
+    /// Updates in the whole run.
+    #[arg(long, value_name = "N")]
+    total_steps: Option<u64>,
+    /// Updates in an epoch.
+    #[arg(long, value_name = "N")]
+    steps_per_epoch: Option<u64>,
+    /// Samples in an update, over all devices and accumulated calls.
+    #[arg(long, value_name = "N")]
+    samples_per_step: Option<u64>,
+    /// Tokens in an update, over all devices and accumulated calls.
+    #[arg(long, value_name = "N")]
+    tokens_per_step: Option<u64>,
+    /// What stands in place of an "auto": the field's name or path, and its value.
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = assignment)]
+    values: Vec<(String, Value)>,
+}
+
+impl Facts {
+    pub fn known(&self) -> compat::Facts {
+        compat::Facts {
+            library: self.library.clone(),
+            steps: self.total_steps,
+            steps_per_epoch: self.steps_per_epoch,
+            samples_per_step: self.samples_per_step,
+            tokens_per_step: self.tokens_per_step,
+            values: self.values.iter().cloned().collect(),
+        }
+    }
+}
+
+/// A value is JSON, or else a text.
+fn assignment(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text.split_once('=').ok_or("must be NAME=VALUE")?;
+    Ok((name.to_owned(), serde_json::from_str(value).unwrap_or_else(|_| Value::from(value))))
+}
+
 #[derive(Debug, Args)]
 pub struct Trace {
     /// The configuration.
     pub file: PathBuf,
+    #[command(flatten)]
+    pub facts: Facts,
     /// Steps and ranges, separated by commas: `0,10,100..200,0..2000:50` (a range is without its end; the stride follows
     /// the colon). By default 101 steps from the first to the end.
     #[arg(long)]
@@ -69,6 +119,8 @@ pub struct Plot {
     /// The configurations, drawn over each other.
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub facts: Facts,
     /// The picture to write, a .svg or a .png; without it, the terminal is drawn on.
     #[arg(long)]
     pub out: Option<PathBuf>,
@@ -84,6 +136,8 @@ pub struct Plot {
 pub struct Emit {
     /// The configuration.
     pub file: PathBuf,
+    #[command(flatten)]
+    pub facts: Facts,
     /// The update rule of groups that name none. By default sgd if a group has a momentum, else adamw.
     #[arg(long, value_enum)]
     pub rule: Option<RuleName>,
@@ -100,4 +154,6 @@ pub enum RuleName {
 pub struct Explain {
     /// The configuration.
     pub file: PathBuf,
+    #[command(flatten)]
+    pub facts: Facts,
 }

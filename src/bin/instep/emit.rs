@@ -6,7 +6,7 @@ use crate::commands::{Emit, RuleName};
 use crate::{Result, input};
 
 pub fn run(options: &Emit) -> Result<String> {
-    let mut config = input::read(&options.file)?;
+    let mut config = input::read(&options.file, &options.facts)?.config;
     let rule = options.rule.unwrap_or_else(|| default_rule(&config));
     for group in config.groups.iter_mut().filter(|group| group.rule.is_none()) {
         group.rule = RuleConfig::named(match rule {

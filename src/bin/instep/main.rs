@@ -5,6 +5,7 @@
 mod commands;
 mod doctor;
 mod emit;
+mod explain;
 mod input;
 mod picture;
 mod plot;
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
         Command::Trace(options) => trace::run(&options),
         Command::Plot(options) => plot::run(&options),
         Command::Emit(options) => emit::run(&options),
-        Command::Explain(options) => explain(&options),
+        Command::Explain(options) => explain::run(&options),
         Command::Doctor => return doctor::run(),
     };
     match outcome {
@@ -53,20 +54,4 @@ fn print(text: &str) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn explain(options: &commands::Explain) -> Result<String> {
-    let config = input::read(&options.file)?;
-    let mut text = String::new();
-    for (i, group) in config.groups.iter().enumerate() {
-        for (name, schedule) in group.hyperparameters() {
-            let label = input::label(group, i, name);
-            let explained = schedule.explain().map_err(|e| input::at(&options.file, format!("{label}: {e}")))?;
-            text += &format!("{label}\n");
-            for line in explained.lines() {
-                text += &format!("  {line}\n");
-            }
-        }
-    }
-    Ok(text)
 }

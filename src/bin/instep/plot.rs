@@ -50,7 +50,7 @@ fn sample(options: &Plot) -> Result<Chart> {
     let mut found = Vec::new();
     let mut end = None;
     for path in &options.files {
-        let config = input::read(path)?;
+        let config = input::read(path, &options.facts)?.config;
         end = end.max(trace::end(&config)?);
         let several = config.groups.len() > 1;
         for (i, group) in config.groups.iter().enumerate() {

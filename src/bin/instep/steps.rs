@@ -42,7 +42,7 @@ impl FromStr for Selection {
             if from >= to {
                 return Err(format!("the range {part:?} is empty: its end is not above its start"));
             }
-            if (to - from).div_ceil(stride) + steps.len() as u64 > LIMIT {
+            if (to - from).div_ceil(stride).saturating_add(steps.len() as u64) > LIMIT {
                 return Err(format!("{part:?} makes more than {LIMIT} steps; give it a stride, such as {range}:1000"));
             }
             steps.extend((from..to).step_by(usize::try_from(stride).unwrap_or(usize::MAX)));
@@ -77,6 +77,7 @@ mod tests {
             ("0..9:0", "stride"),
             ("4:2", "no range"),
             ("0..18446744073709551615", "give it a stride"),
+            ("7,0..18446744073709551615", "give it a stride"),
         ];
         for (text, expected) in cases {
             let refusal = text.parse::<Selection>().unwrap_err();

@@ -10,7 +10,7 @@ use crate::steps::Selection;
 use crate::{Result, input};
 
 pub fn run(options: &Trace) -> Result<String> {
-    let config = input::read(&options.file)?;
+    let config = input::read(&options.file, &options.facts)?.config;
     let steps = match &options.steps {
         Some(selection) => selection.clone(),
         None => Selection::up_to(end(&config)?.unwrap_or(1_000)),
