@@ -108,7 +108,12 @@ fn compare(case: &Value, index: usize, recipe: &Recipe, group: &Value) -> Result
     let steps = listed_steps(case, group);
     let scales = recipe.metric.map(|metric| scales(case, metric));
     let recursive = case["source"]["library"] == "torch" && is_recursive(&case["params"], &case["source"]["api"]);
-    let others = [("momentum", &recipe.momentum), ("beta1", &recipe.beta1), ("weight_decay", &recipe.weight_decay)];
+    let others = [
+        ("momentum", &recipe.momentum),
+        ("beta1", &recipe.beta1),
+        ("beta2", &recipe.beta2),
+        ("weight_decay", &recipe.weight_decay),
+    ];
     for (name, schedule) in std::iter::once(("lr", &Some(recipe.lr.clone()))).chain(others) {
         let Some(listed) = group[name].as_array() else { continue };
         let own = schedule.clone().or_else(|| own_option(case, index, name).map(Schedule::from));

@@ -186,7 +186,7 @@ fn counts_that_do_not_fit_are_refused_and_never_repaired() {
         (trapezoid(1.0, 60, 50, 100), "then[0].warmup.over.steps is -10"),
         (OneCycle::new(1.0, 51, 100).phases(Phases::Three).lr(), "then[2].cosine.over is -2"),
         (wsd(1.0, 0.0, 0, 10, 20, Decay::Exponential), "then[1].exponential.to is 0"),
-        (cyclic(0.1, 0.5, 0, 0, Cyclic::Triangular), "0 steps long"),
+        (cyclic(0.1, 0.5, 0, 0, Cyclic::Triangular), "repeat is of 0 steps"),
         (inverse_sqrt(1.0, 0), "inverse_sqrt.timescale is 0"),
         (noam(1.0, 512, 0), "inf"),
     ];

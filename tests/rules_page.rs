@@ -17,9 +17,10 @@ fn config(rule: &str, hyperparameters: &[String]) -> Result<Config, Error> {
 
 /// The names of the rules that may come first.
 fn first() -> Vec<String> {
-    let message = config("\"none_such\"", &[]).expect_err("no such rule").to_string();
-    let (_, names) = message.split_once("expected one of ").expect("a list of the rules");
-    let names = names.split(", ").map(|name| name.trim().trim_matches('`').to_owned());
+    let without = Config::from_toml("version = 1\n[[groups]]\nlr = 0.1\n").expect("a configuration");
+    let message = without.builder(&Device::host(), &[&[]]).expect_err("no rule").to_string();
+    let (_, names) = message.split_once("one of ").expect("a list of the rules");
+    let names = names.split(", ").map(|name| name.trim().to_owned());
     // Those that come after others have no rate.
     let has_rate =
         |name: &String| RuleConfig::named(name).is_some_and(|rule| rule.hyperparameters().contains(&"lr".into()));
@@ -67,8 +68,8 @@ fn row(name: &str, comes_after: bool) -> String {
     // Those of a rule that comes after another have no defaults.
     let given = if comes_after { &hyperparameters[..] } else { &[] };
     let message = config(&with_option, given).expect_err("no such option").to_string();
-    let (_, options) = message.split_once(" has the options ").unwrap_or_default();
-    assert!(message.contains(" has no options") || !options.is_empty(), "{message}");
+    let (_, options) = message.split_once("; there are ").unwrap_or_default();
+    assert!(message.contains(": there are none") || !options.is_empty(), "{message}");
     // All rules but those that come after others have `maximize`.
     let options = options.trim().split(", ").filter(|option| !option.is_empty() && *option != "maximize");
     let options: Vec<String> = options.map(str::to_owned).collect();

@@ -68,7 +68,12 @@ fn accepted(recipe: Recipe, steps: u64) -> Result<Recipe, Error> {
 
 /// The hyperparameters that a recipe moves.
 fn scheduled(recipe: &Recipe) -> impl Iterator<Item = (&'static str, &Schedule)> {
-    let others = [("momentum", &recipe.momentum), ("beta1", &recipe.beta1), ("weight_decay", &recipe.weight_decay)];
+    let others = [
+        ("momentum", &recipe.momentum),
+        ("beta1", &recipe.beta1),
+        ("beta2", &recipe.beta2),
+        ("weight_decay", &recipe.weight_decay),
+    ];
     let others = others.into_iter().filter_map(|(name, schedule)| Some((name, schedule.as_ref()?)));
     std::iter::once(("lr", &recipe.lr)).chain(others)
 }
@@ -78,7 +83,9 @@ fn add(builder: OptimizerBuilder, recipe: &Recipe, tensor: Tensor) -> OptimizerB
     let weight_decay = recipe.weight_decay.clone().unwrap_or(Schedule::constant(0.0));
     match (&recipe.beta1, &recipe.momentum) {
         (Some(beta1), _) => {
-            builder.group(AdamW::new(recipe.lr.clone()).beta1(beta1.clone()).weight_decay(weight_decay), &[tensor])
+            let rule = AdamW::new(recipe.lr.clone()).beta1(beta1.clone()).weight_decay(weight_decay);
+            let beta2 = recipe.beta2.clone().unwrap_or(Schedule::constant(0.999));
+            builder.group(rule.beta2(beta2), &[tensor])
         }
         (None, Some(momentum)) => {
             let rule = Sgd::new(recipe.lr.clone()).momentum(Momentum::Heavy, momentum.clone());

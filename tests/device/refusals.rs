@@ -34,7 +34,7 @@ fn a_refused_edit_says_why_and_changes_nothing() {
     }
     type Change = fn(Edit<'_>) -> Edit<'_>;
     let cases: [(Change, &str); 16] = [
-        (|e| e.set("lr", 0.1), "knob \"lr\" is not there, but the knobs are [\"beta\", "),
+        (|e| e.set("lr", 0.1), "knob \"lr\" is not there, but the knobs are \"beta\", \"decay\", "),
         (|e| e.set("total", 0.1), "knob \"total\" is 0.1, but it is a count of steps: use `set_steps`"),
         (|e| e.set_steps("peak_lr", 3), "knob \"peak_lr\" is 3 steps, but it is a number: use `set`"),
         (|e| e.set("peak_lr", 0.1).set("peak_lr", 0.2), "knob \"peak_lr\" is given twice"),
@@ -43,11 +43,14 @@ fn a_refused_edit_says_why_and_changes_nothing() {
             |e| e.set("decay", 0.2).set("peak_lr", f64::NAN),
             "edit(decay: 0.2, peak_lr: NaN).groups[0].lr.then[0].linear.to is NaN",
         ),
-        (|e| e.set("peak_lr", 1e39), "groups[0].lr.then[0].linear.to is 1000000000"),
+        (|e| e.set("peak_lr", 1e39), "groups[0].lr.then[0].linear.to is 1e39"),
         (|e| e.set("peak_lr", -1.0), "groups[0].lr is -1 to 1, but must not be negative at any step"),
         (|e| e.set("beta", 1.0), "groups[0].beta1 is 0.8 to 1, but must lie in [0, 1) at every step"),
         (|e| e.set("low", -0.5), "groups[0].lr.then[1].product[0].product[1].exponential.to is -0.5"),
-        (|e| e.set_steps("total", 1), "multi_step.milestones[1] is 1, but must exceed the one before, 1"),
+        (
+            |e| e.set("high", 0.0),
+            "exponential.to is 0.5, but must be of the same sign as from, 0, and neither may be 0",
+        ),
         (
             |e| e.set_steps("warmup_steps", 3).now("total"),
             "now(\"total\") is refused, but it is the length of no piece",

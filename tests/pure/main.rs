@@ -14,4 +14,5 @@ mod owned;
 mod precision;
 mod random_schedules;
 mod rules;
+mod shown;
 mod state;

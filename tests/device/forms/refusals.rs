@@ -45,39 +45,39 @@ fn what_makes_no_sense_is_refused_by_name() {
 
     all.expect(
         |b| b.group_in(remainder(), adamw(), std::slice::from_ref(&f32)),
-        "groups[0].tensors[0].param.dtype is F32, but the precision of its group asks for a remainder, which lies beside a bf16 parameter; give tensors of other types a group of their own, with group_in",
+        "groups[0].tensors[0].param.dtype is f32, but the precision of its group asks for a remainder, which lies beside a bf16 parameter; give tensors of other types a group of their own, with group_in",
     );
     all.expect(
         |b| b.group_in(remainder(), adamw(), std::slice::from_ref(&f16)),
-        "groups[0].tensors[0].param.dtype is F16, but the precision of its group asks for a remainder, which lies beside a bf16 parameter; give tensors of other types a group of their own, with group_in",
+        "groups[0].tensors[0].param.dtype is f16, but the precision of its group asks for a remainder, which lies beside a bf16 parameter; give tensors of other types a group of their own, with group_in",
     );
     let states = |form| Precision::new().states(form);
     let momentum = || Sgd::new(0.1).momentum(Momentum::Heavy, 0.9);
     all.expect(
         |b| b.precision(states(StateForm::F16)).group(momentum(), std::slice::from_ref(&bf16)),
-        "precision.states is \"f16\", but f16 holds nothing below 6e-8, which gradients that need no loss scale have: set loss_scale, or ask for \"bf16\"",
+        "precision.states is \"f16\", but must be \"bf16\" without loss_scale: f16 holds nothing below 6e-8, which gradients that need no loss scale have",
     );
     all.expect(
         |b| {
             let b = b.loss_scale(LossScale::dynamic());
             b.group_in(Precision::new().state("exp_avg_sq", StateForm::F16Nearest), adamw(), std::slice::from_ref(&bf16))
         },
-        "groups[0].precision.state.exp_avg_sq is \"f16_nearest\", but exp_avg_sq of the rule adamw divides, and f16 holds no squares of gradients, nothing below 6e-8; ask for \"bf16\" or \"8bit\" for it",
+        "groups[0].precision.state.exp_avg_sq is \"f16_nearest\", but must be \"bf16\" or \"8bit\" for exp_avg_sq of the rule adamw, which divides: f16 holds no squares of gradients, nothing below 6e-8",
     );
     all.expect(
         |b| {
             let b = b.precision(Precision::new().state("exp_avgs", StateForm::Bf16));
             b.group(adamw(), std::slice::from_ref(&bf16))
         },
-        "precision.state.exp_avgs is \"bf16\", but no rule of this optimizer has it: one or another keeps exp_avg, exp_avg_sq",
+        "precision.state.exp_avgs is \"bf16\", but is not a state of any rule of this optimizer, which keeps exp_avg, exp_avg_sq",
     );
     all.expect(
         |b| b.group_in(Precision::new().state("exp_av", StateForm::Bf16), adamw(), std::slice::from_ref(&f32)),
-        "groups[0].precision.state.exp_av is \"bf16\", but the rule adamw keeps exp_avg, exp_avg_sq",
+        "groups[0].precision.state.exp_av is \"bf16\", but is not a state of the rule adamw, which keeps exp_avg, exp_avg_sq",
     );
     all.expect(
         |b| b.group_in(Precision::new().state("exp_avg", StateForm::Bf16), Sgd::new(0.1), std::slice::from_ref(&f32)),
-        "groups[0].precision.state.exp_avg is \"bf16\", but the rule sgd keeps no states",
+        "groups[0].precision.state.exp_avg is \"bf16\", but is not a state of the rule sgd, which keeps none",
     );
     let given = all.memory[2].address();
     // SAFETY: as in `Refusals::tensor`.
@@ -107,7 +107,7 @@ fn what_makes_no_sense_is_refused_by_name() {
     all.expect(
         |b| b.group(adamw(), &[odd(Buffer::bf16, 1)]),
         &format!(
-            "groups[0].tensors[0].param.address is {:#x}, but Bf16 elements are aligned to 2 bytes",
+            "groups[0].tensors[0].param.address is {:#x}, but bf16 elements are aligned to 2 bytes",
             all.memory[0].address() + 1
         ),
     );
@@ -132,7 +132,7 @@ fn what_makes_no_sense_is_refused_by_name() {
     let double = unsafe { Tensor::new(double, Buffer::f32(all.memory[1].address(), 16)) };
     all.expect(
         |b| b.group(adamw(), std::slice::from_ref(&double)),
-        "groups[0].tensors[0].param.dtype is F64, but must be F32, Bf16 or F16",
+        "groups[0].tensors[0].param.dtype is f64, but must be f32, bf16 or f16",
     );
     // With a loss scale, or one of the engine's, f16 states are taken.
     let builder = Optimizer::builder(&rig.device).loss_scale(LossScale::dynamic()).clip(Clip::torch_norm(1.0));

@@ -64,7 +64,9 @@ impl Case {
         };
         let config = match config.map_err(|e| e.to_string()) {
             Ok(config) => config,
-            Err(why) if why.contains("is not there yet") => return Err(Unbuilt::NotYet(why)),
+            Err(why) if ["is not there yet", "has a translation"].iter().any(|words| why.contains(words)) => {
+                return Err(Unbuilt::NotYet(why));
+            }
             Err(why) if !value["quirk"].is_null() => return Err(Unbuilt::Refused(why)),
             Err(why) => return Err(Unbuilt::Failed(format!("refused: {why}"))),
         };

@@ -69,5 +69,8 @@ fn the_constants_of_a_greedy_rule_keep_to_their_ranges() {
 #[test]
 fn a_rule_for_all_groups_that_no_group_would_follow_is_refused() {
     let taken = builder().metric(Plateau::new()).group(Sgd::new(0.1).metric(Greedy::new()), &[empty()]);
-    assert_eq!(refused(taken.build()), ["metric", "set", "every group has a metric rule of its own"]);
+    assert_eq!(
+        refused(taken.build()),
+        ["metric", "set", "must not be set where every group has a metric rule of its own"]
+    );
 }

@@ -24,3 +24,13 @@ fn builder() -> OptimizerBuilder {
 /// Numbers that no argument may be, and the rule that they break.
 const FINITE: &str = "must be finite in f32, into which every value is rounded";
 const NOT_IN_F32: [f64; 5] = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e39, -1e39];
+
+/// One of [`NOT_IN_F32`], as people write it.
+fn written(x: f64) -> &'static str {
+    NOT_IN_F32
+        .iter()
+        .zip(["NaN", "inf", "-inf", "1e39", "-1e39"])
+        .find(|(known, _)| known.to_bits() == x.to_bits())
+        .unwrap()
+        .1
+}

@@ -75,7 +75,7 @@ fn bad_rings_are_refused() {
 #[test]
 fn bad_observations_of_the_step_are_refused() {
     // SAFETY: refused, so never read.
-    refused(|b| unsafe { b.observe_every(1, Observed::f32(64)) }, "observe_every.metric");
+    refused(|b| unsafe { b.observe_every(1, Observed::f32(64)) }, "observe_every.updates");
     // SAFETY: as above.
     refused_with_metrics(|b| unsafe { b.observe_every(0, Observed::f32(64)) }, "observe_every.updates");
     // SAFETY: as above.

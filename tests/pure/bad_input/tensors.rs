@@ -29,7 +29,7 @@ fn addresses_are_not_null_aligned_and_within_memory() {
     for off in [1, 2, 3] {
         let [argument, value, rule] = refused(build(&[pair.tensor(), tensor(param + off, grad, 4)]));
         assert_eq!(argument, "groups[0].tensors[1].param.address");
-        assert_eq!((value, &*rule), (format!("{:#x}", param + off), "F32 elements are aligned to 4 bytes"));
+        assert_eq!((value, &*rule), (format!("{:#x}", param + off), "f32 elements are aligned to 4 bytes"));
         assert_eq!(refused(build(&[tensor(param, grad + off, 4)]))[0], "groups[0].tensors[0].grad.address");
     }
     for len in [u64::MAX, u64::MAX / 4, 1 << 62] {
@@ -48,8 +48,8 @@ fn param_and_grad_have_one_length_and_types_that_are_stored() {
     assert_eq!(refused(build(&[empty]))[..2], ["groups[0].tensors[0].grad.len", "4"]);
     let double = |address| Buffer { dtype: Dtype::F64, ..Buffer::f32(address, 2) };
     let [argument, value, rule] = refused(build(&[buffers(double(param), Buffer::f32(grad, 2))]));
-    assert_eq!((&*argument, &*value), ("groups[0].tensors[0].param.dtype", "F64"));
-    assert_eq!(rule, "must be F32, Bf16 or F16");
+    assert_eq!((&*argument, &*value), ("groups[0].tensors[0].param.dtype", "f64"));
+    assert_eq!(rule, "must be f32, bf16 or f16");
     assert_eq!(refused(build(&[buffers(Buffer::f32(param, 2), double(grad))]))[0], "groups[0].tensors[0].grad.dtype");
 }
 

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use super::{files, none, root};
 
 /// A room and the rooms that it may know. A room is a folder or a file of `src/`; it knows itself.
-const ROOMS: [(&str, &[&str]); 19] = [
+const ROOMS: [(&str, &[&str]); 20] = [
     ("error", &[]),
+    ("nearest", &[]),
     ("schedule", &["error"]),
     ("program", &["error", "schedule"]),
     ("rule", &["error", "schedule", "program"]),
-    ("optim", &["error", "schedule", "program", "rule"]),
+    ("optim", &["error", "nearest", "schedule", "program", "rule"]),
     ("settings", &[]),
     ("gradient", &["error", "settings"]),
     ("telemetry", &["error"]),
@@ -20,6 +21,7 @@ const ROOMS: [(&str, &[&str]); 19] = [
         "config",
         &[
             "error",
+            "nearest",
             "schedule",
             "program",
             "rule",
@@ -32,7 +34,7 @@ const ROOMS: [(&str, &[&str]); 19] = [
             "dynamic",
         ],
     ),
-    ("compat", &["error", "schedule", "optim", "gradient", "precision", "config"]),
+    ("compat", &["error", "nearest", "schedule", "optim", "gradient", "precision", "config"]),
     ("plan", &["error", "settings", "gradient", "telemetry", "features", "precision", "schedule", "program", "rule"]),
     ("host", &["error", "settings", "gradient", "telemetry", "precision", "program", "rule", "plan"]),
     ("device", &["error"]),

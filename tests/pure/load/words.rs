@@ -51,7 +51,7 @@ fn with_rule(model: &Model, rule: AdamW) -> Optimizer {
     builder().group(rule, &model.tensors(&["a", "b"])).group(sgd(), &model.tensors(&["c"])).build().unwrap()
 }
 
-const CASES: [Case; 13] = [
+const CASES: [Case; 14] = [
     Case {
         word: LoadOptions::schedules,
         build: |model| with_rule(model, adam(cosine(190))),
@@ -68,8 +68,15 @@ const CASES: [Case; 13] = [
     },
     Case {
         word: LoadOptions::schedules,
+        build: |model| with_rule(model, adam(Schedule::cosine(0.100000001, 0.0).over(100))),
+        lines: &[
+            "groups[0].lr: half a cosine from 0.1 to 0 over 100 steps, with cosine.from = 0.1, here with cosine.from = 0.100000001",
+        ],
+    },
+    Case {
+        word: LoadOptions::schedules,
         build: |model| with_rule(model, adam(cosine(100)).weight_decay(knob("decay", 0.1))),
-        lines: &["knob \"decay\": none, here 0.1", "groups[0].weight_decay: constant 0.01, here constant decay"],
+        lines: &["knob \"decay\": none, here 0.1", "groups[0].weight_decay: 0.01, here knob \"decay\""],
     },
     Case {
         word: LoadOptions::constants,
@@ -80,8 +87,7 @@ const CASES: [Case; 13] = [
         word: LoadOptions::constants,
         build: |model| with_rule(model, adam(cosine(100)).weight_decay(0.0)),
         lines: &[
-            "groups[0].rule: Adam (Decay decoupled, Direction minimize), here Adam (Decay none, Direction minimize); its states \
-             go on",
+            "groups[0].rule: adamw, here adamw with weight_decay = 0; its states go on",
             "groups[0].weight_decay: 0.01, here 0",
         ],
     },

@@ -82,12 +82,21 @@ fn what_has_no_meaning_together_is_refused() {
         assert!(error.contains(expected), "{error}\nexpected {expected}");
     };
     let fused = AdamW::new(0.1).parity(Parity::TorchFused);
-    refused(Tape::of(&fused.nesterov(Nesterov::Together)), "nesterov is set with Parity::TorchFused");
+    refused(
+        Tape::of(&fused.nesterov(Nesterov::Together)),
+        "nesterov is \"together\", but must not be set with parity \"torch_fused\"",
+    );
     let apart = AdamW::new(0.1).nesterov(Nesterov::Apart);
     refused(Tape::of(&apart.bias_correction(false)), "bias_correction is false");
-    refused(Tape::of(&Sgd::new(0.1).caution(Caution::Mean)), "caution is set with Momentum::None");
+    refused(
+        Tape::of(&Sgd::new(0.1).caution(Caution::Mean)),
+        "caution is \"mean\", but must not be set without momentum",
+    );
     let fused = Sgd::new(0.1).parity(Parity::TorchFused);
-    refused(Tape::of(&fused.decoupled_weight_decay(true)), "decoupled_weight_decay is set with Parity::TorchFused");
+    refused(
+        Tape::of(&fused.decoupled_weight_decay(true)),
+        "decoupled_weight_decay is true, but must not be set with parity \"torch_fused\"",
+    );
     refused(Tape::of(&RmsProp::new(0.1).caution(Caution::Mean)), "caution is set");
     refused(Tape::of(&RmsProp::new(0.1).lr_in_momentum(true)), "lr_in_momentum is set");
 }
