@@ -249,7 +249,10 @@ fn wrong_input_is_refused_with_the_place_and_the_rule() {
             &["trace", "auto.json"],
             "auto.json: optimizer.params.lr is auto, but is for whoever starts the run to fill in: give it as --set lr=…",
         ),
-        (&["trace", "auto.json", "--set", "lrr=1e-3"], "--set lrr is 0.001, but is no name of an \"auto\""),
+        (
+            &["trace", "auto.json", "--set", "optimizer.params.lrr=1e-3"],
+            "--set optimizer.params.lrr is 0.001, but is no name of an \"auto\"",
+        ),
         (&["trace", "epochs.json"], "--steps-per-epoch is missing, but must be given"),
         (&["trace", "cosine.json", "--steps", "9..3"], "the range \"9..3\" is empty"),
         (&["plot", "cosine.json", "--of", "warmth"], "--of is warmth, but must be a hyperparameter"),

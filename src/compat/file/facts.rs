@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::super::nearest::nearest;
-use super::section::Notes;
+use super::section::{Notes, is_slip};
 use crate::error::{Error, Result};
 
 /// What rules of some library ask for by these names, besides each `"auto"`.
@@ -83,8 +82,8 @@ impl Facts {
         let is_read = |name: &str| autos.contains(name) || ASKED_FOR.contains(&name);
         for (name, value) in self.values.iter().filter(|(name, _)| !is_read(name)) {
             let place = format!("facts.values.{name}");
-            let open = autos.iter().map(String::as_str).filter(|auto| !self.values.contains_key(*auto));
-            if let Some(near) = nearest(name, open) {
+            let mut open = autos.iter().filter(|auto| !self.values.contains_key(*auto));
+            if let Some(near) = open.find(|auto| is_slip(name, auto)) {
                 let rule = format!("is no name of an \"auto\"; {near} is, and is not given");
                 return Err(Error::argument(place, value, rule));
             }

@@ -326,7 +326,7 @@ fn sounds_of_training(name: &str) -> bool {
 }
 
 /// Whether `name` is `known` but for a letter or two.
-fn is_slip(name: &str, known: &str) -> bool {
+pub(super) fn is_slip(name: &str, known: &str) -> bool {
     let far: usize = match known.len() {
         // Every short flag is a letter away from another.
         0..3 => 0,
