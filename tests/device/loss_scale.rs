@@ -132,8 +132,8 @@ fn what_contradicts_itself_is_refused() {
     };
     assert_eq!(
         refused(|b| b.loss_scale(LossScale::dynamic()).non_finite(NonFinite::Propagate)),
-        "non_finite is Propagate, but contradicts a dynamic loss scale, which looks for gradients that are not finite and \
-         skips those updates"
+        "non_finite is propagate, but must not be set beside a dynamic loss scale, which looks for gradients that are not \
+         finite and skips those updates"
     );
     assert_eq!(
         refused(|b| b.loss_scale(LossScale::dynamic().backoff(0.99999999))),

@@ -7,7 +7,8 @@
 #define __device__
 #define __host__
 #define __constant__ __attribute__((visibility("default")))
-#define __forceinline__ inline __attribute__((always_inline))
+// A hint here: what is inlined everywhere takes two and a half times as long to compile, and runs no faster under the engine's hooks.
+#define __forceinline__ inline
 #define __noinline__ __attribute__((noinline))
 #define __restrict__ __restrict
 #define __align__(n) __attribute__((aligned(n)))
