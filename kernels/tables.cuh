@@ -174,6 +174,14 @@ struct alignas(16) Own {
   float value[SCALARS == 0 ? 1 : SCALARS];
 };
 
+// Where a scalar goes.
+struct alignas(16) Output {
+  void* address;  // of the engine's
+  u32 pair;       // among those that cohorts remember
+  u32 wide;       // an f64; or else an f32
+};
+static_assert(sizeof(Output) == 16, "src/plan/layout/sums.rs: OutputRow");
+
 // What rules that measure or remember need besides. Memory is f64: of cohorts two halves of pairs, as the update before left it
 // and as this one leaves it; of groups (the same in each of their cohorts) and tensors, which the measuring launch of update `t`
 // writes, what `t` leaves in half `t & 1`. Rows are as wide as generated.cuh says.
@@ -192,7 +200,8 @@ struct alignas(16) RuleTables {
   u32 measure_tile_count;
   u32 group_count;
   u32 tensor_capacity;
-  u32 reserved[3];
+  u32 output_count;
+  const Output* outputs;  // in as many rows
 };
 static_assert(sizeof(RuleTables) == 112, "src/plan/layout.rs: RuleTablesRow");
 

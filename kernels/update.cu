@@ -7,6 +7,7 @@
 // `gradient_norm` comes before it where something must be known of all gradients first: 4 B per f32 gradient, 2 B of 16 bits.
 // `measure` comes between the two where a rule sums over elements: what it states per parameter.
 // `observe` feeds a metric to the state machines of the half that the current step reads, and evaluates it anew.
+// Where scalars go to addresses of the engine's, other blocks of `update` write them (outputs.cuh), and there is no parameter.
 // `prime` fills the half that the current step reads; it runs at build. `edit` does so after it wrote constants.
 // `update_part` applies an update to some tensors, and `update` then looks ahead and commits alone.
 // `remake` makes masters (6 B per parameter) and remainders (2 B) anew of the parameters; it runs at build, and when they change.
@@ -22,6 +23,7 @@
 #include "end.cuh"
 #include "metric.cuh"
 #include "norm.cuh"
+#include "outputs.cuh"
 #include "telemetry.cuh"
 
 constexpr u32 BLOCKS_PER_MULTIPROCESSOR = 4;  // 1,024 resident threads: at most 64 registers
@@ -69,6 +71,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_OF_UPDATE) update(c
     }
     if (threadIdx.x == 0) scratch.begin(step.control, call, tiles);
     look_ahead(step, scratch, t);
+  } else if constexpr (OUTPUTS) {
+    if (blockIdx.x > tiles) return;
+    if (threadIdx.x == 0) scratch.begin(step.control, call, tiles);
+    write_outputs<THREADS>(step, t, blockIdx.x - 1);
   } else {
     const Tile tile = load_row(step.tiles + (blockIdx.x - 1));
     // Both are asked, or the row would be loaded after the count: this branch waits for both.

@@ -33,6 +33,7 @@ mod optimizer;
 mod plan;
 mod precision;
 mod program;
+mod rates;
 pub mod rule;
 mod schedule;
 mod settings;
@@ -56,6 +57,7 @@ pub use optimizer::{
 pub use plan::Tuning;
 pub use plan::{Buffer, Dtype, LoadOptions, Loaded, Tensor};
 pub use precision::{Form, Half, ParamForm, Precision, Rounding, StateForm};
+pub use rates::{IntoRate, RateGroup, RateOutput, RateScalar, RateScope, Rates, RatesBuilder};
 pub use schedule::recipes;
 pub use schedule::{Better, Greedy, GreedyState, Improvement, Metric, Plateau, PlateauState};
 pub use schedule::{Number, Ramp, Schedule, StepList, Steps, Warmup, knob, knob_steps, reached, step};

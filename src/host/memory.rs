@@ -1,6 +1,7 @@
 //! The unsafe part of the CPU backend: views of memory that the caller registered, and the AVX2 + FMA build of the loops.
 
 mod fma;
+mod outputs;
 mod param;
 mod show;
 mod state;
@@ -16,6 +17,7 @@ use crate::precision::{CODES_BLOCK, Dice, Form, Storage, Stored, StoredMut, Thro
 use crate::rule::{Compiled, Lanes, Start};
 
 pub(super) use fma::{Work, has_fma, with_fma};
+pub(super) use outputs::write_outputs;
 pub(super) use param::param_bytes;
 pub(super) use show::show;
 pub(super) use state::{StateMemory, Window};

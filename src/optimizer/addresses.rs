@@ -3,7 +3,7 @@
 
 use crate::device::{Addresses, Context, Place};
 use crate::error::{Error, Result, quoted};
-use crate::plan::{Buffer, Dtype, HandedIn, Plan, Scalar, Tensor, TensorRow};
+use crate::plan::{Buffer, Dtype, HandedIn, Output, Plan, Scalar, Tensor, TensorRow};
 
 /// Checks the tensors of all groups and what is handed in, with at most one driver call for each range of memory (where the
 /// driver knows none: for each address). What breaks another rule is left to that rule.
@@ -57,6 +57,22 @@ pub(super) fn check_gates(context: Option<&Context>, plan: &Plan) -> Result<()> 
                 Place::Short(bytes) => return refused(format!("the memory there ends after {bytes} bytes")),
             }
         }
+    }
+    Ok(())
+}
+
+/// Where scalars go: memory that the device reaches. What breaks another rule is left to that rule.
+pub(super) fn check_outputs(context: &Context, outputs: &[Output]) -> Result<()> {
+    let mut addresses = Addresses::new(context);
+    for (place, output) in outputs.iter().enumerate().filter(|(_, output)| is_address(output.address, output.dtype)) {
+        let rule = match addresses.look(output.address, output.dtype.bytes())? {
+            Place::Fits => continue,
+            Place::Unreachable(what) => what,
+            Place::Short(bytes) => {
+                format!("the memory there ends after {bytes} bytes, and an {} takes more", output.dtype)
+            }
+        };
+        return Err(Error::argument(Output::path(place), format!("{:#x}", output.address), rule));
     }
     Ok(())
 }

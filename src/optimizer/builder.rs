@@ -12,7 +12,7 @@ use crate::features::FeatureOptions;
 use crate::gradient::{Accumulate, Clip, GradientOptions, LossScale, NonFinite, Norm};
 use crate::host;
 use crate::kernels::Unit;
-use crate::plan::{HandedIn, Plan, Purpose, Registered, Scalar, Tensor, Terms, Tuning, check_start};
+use crate::plan::{HandedIn, Output, Plan, Purpose, Registered, Scalar, Tensor, Terms, Tuning, check_start};
 use crate::precision::Precision;
 use crate::rule::{Description, Traced};
 use crate::schedule::Metric;
@@ -48,6 +48,8 @@ pub struct OptimizerBuilder {
     pub(super) dynamic: Option<Dynamic>,
     pub(super) parts: bool,
     pub(super) given_state: Option<GivenState>,
+    /// Scalars that go to addresses of the engine's.
+    pub(super) outputs: Vec<Output>,
     /// `follow` came before any group.
     pub(super) follows_nothing: bool,
 }
@@ -72,6 +74,7 @@ impl OptimizerBuilder {
             dynamic: None,
             parts: false,
             given_state: None,
+            outputs: Vec::new(),
             follows_nothing: false,
         }
     }
@@ -263,6 +266,13 @@ impl OptimizerBuilder {
         self
     }
 
+    /// Lets every step write scalars that cohorts remember to addresses of the engine's, whose owner vouches for them as for the
+    /// parameters of [`Tensor::new`]. The groups have no elements.
+    pub(crate) fn outputs(mut self, outputs: Vec<Output>) -> Self {
+        self.outputs = outputs;
+        self
+    }
+
     /// Cuts the work in another way than the default, which was measured: for tests and benches.
     #[doc(hidden)]
     pub fn tuning(mut self, tuning: Tuning) -> Self {
@@ -305,6 +315,7 @@ impl OptimizerBuilder {
         if let Backend::Cuda(context) = &device.0 {
             // First: a length in bytes would be told of as an overlap.
             addresses::check(context, self.groups.iter().map(|group| &group.tensors[..]), handed_in)?;
+            addresses::check_outputs(context, &self.outputs)?;
         }
         let mut plan = self.plan(Purpose::Run)?;
         let given = self.given_state.map(|given| given.check(&plan)).transpose()?;
@@ -365,6 +376,7 @@ impl OptimizerBuilder {
         (plan.tuning, plan.seed) = (self.tuning.check()?, self.seed);
         plan.precision = precision.clone();
         plan.check_tuning()?;
+        plan.place_outputs(&self.outputs)?;
         Ok(plan)
     }
 }

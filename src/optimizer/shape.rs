@@ -37,7 +37,7 @@ impl Shape {
         let measure = plan.measures().then(|| plan.measure_tables(&tiles));
         let (capacity, room) = (plan.capacity(&tiles, norm.as_ref(), measure.as_ref()), plan.room);
         let counts = Counts {
-            tiles: tiles.of_updates,
+            tiles: tiles.of_updates + plan.output_blocks(),
             norm_tiles: norm.as_ref().map_or(0, |norm| norm.rows.len() as u32),
             bundles: plan.bundles.len() as u32,
             cohorts: plan.cohorts.len() as u32,
@@ -50,6 +50,7 @@ impl Shape {
             measure_tile_count: measure.as_ref().map_or(0, |measure| measure.rows.len() as u32),
             group_count: plan.groups.len() as u32,
             tensor_capacity: room.tensors as u32,
+            output_count: plan.outputs.len() as u32,
             ..RuleTablesRow::default()
         };
         let widths = plan.widths();

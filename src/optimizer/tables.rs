@@ -165,6 +165,7 @@ impl Tables {
             places.extend(tables);
             sums.push((rules.measure_sums, slots * size_of::<PartialRow>()));
         }
+        rules.outputs = bytes.put(&plan.outputs, LINE);
         if plan.measures() || plan.remembers() {
             step.rules = bytes.put(&[rules], LINE);
             places.push(step.rules);
@@ -182,7 +183,7 @@ impl Tables {
         step.window_capacity = windows as u32;
         step.seed = plan.seed;
         // A grid is never empty: one block evaluates, and one judges a norm of nothing.
-        let grid = 1 + capacity.tiles as u32 + reserve;
+        let grid = 1 + capacity.tiles as u32 + reserve + plan.output_blocks();
         let norm_grid = shape.norm.as_ref().map(|_| (capacity.norm.tiles as u32).max(1) + reserve);
         // Without elements there is nothing to sum, and nothing follows.
         let measure_grid = shape.measure.as_ref().map(|_| capacity.measure.tiles as u32).filter(|grid| *grid > 0);

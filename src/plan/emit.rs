@@ -106,6 +106,7 @@ fn widths(plan: &Plan) -> String {
         ("DYNAMIC", plan.reserve.is_some(), "tensors may come, go, freeze, and have no gradient"),
         ("PARTS", plan.parts.is_some(), "updates may be made in parts"),
         ("GATED", !plan.gates.is_empty(), "groups follow flags of the engine's"),
+        ("OUTPUTS", !plan.outputs.is_empty(), "scalars go to addresses of the engine's"),
         ("SCALED", widths.scaled, "tensors scale the rates of their groups"),
     ];
     let fact = |(name, value, what): (&str, bool, &str)| format!("constexpr bool {name} = {value};  // {what}\n");

@@ -8,7 +8,9 @@ mod sums;
 use bytemuck::{Pod, Zeroable};
 pub(crate) use edit::{EditRow, MAX_WRITES, Write};
 pub(crate) use part::{FINISH, MAX_PARTS, PartOf, PartRow};
-pub(crate) use sums::{GroupRow, MeasureTileRow, NodeRow, NormTileRow, PartialRow, ROOT, RuleTablesRow, level};
+pub(crate) use sums::{
+    GroupRow, MeasureTileRow, NodeRow, NormTileRow, OutputRow, PartialRow, ROOT, RuleTablesRow, level,
+};
 
 use crate::gradient::Gradients;
 use crate::settings::Settings;

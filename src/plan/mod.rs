@@ -4,9 +4,9 @@
 //! `check` holds the rules about tensors, `groups` lays out groups and their tensors, whose streams are stored as `forms` says, `cohorts` who has had as
 //! many updates as whom, `scalars` schedules (`formula`); `tiles`, `norm` and `measure` cut the work of a launch (`tuning`), within
 //! `capacity`. While an optimizer lives, `edit` and `now` turn a change of knobs into writes to the table of constants, `change`
-//! changes tensors that are there (`seats`), `add` and `more` bring tensors and groups, `parts` makes an update in parts. `emit` writes the CUDA
-//! text. `state` turns what a run changes into a block of bytes (`kept`, in the frame of `block`) and `load` puts one into another
-//! optimizer, whose tensors `regroup` puts to their counts.
+//! changes tensors that are there (`seats`), `add` and `more` bring tensors and groups, `parts` makes an update in parts. `outputs` says
+//! where scalars go for kernels of the engine's. `emit` writes the CUDA text. `state` turns what a run changes into a block of bytes
+//! (`kept`, in the frame of `block`) and `load` puts one into another optimizer, whose tensors `regroup` puts to their counts.
 
 mod add;
 mod block;
@@ -28,6 +28,7 @@ pub(crate) mod metrics;
 mod more;
 mod norm;
 mod now;
+mod outputs;
 mod parts;
 mod regroup;
 mod remember;
@@ -54,6 +55,7 @@ pub use load::{LoadOptions, Loaded};
 pub(crate) use measure::MeasureTables;
 pub(crate) use more::of_types;
 pub(crate) use norm::NormTables;
+pub(crate) use outputs::Output;
 pub(crate) use parts::Parts;
 pub(crate) use regroup::Grouping;
 pub(crate) use remember::Remembered;
@@ -78,7 +80,7 @@ use crate::schedule::Metric;
 use crate::settings::Settings;
 use crate::telemetry::{Layout, Telemetry};
 use capacity::Room;
-use layout::{BundleRow, ScalarRow, Widths};
+use layout::{BundleRow, OutputRow, ScalarRow, Widths};
 
 /// Where the state of a tensor may begin: a multiple of a line of the caches, so that it fits vectors of every type.
 pub(crate) const STATE_ALIGNMENT: u64 = 128;
@@ -186,6 +188,8 @@ pub(crate) struct Plan {
     pub seed: u64,
     /// What the clock begins with.
     pub start: u64,
+    /// Scalars that go to addresses of the engine's.
+    pub outputs: Vec<OutputRow>,
     /// For each tensor its gradient, and whether updates see it.
     pub seats: Vec<Seat>,
     /// Parts of the state memory that belong to no tensor: offset and bytes, in the order of the offsets.
@@ -255,6 +259,7 @@ impl Plan {
             tuning: Tuning::default(),
             seed: 0,
             start: terms.start,
+            outputs: Vec::new(),
             seats: Vec::new(),
             free: Vec::new(),
             parts: terms.parts.then(Parts::default),

@@ -175,6 +175,12 @@ impl Tensor {
         Tensor::unnamed(param, grad)
     }
 
+    /// A tensor without an element, where a group needs one to be counted by.
+    pub(crate) fn nothing(name: Option<&str>) -> Tensor {
+        let nothing = Buffer::f32(0, 0);
+        Tensor { name: name.map(str::to_owned), ..Tensor::unnamed(nothing, nothing) }
+    }
+
     pub(super) fn unnamed(param: Buffer, grad: Buffer) -> Tensor {
         Tensor { name: None, param, grad, updates: None, scales: Scales::default(), master: None, number: None }
     }

@@ -35,6 +35,7 @@ mod norm_levels;
 mod observations;
 mod planted;
 mod protocol;
+mod rates;
 mod refusals;
 mod resume;
 mod rig;

@@ -90,9 +90,23 @@ pub(crate) struct RuleTablesRow {
     pub measure_tile_count: u32,
     pub group_count: u32,
     pub tensor_capacity: u32,
-    pub reserved: [u32; 3],
+    pub output_count: u32,
+    pub outputs: u64,
 }
 const _: () = assert!(size_of::<RuleTablesRow>() == 112);
+
+/// Where a scalar goes.
+#[repr(C, align(16))]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+pub(crate) struct OutputRow {
+    /// Of the engine's.
+    pub address: u64,
+    /// Among the pairs that cohorts remember.
+    pub pair: u32,
+    /// 1: an f64; 0: an f32.
+    pub wide: u32,
+}
+const _: () = assert!(size_of::<OutputRow>() == 16);
 
 impl RuleTablesRow {
     /// Turns offsets into addresses.
@@ -109,6 +123,7 @@ impl RuleTablesRow {
             &mut self.group_memory,
             &mut self.tensor_memory,
             &mut self.cohort_lens,
+            &mut self.outputs,
         ] {
             *address += base;
         }

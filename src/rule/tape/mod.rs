@@ -23,6 +23,7 @@ pub(crate) use check::Standing;
 pub(crate) use interpret::Interpreted;
 pub use rule::TapeRule;
 pub(crate) use trace::{present, trace};
+pub(crate) use words::is_name;
 
 use super::hyperparameter::Range;
 use super::parts::{Remembered, Stream, Sum};

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{files, none, root};
 
 /// A room and the rooms that it may know. A room is a folder or a file of `src/`; it knows itself.
-const ROOMS: [(&str, &[&str]); 20] = [
+const ROOMS: [(&str, &[&str]); 21] = [
     ("error", &[]),
     ("nearest", &[]),
     ("schedule", &["error"]),
@@ -63,6 +63,7 @@ const ROOMS: [(&str, &[&str]); 20] = [
             "dynamic",
         ],
     ),
+    ("rates", &["error", "schedule", "rule", "gradient", "telemetry", "plan", "backend", "optimizer"]),
 ];
 
 /// The room that a file of `src/` belongs to; None for the crate's root and for the command-line tool, another crate.

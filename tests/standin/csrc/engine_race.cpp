@@ -29,13 +29,33 @@ struct Id {
   u32 value;  // its epoch, or an index into `reader_sets` or `byte_cells`
 };
 
+// The latest epoch of each block that read a word. Thousands of blocks read a table's row.
+struct Readers {
+  std::vector<u32> numbers;
+  std::vector<bool> has;  // by block
+
+  void add(u32 number, u32 block) {
+    if (block >= has.size()) has.resize(std::max<size_t>(block + 1, 2 * has.size()));
+    if (has[block]) {
+      size_t i = numbers.size() - 1;  // blocks in flight are near the end
+      while (block_of(numbers[i]) != block) i--;
+      numbers[i] = number;
+    } else {
+      has[block] = true;
+      numbers.push_back(number);
+    }
+  }
+
+  static u32 block_of(u32 number);
+};
+
 // What atomics on one address have handed on.
 struct Baton {
   Clock released, after;
 };
 
 std::vector<Id> ids;  // from first_id
-std::vector<std::vector<u32>> reader_sets;
+std::vector<Readers> reader_sets;
 std::vector<std::array<Cell, 4>> byte_cells;
 std::unordered_map<const void*, Baton> batons;
 
@@ -45,6 +65,7 @@ u32 new_id(u32 block, u32 value) {
 }
 
 const Id& id_of(u32 number) { return ids[(number & ~kAtomic) - first_id]; }
+u32 Readers::block_of(u32 number) { return id_of(number).block; }
 bool is_present(u32 number) { return (number & ~kAtomic) >= first_id; }
 u32 at(const Clock& clock, u32 block) { return block < clock.size() ? clock[block] : 0; }
 
@@ -99,20 +120,16 @@ void add_reader(Cell& cell) {
   if (id.block != kReaders) {
     // A reader that this block runs after is covered: whoever runs after this block runs after it too.
     if (id.block != me.block && at(me.after, id.block) < id.value) {
-      reader_sets.push_back({cell.reader, me.id});
+      reader_sets.emplace_back();
+      reader_sets.back().add(cell.reader, id.block);
+      reader_sets.back().add(me.id, me.block);
       cell.reader = new_id(kReaders, reader_sets.size() - 1);
     } else {
       cell.reader = me.id;
     }
     return;
   }
-  auto& set = reader_sets[id.value];
-  for (size_t i = set.size(); i-- > 0;) {  // blocks in flight are near the end
-    if (id_of(set[i]).block != me.block) continue;
-    set[i] = me.id;
-    return;
-  }
-  set.push_back(me.id);
+  reader_sets[id.value].add(me.id, me.block);
 }
 
 void check_cell(Cell& cell, const void* p, Access kind) {
@@ -121,7 +138,7 @@ void check_cell(Cell& cell, const void* p, Access kind) {
   if (cell.reader >= first_id) {
     const Id id = id_of(cell.reader);
     if (id.block == kReaders) {
-      for (const u32 reader : reader_sets[id.value]) check_reader(reader, p, kind);
+      for (const u32 reader : reader_sets[id.value].numbers) check_reader(reader, p, kind);
     } else {
       check_reader(cell.reader, p, kind);
     }
@@ -136,7 +153,7 @@ bool is_split(const Cell& cell) { return is_present(cell.writer) && id_of(cell.w
 void split(Cell& cell) {
   std::array<Cell, 4> bytes = {cell, cell, cell, cell};
   if (cell.reader >= first_id && id_of(cell.reader).block == kReaders) {
-    const std::vector<u32> readers = reader_sets[id_of(cell.reader).value];
+    const Readers readers = reader_sets[id_of(cell.reader).value];
     for (unsigned i = 1; i < 4; i++) {
       reader_sets.push_back(readers);
       bytes[i].reader = new_id(kReaders, reader_sets.size() - 1);
