@@ -1,6 +1,8 @@
 // The hook that every global load, store and atomic of a kernel passes: bounds, alignment, caches, traffic, races, and
 // now and then a switch to another thread.
+#include <algorithm>
 #include <cstdio>
+#include <iterator>
 
 #include "engine_state.h"
 #include "engine_touch.h"
@@ -12,6 +14,25 @@ namespace {
 
 u64 moved[2][5];  // load, store; by log2 of the width
 u32 until_switch = 1;
+
+// Loads that were checked. All threads of a block load the same rows: a block's later load of the same bytes in the same epoch finds
+// nothing new, for whatever another block stores there in between, or later without this block's epoch at an end, is a race already.
+struct Checked {
+  const void* p;
+  u32 id;
+  u32 bytes;  // and the highest bit: of a relaxed load, which may still wait to be checked
+};
+Checked checked[4096];
+
+bool was_checked(const void* p, unsigned size, bool relaxed) {
+  const u32 bytes = size | (relaxed ? 1u << 31 : 0);
+  const size_t word = reinterpret_cast<size_t>(p) / 4;
+  Checked& at = checked[(word ^ word >> 12) % std::size(checked)];
+  const u32 id = launch.block->order.id;
+  if (at.p == p && at.id == id && at.bytes == bytes) return true;
+  at = {p, id, bytes};
+  return false;
+}
 
 u32 draw_pace() { return 1 + random_below(2 * launch.access_pace); }
 
@@ -50,7 +71,10 @@ bool in_module(const void* p, unsigned bytes) {
 
 bool is_global(const void* p) { return !in_shared(p, 1) && !on_stack(p); }
 
-void begin_access_of_launch() { until_switch = draw_pace(); }
+void begin_access_of_launch() {
+  until_switch = draw_pace();
+  std::fill(std::begin(checked), std::end(checked), Checked{});
+}
 
 void access(const void* p, unsigned bytes, Access kind) {
   if (--until_switch == 0) {
@@ -72,15 +96,17 @@ void access(const void* p, unsigned bytes, Access kind) {
     stop(kIllegalAddress, "illegal " + describe(p, bytes, kind) + ", " + describe_address(p));
   }
   if (launch.block_count > 1 && region->space == Space::device) pass_l1(p, bytes, kind);
-  touch(p, bytes, how);
+  const bool relaxed = kind == Access::relaxed_load;
+  const bool known = (relaxed || kind == Access::load || kind == Access::row_load) && was_checked(p, bytes, relaxed);
+  if (!known) touch(p, bytes, how);
   // All threads of a block read a row, and memory gives it once; lane 0 of each warp speaks for the warp.
   Block& block = *launch.block;
-  const bool once = kind == Access::row_load || kind == Access::relaxed_load;
+  const bool once = relaxed || kind == Access::row_load;
   const bool counts = !once || (launch.thread->number % kWarpSize == 0 && block.rows.insert(p).second);
-  const bool waits = kind == Access::relaxed_load && !block.is_known;
+  const bool waits = relaxed && !block.is_known;
   if (once || kind == Access::load_past_l1) kind = Access::load;
   if (counts && kind != Access::atomic) moved[kind == Access::store][__builtin_ctz(width)] += bytes;
-  if (launch.block_count == 1) return;
+  if (launch.block_count == 1 || known) return;
   if (waits) {
     block.unchecked[p] = bytes;
     return;
