@@ -12,7 +12,7 @@ use std::process::{Command, ExitCode, Stdio};
 const MAX_BYTES: u64 = 55 << 20;
 
 /// A program: its kind and name as cargo's arguments say them. Its name in the folder is the same.
-const PROGRAMS: [(&str, &str); 3] = [("--test", "device"), ("--bench", "step"), ("--example", "digits")];
+const PROGRAMS: [(&str, &str); 3] = [("--test", "device"), ("--bench", "step"), ("--bin", "digits")];
 
 /// Files that go along as they are, and whether each is run by its name.
 const FILES: [(&str, &str, Mode); 5] = [
@@ -76,7 +76,7 @@ fn copy_golden(from: &Path, to: &Path) -> std::io::Result<u64> {
 /// Builds all programs; returns the name and the file of each.
 fn build(root: &Path, network: Network) -> Result<Vec<(&'static str, PathBuf)>, String> {
     let mut command = cargo(root, network);
-    command.args(["build", "--release", "--package", "instep", "--message-format", "json-render-diagnostics"]);
+    command.args(["build", "--release", "--package", "instep", "--package", "digits", "--message-format", "json-render-diagnostics"]);
     command.args(PROGRAMS.iter().flat_map(|(kind, name)| [*kind, *name])).stderr(Stdio::inherit());
     let output = command.output().map_err(|problem| format!("cargo does not start: {problem}"))?;
     if !output.status.success() {

@@ -26,6 +26,9 @@ const NEEDS: &[(&str, &[Tier])] = &[
     ("own_rule", &[Tier::Standin, Tier::Device]),
 ];
 
+/// Where they lie.
+const FOLDERS: [&str; 2] = ["tests", "examples/digits/tests"];
+
 impl Tier {
     pub const ALL: [Self; 4] = [Self::Pure, Self::Standin, Self::Compile, Self::Device];
 
@@ -50,7 +53,10 @@ impl Tier {
 
     /// Names of this tier's integration tests in the workspace at `root`, sorted.
     pub fn integration_tests(self, root: &Path) -> Result<Vec<String>, String> {
-        let mut names = test_files(&root.join("tests"))?;
+        let mut names = Vec::new();
+        for folder in FOLDERS {
+            names.extend(test_files(&root.join(folder))?);
+        }
         names.retain(|name| needs(name).contains(&self));
         if self == Self::Standin {
             names.extend(test_files(&root.join("tests/standin/tests"))?);
@@ -86,18 +92,22 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
+    fn all_files() -> Vec<String> {
+        FOLDERS.iter().flat_map(|folder| test_files(&crate::root().join(folder)).unwrap()).collect()
+    }
+
     #[test]
     fn every_row_names_a_test_that_exists() {
-        let files = test_files(&crate::root().join("tests")).unwrap();
+        let files: Vec<String> = all_files();
         for (name, _) in NEEDS {
-            assert!(files.iter().any(|file| file == name), "tests/{name}.rs has a row in NEEDS but does not exist");
+            assert!(files.iter().any(|file| file == name), "the test {name} has a row in NEEDS but does not exist");
         }
     }
 
     /// `cargo test --workspace --test NAME` would run both of two tests of one name, each in the other's tier.
     #[test]
     fn no_two_tests_of_the_workspace_share_a_name() {
-        let mut names = test_files(&crate::root().join("tests")).unwrap();
+        let mut names = all_files();
         names.extend(test_files(&crate::root().join("tests/standin/tests")).unwrap());
         let distinct: BTreeSet<&String> = names.iter().collect();
         assert_eq!(distinct.len(), names.len(), "two of these are one name: {names:?}");
@@ -109,8 +119,8 @@ mod tests {
         for tier in Tier::ALL {
             in_tiers.extend(tier.integration_tests(crate::root()).unwrap());
         }
-        for name in test_files(&crate::root().join("tests")).unwrap() {
-            assert!(in_tiers.contains(&name), "tests/{name}.rs is in no tier");
+        for name in all_files() {
+            assert!(in_tiers.contains(&name), "the test {name} is in no tier");
         }
     }
 }

@@ -68,17 +68,15 @@ impl Cuda {
     }
 }
 
-/// The example with `options`, which lies at `<profile>/examples`, as this test lies at `<profile>/deps`.
+/// The example with `options`.
 pub fn digits(options: &[&str], picture: &Path) -> Command {
-    let test = std::env::current_exe().expect("this test's path");
-    let profile = test.ancestors().nth(2).expect("this test lies in a folder of a folder");
-    let mut command = Command::new(profile.join("examples").join("digits"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_digits"));
     command.arg("--picture").arg(picture).args(options);
     command
 }
 
 pub fn run(command: &mut Command) -> Output {
-    command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; `cargo build --example digits` builds it"))
+    command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
 
 /// A path of its own for each test's picture.

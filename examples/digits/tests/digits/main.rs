@@ -1,15 +1,14 @@
 //! The example `digits`, run as a user runs it: on the host, and in its CUDA form on the stand-in driver, or on a real
-//! GPU with `INSTEP_TEST_DEVICE=gpu`. Needs the built example: `cargo test` builds it, `cargo test --test digits` alone
-//! does not.
+//! GPU with `INSTEP_TEST_DEVICE=gpu`.
 
 mod launches;
-#[path = "../../examples/digits/order.rs"]
+#[path = "../../order.rs"]
 mod order;
 mod plateau;
 mod precision;
 mod prodigy;
 mod program;
-#[path = "../../examples/digits/recipe.rs"]
+#[path = "../../recipe.rs"]
 mod recipe;
 
 use std::path::Path;
