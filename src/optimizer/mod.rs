@@ -2,6 +2,7 @@
 
 mod addresses;
 mod builder;
+mod capture;
 mod condition;
 #[cfg(feature = "serde")]
 mod config;
@@ -21,6 +22,7 @@ mod resident;
 mod resume;
 mod shape;
 mod show;
+mod slices;
 mod state;
 mod tables;
 mod telemetry;
@@ -28,6 +30,7 @@ mod terms;
 mod view;
 
 pub use builder::OptimizerBuilder;
+pub use capture::{Capture, CapturedGraph};
 pub use condition::{LoopBody, StopCondition};
 pub use dynamic::TensorId;
 pub use edit::{Edit, KnobValue};
@@ -263,7 +266,7 @@ impl Optimizer {
     pub fn stop_condition_of(&self, body: LoopBody) -> Result<StopCondition> {
         match &self.0 {
             Engine::Cuda(engine) => engine.stop_condition(&body),
-            Engine::Host(_) => Err(condition::no_graphs()),
+            Engine::Host(_) => Err(condition::no_graphs("whose nodes the condition is for")),
         }
     }
 

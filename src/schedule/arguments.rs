@@ -168,10 +168,11 @@ fn real(value: &Number) -> String {
 }
 
 fn count(steps: &Steps) -> String {
-    match steps {
+    steps.text(&|part| match part {
         Steps::Literal(value) => value.to_string(),
         Steps::Knob { name, .. } => format!("knob {}", quoted(name)),
-    }
+        Steps::Sum { .. } => String::new(), // its parts are asked for
+    })
 }
 
 #[cfg(test)]
