@@ -210,8 +210,8 @@ fn broken(code: u32) -> &'static str {
         908 => "it was ended by another thread than the one that began it",
         _ => {
             "while a capture is open nothing may allocate, free, wait or load: look for an allocation, a copy to or from the host, a \
-             synchronization, the first launch of a kernel that is not loaded yet (Device::load_function), and cudarc's event tracking \
-             (Device::from_cudarc_for_capture)"
+             synchronization, the first launch of a kernel that is not loaded yet (Device::load_function), and a wait for an event \
+             from outside of the capture (Device::from_cudarc_for_capture)"
         }
     }
 }

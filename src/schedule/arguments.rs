@@ -199,6 +199,13 @@ mod tests {
     }
 
     #[test]
+    fn a_sum_of_counts_is_told_by_its_parts() {
+        let rest = knob_steps("total", 90) - (knob_steps("warmup", 10) + 5) + 2;
+        let text = lines(&Schedule::constant(0.5).over(rest), 9);
+        assert_eq!(text, "over.steps knob \"total\" + 2 - knob \"warmup\" - 5\nover.constant 0.5");
+    }
+
+    #[test]
     fn a_place_is_the_one_that_an_error_names() {
         let bad = f64::NAN;
         let cases = [

@@ -28,7 +28,7 @@ fn count() -> impl Strategy<Value = u64> {
 fn steps() -> impl Strategy<Value = Steps> {
     prop_oneof![
         8 => part(),
-        1 => (part(), part(), part()).prop_map(|(a, b, c)| a - b + c),
+        1 => (name(), count(), part(), 0..1_000u64).prop_map(|(name, value, a, b)| knob_steps(name, value) - a + b),
     ]
 }
 
