@@ -246,6 +246,19 @@ mod tests {
     }
 
     #[test]
+    fn a_broken_capture_says_what_may_have_broken_it() {
+        let text = |code| Error::Capture { code, name: "NAME" }.to_string();
+        for (code, expected) in [(401, "by itself"), (903, "of another one"), (904, "forked"), (908, "another thread")]
+        {
+            assert!(text(code).starts_with(&format!("the capture was broken, and its graph is lost: NAME ({code}); ")));
+            assert!(text(code).contains(expected), "{}", text(code));
+        }
+        for code in [900, 901, 906] {
+            assert!(text(code).contains("nothing may allocate, free, wait or load"), "{}", text(code));
+        }
+    }
+
+    #[test]
     fn what_says_enough_by_itself_has_no_hint() {
         for (code, name) in [(2, "CUDA_ERROR_OUT_OF_MEMORY"), (600, "CUDA_ERROR_NOT_READY"), (713, "a"), (720, "b")] {
             assert_eq!(text(code, name), format!("cuStreamSynchronize failed: {name} ({code})"));

@@ -234,6 +234,28 @@ fn lengths_that_are_knobs_give_the_values_of_plain_ones_and_move_with_an_edit() 
 }
 
 #[test]
+fn a_boundary_that_is_a_difference_of_counts_is_set_to_now_where_that_is_the_step_it_names() {
+    let build = |lr: Schedule, (param, grad): (&mut [f32; 4], &[f32; 4])| {
+        // SAFETY: the arrays outlive the optimizer, and nothing else touches them.
+        let tensor = unsafe { Tensor::f32(param.as_mut_ptr() as u64, grad.as_ptr() as u64, 4) };
+        let mut opt = Optimizer::builder(&Device::host()).group(Sgd::new(lr), &[tensor]).build().unwrap();
+        (0..20).for_each(|_| opt.step(&Stream::host()).unwrap());
+        opt
+    };
+    let (mut param, grad) = ([1.0f32; 4], [0.5f32; 4]);
+    let stable = Schedule::constant(0.2).over(knob_steps("end", 40) - 10);
+    let lr = Schedule::constant(0.1).over(10).then(stable).then(0.3);
+    let mut opt = build(lr, (&mut param, &grad));
+    opt.edit().now("end").apply(&Stream::host()).unwrap();
+    assert_eq!(opt.status(&Stream::host()).unwrap().scalar(0, "lr"), Some(0.3));
+
+    // The stable phase ends 30 steps before the end of all: that is not where `total` is.
+    let mut opt = build(wsd(0.2, 0.02, 5, 30, knob_steps("total", 100), Decay::Linear), (&mut param, &grad));
+    let refused = opt.edit().now("total").apply(&Stream::host()).unwrap_err().to_string();
+    assert!(refused.contains("other constants are computed from it"), "{refused}");
+}
+
+#[test]
 fn a_difference_of_counts_below_0_is_refused() {
     let (warmup, total) = (knob_steps("warmup", 20), knob_steps("total", 10));
     let error = Schedule::cosine(0.1, 0.0).over(total - warmup - 5).at(0).unwrap_err().to_string();

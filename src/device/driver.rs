@@ -199,9 +199,8 @@ impl Driver {
     /// The functions for conditional nodes.
     pub(super) fn conditional(&self) -> Result<&Conditional> {
         self.conditional.as_ref().map_err(|symbol| {
-            let rule =
-                format!("conditional nodes need one of CUDA 12.3 or newer (it lacks {symbol}): launch steps instead");
-            Error::argument("driver", "older", rule)
+            let rule = format!("must have {symbol} for a loop in a graph: capture single steps instead");
+            Error::argument("driver", "older than CUDA 12.3", rule)
         })
     }
 

@@ -83,7 +83,7 @@ impl Optimizer {
     /// gradients first, and one more where a rule sums over elements) and one driver call more than kernels, however many
     /// tensors and groups. Nothing is allocated, copied or waited for, so
     /// the call may be captured, the very first one too, and its graph replayed for ever: the step counter and the schedules
-    /// live on the device. On the host the update is done when the call returns.
+    /// live on the device: [`Optimizer::capture`]. On the host the update is done when the call returns.
     ///
     /// Steps, and whatever reads or writes the tensors, are ordered by the caller: see `# Safety` of
     /// [`Tensor::new`](crate::Tensor::new).

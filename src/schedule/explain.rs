@@ -291,14 +291,17 @@ fn real(number: &Number) -> String {
 
 /// The count as it is written; a negative one never gets past the check.
 fn count(steps: &Steps) -> u64 {
-    match steps {
-        Steps::Literal(value) => u64::try_from(*value).unwrap_or(0),
-        Steps::Knob { value, .. } => *value,
-        Steps::Sum { plus, minus } => {
-            let sum = |steps: &[Steps]| steps.iter().map(count).fold(0u64, u64::saturating_add);
-            sum(plus).saturating_sub(sum(minus))
+    fn value(steps: &Steps) -> i128 {
+        match steps {
+            Steps::Literal(value) => *value,
+            Steps::Knob { value, .. } => i128::from(*value),
+            Steps::Sum { plus, minus } => {
+                let sum = |steps: &[Steps]| steps.iter().map(value).fold(0i128, i128::saturating_add);
+                sum(plus).saturating_sub(sum(minus))
+            }
         }
     }
+    u64::try_from(value(steps)).unwrap_or(0)
 }
 
 fn step(steps: &Steps) -> String {

@@ -25,6 +25,13 @@ impl Ramp {
 
 /// Linear from 0 to `peak_lr` over `warmup_steps`, then half a cosine to `end_lr` at `total_steps`.
 ///
+/// ```
+/// use instep::{knob_steps, recipes};
+/// let lr = recipes::warmup_cosine(3e-4, 3e-5, 200, knob_steps("total_steps", 2_000));
+/// assert_eq!((lr.at(200)?, lr.at(2_000)?), (3e-4, 3e-5));
+/// # Ok::<(), instep::Error>(())
+/// ```
+///
 /// Sources: Goyal et al. 2017, arXiv:1706.02677 (warm-up); Loshchilov and Hutter 2017, arXiv:1608.03983, eq. 5. Peers:
 /// optax `warmup_cosine_decay_schedule`, transformers `cosine` (with `end_lr` 0).
 pub fn warmup_cosine(
