@@ -8,7 +8,9 @@
 
 use std::sync::Arc;
 
-use instep::cudarc::driver::{CudaContext, CudaFunction, CudaSlice, CudaStream, DevicePtr, LaunchConfig, PushKernelArg};
+use instep::cudarc::driver::{
+    CudaContext, CudaFunction, CudaSlice, CudaStream, DevicePtr, LaunchConfig, PushKernelArg,
+};
 use instep::cudarc::nvrtc::Ptx;
 use instep::{Device, RateGroup, RateOutput, Rates, Result, Schedule, Source};
 
@@ -87,9 +89,8 @@ fn main() -> Result<()> {
         let group = group.value("keep", |s| 1.0 - s.get("lr") * s.get("weight_decay"));
         let address = buffer.device_ptr(&engine).0;
         // SAFETY: the buffers outlive the rates and the graph, and all work goes to one stream.
-        builder = builder.group(unsafe {
-            group.write("lr", RateOutput::f32(address)).write("keep", RateOutput::f32(address + 4))
-        });
+        builder = builder
+            .group(unsafe { group.write("lr", RateOutput::f32(address)).write("keep", RateOutput::f32(address + 4)) });
     }
     let mut rates = builder.build()?;
     let state = |(i, len)| OptimiserState::new(&engine, len, buffers[usize::from(i >= WEIGHTS)].clone());

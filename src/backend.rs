@@ -4,7 +4,7 @@ use std::ffi::c_void;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::device::{self, Context, Source};
+use crate::device::{self, Context, CudaFunction, CudaModule, Source};
 use crate::error::{Error, Result};
 
 /// Where an optimizer runs: the host, or one CUDA device. Cheap to clone.
@@ -41,6 +41,24 @@ impl Device {
     /// An engine's cudarc context, kept alive by the result.
     pub fn from_cudarc(context: &Arc<cudarc::driver::CudaContext>) -> Result<Device> {
         Ok(Device(Backend::Cuda(Context::from_cudarc(context)?)))
+    }
+
+    /// [`Device::from_cudarc`] for an engine that captures: cudarc's event tracking is turned off, for this context and for good.
+    /// With it, cudarc makes streams wait for events from outside of a capture, which a capture forbids. To be called before the
+    /// context's streams and slices are made: what was made before goes on with its events.
+    ///
+    /// Kernels are loaded before they are captured too, see [`Device::load_function`].
+    ///
+    /// # Safety
+    ///
+    /// As for cudarc's `CudaContext::disable_event_tracking`: where more than one stream is used, the caller orders what they do to a
+    /// slice, its allocation and its end included.
+    #[expect(unsafe_code, reason = "passes a contract on to the device room")]
+    pub unsafe fn from_cudarc_for_capture(context: &Arc<cudarc::driver::CudaContext>) -> Result<Device> {
+        let device = Device::from_cudarc(context)?;
+        // SAFETY: the caller's promise is the one that `forget_events` asks for.
+        unsafe { device::forget_events(context) };
+        Ok(device)
     }
 
     /// An engine's `CUcontext`, borrowed.
@@ -110,6 +128,18 @@ impl Device {
         match &self.0 {
             Backend::Host => Err(Error::argument("device", "the host", "it compiles no CUDA")),
             Backend::Cuda(context) => device::compile(context, source),
+        }
+    }
+
+    /// The kernel `name` of an engine's module, fully loaded, so that its first launch may be captured: by itself the driver loads a
+    /// kernel when it is first launched, and a capture forbids that.
+    ///
+    /// Fails with [`Error::Argument`] where the module has no such kernel, and on the host; with [`Error::Driver`] where it cannot be
+    /// loaded.
+    pub fn load_function(&self, module: &Arc<CudaModule>, name: &str) -> Result<CudaFunction> {
+        match &self.0 {
+            Backend::Host => Err(Error::argument("device", "the host", "it runs no CUDA")),
+            Backend::Cuda(context) => device::load_function(context, module, name),
         }
     }
 }

@@ -81,6 +81,14 @@ pub enum Error {
         /// The name of that code, e.g. `CUDA_ERROR_INVALID_CONTEXT`.
         name: &'static str,
     },
+    /// A capture ended without a graph: something was called meanwhile that a capture forbids, or its streams were not joined.
+    #[error("the capture was broken, and its graph is lost: {name} ({code}); {}", broken(*code))]
+    Capture {
+        /// The `CUresult` code with which the capture ended.
+        code: u32,
+        /// The name of that code, e.g. `CUDA_ERROR_STREAM_CAPTURE_INVALIDATED`.
+        name: &'static str,
+    },
     /// Every slot from which a change is sent to the device is in flight, and the call was not to wait.
     #[error(
         "busy: all {slots} slots are in flight; call again later, build with more (Dynamic::slots), or let such calls wait (WhenBusy::Wait)"
@@ -193,6 +201,21 @@ fn hint(code: u32) -> &'static str {
     }
 }
 
+/// What may have broken a capture that ended with `code`.
+fn broken(code: u32) -> &'static str {
+    match code {
+        401 => "the work ended the capture by itself, which is left to the caller of the work",
+        903 => "the stream was drawn into the capture of another one, which alone can end it",
+        904 => "another stream was forked off the captured one by an event, and not joined again before the end",
+        908 => "it was ended by another thread than the one that began it",
+        _ => {
+            "while a capture is open nothing may allocate, free, wait or load: look for an allocation, a copy to or from the host, a \
+             synchronization, the first launch of a kernel that is not loaded yet (Device::load_function), and a wait for an event \
+             from outside of the capture (Device::from_cudarc_for_capture)"
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,6 +243,19 @@ mod tests {
             "cuStreamSynchronize failed: CUDA_ERROR_STREAM_CAPTURE_INVALIDATED (901); something was called that a capture \
              forbids, and the graph that was captured is lost"
         );
+    }
+
+    #[test]
+    fn a_broken_capture_says_what_may_have_broken_it() {
+        let text = |code| Error::Capture { code, name: "NAME" }.to_string();
+        for (code, expected) in [(401, "by itself"), (903, "of another one"), (904, "forked"), (908, "another thread")]
+        {
+            assert!(text(code).starts_with(&format!("the capture was broken, and its graph is lost: NAME ({code}); ")));
+            assert!(text(code).contains(expected), "{}", text(code));
+        }
+        for code in [900, 901, 906] {
+            assert!(text(code).contains("nothing may allocate, free, wait or load"), "{}", text(code));
+        }
     }
 
     #[test]

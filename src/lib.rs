@@ -39,6 +39,11 @@ mod schedule;
 mod settings;
 mod telemetry;
 
+/// The crate cudarc as this crate uses it, version 0.19.10 or a later 0.19, for engines that need no version of their own. They choose the
+/// CUDA version by `CUDARC_CUDA_VERSION` or a feature of a cudarc of their own, and the way of linking likewise; without either it
+/// is loaded when it is needed. Modules of an engine's kernels (`CudaContext::load_module`) come with the feature `nvrtc`.
+pub use cudarc;
+
 pub use backend::{Device, Stream};
 #[cfg(feature = "serde")]
 pub use config::{Config, GroupConfig, RuleConfig};
@@ -49,18 +54,18 @@ pub use error::{Difference, Error, Result};
 pub use gradient::{Accumulate, Clip, LossScale, NonFinite, Norm};
 pub use optim::*;
 pub use optimizer::{
-    DeviceView, Edit, GroupRule, KeepAlive, KnobValue, LoopBody, MetricStatus, Observed, Optimizer, OptimizerBuilder,
-    StateContents, StateLayout, StatePiece, StateView, Status, StopCondition, TelemetryForm, TelemetryReader, TensorId,
-    TensorView, Then,
+    Capture, CapturedGraph, DeviceView, Edit, GroupRule, KeepAlive, KnobValue, LoopBody, MetricStatus, Observed,
+    Optimizer, OptimizerBuilder, StateContents, StateLayout, StatePiece, StateView, Status, StopCondition,
+    TelemetryForm, TelemetryReader, TensorId, TensorView, Then,
 };
 #[doc(hidden)]
 pub use plan::Tuning;
-pub use plan::{Buffer, Dtype, LoadOptions, Loaded, Tensor};
+pub use plan::{Buffer, Dtype, LoadOptions, Loaded, Tensor, TensorElement};
 pub use precision::{Form, Half, ParamForm, Precision, Rounding, StateForm};
 pub use rates::{IntoRate, RateGroup, RateOutput, RateScalar, RateScope, Rates, RatesBuilder};
 pub use schedule::recipes;
 pub use schedule::{Better, Greedy, GreedyState, Improvement, Metric, Plateau, PlateauState};
-pub use schedule::{Number, Ramp, Schedule, StepList, Steps, Warmup, knob, knob_steps, reached, step};
+pub use schedule::{IntoSchedule, Number, Ramp, Schedule, StepList, Steps, Warmup, knob, knob_steps, reached, step};
 #[cfg(feature = "csv")]
 pub use telemetry::TelemetryCsv;
 pub use telemetry::{Telemetry, TelemetryColumn, TelemetryRecord};

@@ -3,7 +3,7 @@
 #[path = "serde/any_schedule.rs"]
 mod any_schedule;
 
-use instep::{Schedule, Warmup, knob_steps, reached};
+use instep::{Schedule, Warmup, knob_steps, reached, recipes};
 use proptest::prelude::*;
 
 /// The steps that a line is about: the first, and the last if there is one.
@@ -62,4 +62,15 @@ fn a_milestone_that_is_a_knob_is_shown_with_its_name() {
     let text =
         "from step 0 on: 3 given values, the last at 20, straight lines between, with turn (now 9) (starts at 1)\n";
     assert_eq!(lines.explain().unwrap(), text);
+}
+
+#[test]
+fn lengths_that_follow_from_knobs_are_shown_as_they_are_now() {
+    let lr = recipes::warmup_cosine(1.0, 0.5, knob_steps("warmup", 10), knob_steps("total", 40));
+    assert_eq!(lr.explain().unwrap(), recipes::warmup_cosine(1.0, 0.5, 10, 40).explain().unwrap());
+    let lr = Schedule::step_decay(1.0, 0.5, knob_steps("epoch", 10) - 3 + 5u64);
+    assert_eq!(
+        lr.explain().unwrap(),
+        "from step 0 on: 1, times 0.5 every epoch (now 10) + 5 - 3 steps (starts at 1)\n"
+    );
 }

@@ -4,7 +4,7 @@ use std::f64::consts::PI;
 
 use approx::abs_diff_eq;
 use instep::recipes::*;
-use instep::{Momentum, Schedule, Sgd};
+use instep::{Device, Momentum, Optimizer, Schedule, Sgd, Stream, Tensor, knob_steps};
 
 /// Relative to the largest value: near zeros the formulas below lose digits, ours do not.
 const TOLERANCE: f64 = 1e-13;
@@ -194,4 +194,70 @@ fn counts_that_do_not_fit_are_refused_and_never_repaired() {
         let error = schedule.len().unwrap_err().to_string();
         assert!(error.contains(expected), "{error}; expected {expected}");
     }
+}
+
+#[test]
+fn lengths_that_are_knobs_give_the_values_of_plain_ones_and_move_with_an_edit() {
+    let (rise, fall, total) = (|| knob_steps("rise", 20), || knob_steps("fall", 30), || knob_steps("total", 100));
+    let three = |cycle: OneCycle| cycle.phases(Phases::Three).lr();
+    let pairs = [
+        (warmup_cosine(3e-4, 3e-5, rise(), total()), warmup_cosine(3e-4, 3e-5, 20, 100)),
+        (linear_to_zero(3e-4, rise(), total()), linear_to_zero(3e-4, 20, 100)),
+        (rex(3e-4, 3e-5, rise(), total()), rex(3e-4, 3e-5, 20, 100)),
+        (wsd(0.2, 0.02, rise(), fall(), total(), Decay::Cosine), wsd(0.2, 0.02, 20, 30, 100, Decay::Cosine)),
+        (trapezoid(0.2, rise(), 30, total()), trapezoid(0.2, 20, 30, 100)),
+        (cyclic(0.1, 0.5, rise(), fall(), Cyclic::Triangular2), cyclic(0.1, 0.5, 20, 30, Cyclic::Triangular2)),
+        (three(OneCycle::new(0.1, rise(), total())), three(OneCycle::new(0.1, 20, 100))),
+        (OneCycle::new(0.1, rise(), total()).momentum(), OneCycle::new(0.1, 20, 100).momentum()),
+        (lr_range_test(1e-5, 0.1, total(), Growth::Exponential), lr_range_test(1e-5, 0.1, 100, Growth::Exponential)),
+        (step_30_60_90(0.1, total()), step_30_60_90(0.1, 100)),
+        (swa(0.1.into(), 0.01, rise(), fall()), swa(0.1.into(), 0.01, 20, 30)),
+    ];
+    for (named, plain) in pairs {
+        assert_eq!(named.trace(0..130).unwrap(), plain.trace(0..130).unwrap(), "{plain:?}");
+    }
+
+    let (mut param, grad) = ([1.0f32; 4], [0.5f32; 4]);
+    // SAFETY: the arrays outlive the optimizer, and nothing else touches them.
+    let tensor = unsafe { Tensor::f32(param.as_mut_ptr() as u64, grad.as_ptr() as u64, 4) };
+    let rule = Sgd::new(warmup_cosine(3e-4, 3e-5, rise(), total()));
+    let mut opt = Optimizer::builder(&Device::host()).group(rule, &[tensor]).build().unwrap();
+    let stream = Stream::host();
+    for _ in 0..40 {
+        opt.step(&stream).unwrap();
+    }
+    opt.edit().set_steps("total", 60).apply(&stream).unwrap();
+    let lr = opt.status(&stream).unwrap().scalar(0, "lr").unwrap();
+    assert_eq!(lr, warmup_cosine(3e-4, 3e-5, 20, 60).at(40).unwrap() as f32, "the rest is shorter");
+    let refused = opt.edit().set_steps("total", 10).apply(&stream).unwrap_err().to_string();
+    assert!(refused.contains("-10") && refused.contains("must be a count of steps"), "{refused}");
+}
+
+#[test]
+fn a_boundary_that_is_a_difference_of_counts_is_set_to_now_where_that_is_the_step_it_names() {
+    let build = |lr: Schedule, (param, grad): (&mut [f32; 4], &[f32; 4])| {
+        // SAFETY: the arrays outlive the optimizer, and nothing else touches them.
+        let tensor = unsafe { Tensor::f32(param.as_mut_ptr() as u64, grad.as_ptr() as u64, 4) };
+        let mut opt = Optimizer::builder(&Device::host()).group(Sgd::new(lr), &[tensor]).build().unwrap();
+        (0..20).for_each(|_| opt.step(&Stream::host()).unwrap());
+        opt
+    };
+    let (mut param, grad) = ([1.0f32; 4], [0.5f32; 4]);
+    let stable = Schedule::constant(0.2).over(knob_steps("end", 40) - 10);
+    let lr = Schedule::constant(0.1).over(10).then(stable).then(0.3);
+    let mut opt = build(lr, (&mut param, &grad));
+    opt.edit().now("end").apply(&Stream::host()).unwrap();
+    assert_eq!(opt.status(&Stream::host()).unwrap().scalar(0, "lr"), Some(0.3));
+
+    // The stable phase ends 30 steps before the end of all: that is not where `total` is.
+    let mut opt = build(wsd(0.2, 0.02, 5, 30, knob_steps("total", 100), Decay::Linear), (&mut param, &grad));
+    let refused = opt.edit().now("total").apply(&Stream::host()).unwrap_err().to_string();
+    assert!(refused.contains("other constants are computed from it"), "{refused}");
+}
+
+#[test]
+fn a_difference_of_counts_below_0_is_refused() {
+    let (warmup, total) = (knob_steps("warmup", 20), knob_steps("total", 10));
+    let error = Schedule::cosine(0.1, 0.0).over(total - warmup - 5).at(0).unwrap_err().to_string();
+    assert_eq!(error, "cosine.over is -15, but must be a count of steps, from 0 to 2^64 - 1");
 }

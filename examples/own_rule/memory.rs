@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cudarc::driver::{CudaContext, CudaSlice, CudaStream, DevicePtr};
+use cudarc::driver::{CudaContext, CudaSlice, CudaStream};
 use instep::{Device, Stream, Tensor};
 
 use crate::Result;
@@ -54,14 +54,16 @@ impl Memory {
     ///
     /// * The memory outlives the optimizer, and is used between its steps alone, on the place's stream.
     pub unsafe fn tensor(&mut self) -> Tensor {
-        let (param, grad, len) = match self {
-            Memory::Host { param, grad } => (param.as_mut_ptr() as u64, grad.as_ptr() as u64, param.len()),
-            Memory::Cuda { engine, param, grad } => {
-                (param.device_ptr(engine).0, grad.device_ptr(engine).0, param.len())
+        let tensor = match self {
+            Memory::Host { param, grad } => {
+                let (len, param, grad) = (param.len() as u64, param.as_mut_ptr() as u64, grad.as_ptr() as u64);
+                // SAFETY: both are arrays of that length, and the caller keeps them.
+                unsafe { Tensor::f32(param, grad, len) }
             }
+            // SAFETY: the caller keeps both.
+            Memory::Cuda { param, grad, .. } => unsafe { Tensor::from_cudarc(param, grad) },
         };
-        // SAFETY: both are arrays of that length, and the caller keeps them.
-        unsafe { Tensor::f32(param, grad, len as u64) }.name("weights")
+        tensor.name("weights")
     }
 
     /// The parameter. Waits for the step that updates it.

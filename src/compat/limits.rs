@@ -64,7 +64,9 @@ pub(super) fn expect_few((name, groups): (&str, &Value), arguments: &[(&str, &Va
     if count > MAX_GROUPS {
         return Err(Error::argument(name, format!("{count} groups"), format!("must be at most {MAX_GROUPS}")));
     }
-    let each = |total: u64, (name, value): &(&str, &Value)| Ok(total.saturating_add(values(name, value, 0)?));
+    let each = |total: u64, (name, value): &(&str, &Value)| -> Result<u64> {
+        Ok(total.saturating_add(values(name, value, 0)?))
+    };
     let shared = arguments.iter().try_fold(0, each)?;
     // What stands in a group is read by that group alone.
     let own = values(name, groups, 0)?;

@@ -49,7 +49,7 @@ use serde_json::{Value, json};
 
 use crate::error::{CURE, Error, Result};
 pub use crate::schedule::Metric;
-use crate::schedule::{Form, MAX_TABLE, Schedule};
+use crate::schedule::{Form, IntoSchedule, MAX_TABLE, Schedule};
 use arguments::Arguments;
 pub use file::{Facts, Reading, read};
 use group::Group;
@@ -80,7 +80,7 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    fn new(lr: impl Into<Schedule>) -> Recipe {
+    fn new(lr: impl IntoSchedule) -> Recipe {
         Recipe { lr: lr.into(), momentum: None, beta1: None, beta2: None, weight_decay: None, metric: None }
     }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::rule::RuleConfig;
 use crate::nearest::nearest;
 use crate::precision::Precision;
-use crate::schedule::{Metric, Schedule};
+use crate::schedule::{IntoSchedule, Metric, Schedule};
 
 /// One parameter group: its update rule, and its hyperparameters by name. What is absent is left to the rule's default.
 ///
@@ -40,7 +40,7 @@ pub struct GroupConfig {
 
 impl GroupConfig {
     /// A group with this learning rate, and the defaults of its update rule for the rest.
-    pub fn new(lr: impl Into<Schedule>) -> GroupConfig {
+    pub fn new(lr: impl IntoSchedule) -> GroupConfig {
         GroupConfig { name: None, rule: None, lr: lr.into(), others: BTreeMap::new(), metric: None, precision: None }
     }
 
@@ -53,13 +53,13 @@ impl GroupConfig {
 
     /// Sets a hyperparameter. Whether the rule has one of that name is for [`Config::check`](super::Config::check) to say.
     #[must_use]
-    pub fn with(mut self, name: impl Into<String>, schedule: impl Into<Schedule>) -> GroupConfig {
+    pub fn with(mut self, name: impl Into<String>, schedule: impl IntoSchedule) -> GroupConfig {
         self.set(name, schedule);
         self
     }
 
     /// As [`GroupConfig::with`], in place.
-    pub fn set(&mut self, name: impl Into<String>, schedule: impl Into<Schedule>) {
+    pub fn set(&mut self, name: impl Into<String>, schedule: impl IntoSchedule) {
         let (name, schedule) = (name.into(), schedule.into());
         if name == "lr" {
             self.lr = schedule;

@@ -2,8 +2,15 @@
 
 pub(super) const SUCCESS: u32 = 0;
 pub(super) const NO_DEVICE: u32 = 100;
+pub(super) const NOT_FOUND: u32 = 500;
 pub(super) const NOT_READY: u32 = 600;
 pub(super) const CAPTURE_IMPLICIT: u32 = 906;
+const ILLEGAL_STATE: u32 = 401;
+
+/// Whether `code`, of the end of a capture, says that the capture was broken.
+pub(super) fn is_of_capture(code: u32) -> bool {
+    code == ILLEGAL_STATE || (900..=908).contains(&code)
+}
 
 /// The name of `code` in cuda.h. A code of a newer driver has none here, and its number is printed beside the name.
 pub(super) fn name(code: u32) -> &'static str {

@@ -15,6 +15,9 @@ pub(super) type RawStream = *mut c_void;
 pub(super) type RawModule = *mut c_void;
 pub(super) type RawFunction = *mut c_void;
 pub(super) type RawEvent = *mut c_void;
+pub(super) type RawGraph = *mut c_void;
+pub(super) type RawGraphExec = *mut c_void;
+pub(super) type RawNode = *mut c_void;
 
 // Values of the driver's enums, named as in cuda.h.
 pub(super) const CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT: c_int = 16;
@@ -26,6 +29,8 @@ pub(super) const CU_FUNC_ATTRIBUTE_NUM_REGS: c_int = 4;
 pub(super) const CU_STREAM_LEGACY: usize = 1;
 pub(super) const CU_STREAM_PER_THREAD: usize = 2;
 pub(super) const CU_STREAM_NON_BLOCKING: c_uint = 1;
+pub(super) const CU_STREAM_CAPTURE_MODE_GLOBAL: c_int = 0;
+pub(super) const CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: c_int = 1;
 pub(super) const CU_STREAM_CAPTURE_MODE_RELAXED: c_int = 2;
 pub(super) const CU_STREAM_CAPTURE_STATUS_NONE: c_int = 0;
 pub(super) const CU_MEMORYTYPE_HOST: u32 = 1;
@@ -65,7 +70,15 @@ functions! {
     cuStreamQuery(stream: RawStream);
     cuStreamGetFlags(stream: RawStream, flags: *mut c_uint);
     cuStreamGetCtx(stream: RawStream, context: *mut RawContext);
+    cuStreamBeginCapture_v2(stream: RawStream, mode: c_int);
+    cuStreamEndCapture(stream: RawStream, graph: *mut RawGraph);
     cuStreamIsCapturing(stream: RawStream, status: *mut c_int);
+    cuGraphCreate(graph: *mut RawGraph, flags: c_uint);
+    cuGraphDestroy(graph: RawGraph);
+    cuGraphGetNodes(graph: RawGraph, nodes: *mut RawNode, count: *mut usize);
+    cuGraphInstantiateWithFlags(exec: *mut RawGraphExec, graph: RawGraph, flags: u64);
+    cuGraphExecDestroy(exec: RawGraphExec);
+    cuGraphLaunch(exec: RawGraphExec, stream: RawStream);
     cuMemAlloc_v2(address: *mut u64, bytes: usize);
     cuMemFree_v2(address: u64);
     cuPointerGetAttributes(count: c_uint, kinds: *mut c_int, values: *mut *mut c_void, address: u64);
@@ -95,10 +108,66 @@ functions! {
     );
 }
 
+functions! {
+    /// Conditional nodes, which drivers have since CUDA 12.3.
+    Conditional, check => Result<()>;
+    cuGraphConditionalHandleCreate(
+        handle: *mut u64, graph: RawGraph, context: RawContext, default_value: c_uint, flags: c_uint
+    );
+    cuGraphAddNode_v2(
+        node: *mut RawNode, graph: RawGraph, after: *const RawNode, edges: *const c_void, count: usize,
+        params: *mut ConditionalNode
+    );
+    cuStreamBeginCaptureToGraph(
+        stream: RawStream, graph: RawGraph, after: *const RawNode, edges: *const c_void, count: usize, mode: c_int
+    );
+}
+
+pub(super) const ASSIGN_DEFAULT: c_uint = 1;
+const CU_GRAPH_NODE_TYPE_CONDITIONAL: c_int = 13;
+const CU_GRAPH_COND_TYPE_WHILE: c_int = 1;
+
+/// `CUgraphNodeParams`, for a conditional node.
+#[repr(C)]
+pub(super) struct ConditionalNode {
+    kind: c_int,
+    reserved0: [c_int; 3],
+    handle: u64,
+    conditional: c_int,
+    size: c_uint,
+    /// Out: the driver's own array of `size` graphs.
+    pub bodies: *const RawGraph,
+    context: RawContext,
+    /// Up to the size of the largest member of the union.
+    rest: [u64; 25],
+    reserved2: i64,
+}
+
+const _: () = assert!(size_of::<ConditionalNode>() == 256, "cuda.h: CUgraphNodeParams");
+
+impl ConditionalNode {
+    /// A WHILE node.
+    pub(super) fn repeating(handle: u64, context: RawContext) -> Self {
+        Self {
+            kind: CU_GRAPH_NODE_TYPE_CONDITIONAL,
+            reserved0: [0; 3],
+            handle,
+            conditional: CU_GRAPH_COND_TYPE_WHILE,
+            size: 1,
+            bodies: std::ptr::null(),
+            context,
+            rest: [0; 25],
+            reserved2: 0,
+        }
+    }
+}
+
 /// The loaded, initialized driver. It is never unloaded: other libraries of the process share it.
 pub(super) struct Driver {
     functions: Functions,
     func_load: Option<unsafe extern "C" fn(RawFunction) -> u32>,
+    /// Or the name of a function that is missing.
+    conditional: std::result::Result<Conditional, &'static str>,
     _library: Library,
 }
 
@@ -125,6 +194,14 @@ impl Driver {
         let Some(func_load) = self.func_load else { return Ok(()) };
         // SAFETY: passed on to the caller.
         check("cuFuncLoad", unsafe { func_load(function) })
+    }
+
+    /// The functions for conditional nodes.
+    pub(super) fn conditional(&self) -> Result<&Conditional> {
+        self.conditional.as_ref().map_err(|symbol| {
+            let rule = format!("must have {symbol} for a loop in a graph: capture single steps instead");
+            Error::argument("driver", "older than CUDA 12.3", rule)
+        })
     }
 
     /// The number of devices, 0 included.
@@ -170,7 +247,8 @@ fn load() -> Result<Driver> {
                 Ok(functions) => {
                     // SAFETY: cuda.h declares CUresult cuFuncLoad(CUfunction).
                     let func_load = unsafe { library.get("cuFuncLoad") }.ok().map(|symbol| *symbol);
-                    return Ok(Driver { functions, func_load, _library: library });
+                    let conditional = Conditional::bind(&library);
+                    return Ok(Driver { functions, func_load, conditional, _library: library });
                 }
                 Err(symbol) => refusals.push(format!("{name} is older than CUDA 11.4 (it lacks {symbol})")),
             },

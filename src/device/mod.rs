@@ -6,7 +6,7 @@
 //! **The driver is called through a table of our own** ([`driver`]), not through cudarc's: there a missing library or a
 //! missing symbol is a panic, a result code that is newer than the bindings is undefined behaviour (`CUresult` is an enum),
 //! and a function that is newer than the chosen bindings cannot even be named. cudarc appears only where an engine hands
-//! us its context or stream.
+//! us its context, stream, slices or modules.
 //!
 //! **What a step costs.** [`Function::launch`] is two driver calls, `cuCtxGetCurrent` and `cuLaunchKernel`, while the
 //! context is current, as it is in an engine. It allocates nothing, waits for nothing and may be captured. Everything
@@ -29,6 +29,7 @@ mod doctor;
 mod driver;
 mod entry;
 mod functions;
+mod graph;
 mod loader;
 mod memory;
 mod module;
@@ -38,6 +39,7 @@ mod pinned;
 mod scratch;
 mod search;
 mod setup;
+mod slices;
 mod slots;
 mod stream;
 #[cfg(test)]
@@ -49,10 +51,12 @@ pub use compile::Source;
 pub(crate) use compile::compile;
 pub(crate) use context::Context;
 pub use doctor::{CacheFound, DeviceFound, Doctor, NvrtcFound};
+pub(crate) use graph::{CaptureMode, Graph, GraphExec};
 pub(crate) use memory::{Filling, Memory, expect_waitable, read, read_all, wait, write_all};
 pub(crate) use module::{Function, Module};
 pub(crate) use pinned::{Pinned, Readback};
 pub(crate) use setup::Setup;
+pub(crate) use slices::{CudaFunction, CudaModule, DevicePtr, forget_events, load_function, place};
 pub(crate) use slots::Slots;
 pub use slots::WhenBusy;
 pub use stream::Stream;

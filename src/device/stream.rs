@@ -151,6 +151,19 @@ impl Stream {
         Err(Error::argument("stream", value, "this waits, which a capture forbids"))
     }
 
+    /// Refuses a stream that no capture can begin on: one that captures already, and the legacy default stream.
+    pub(crate) fn expect_capturable(&self) -> Result<()> {
+        if [0, driver::CU_STREAM_LEGACY].contains(&self.raw.addr()) {
+            let rule = "CUDA captures no work of it: give a stream of Device::new_stream(), say";
+            return Err(Error::argument("stream", "the legacy default stream", rule));
+        }
+        if self.is_capturing()? {
+            let rule = "it can be in one capture at a time: end that first, or enqueue the work in it";
+            return Err(Error::argument("stream", "capturing a graph", rule));
+        }
+        Ok(())
+    }
+
     /// Refuses the per-thread default stream of another thread. No driver call.
     fn expect_thread(&self) -> Result<()> {
         match self.thread {

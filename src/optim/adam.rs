@@ -16,7 +16,7 @@ use crate::error::{Error, Result, number};
 use crate::rule::{
     Count, Element, Hyperparameter, Loop, Named, Over, Range, Rule, RuleOption, Scalar, Step, Stream, Sum, Terms,
 };
-use crate::schedule::{Metric, Schedule};
+use crate::schedule::{IntoSchedule, Metric, Schedule};
 
 /// Adam. Weight decay is an L2 term, added to the gradient; its default is 0.
 ///
@@ -90,7 +90,7 @@ pub struct AdamRule<D> {
 
 impl<D: DecayForm> AdamRule<D> {
     /// The rule with learning rate `lr`, not negative.
-    pub fn new(lr: impl Into<Schedule>) -> Self {
+    pub fn new(lr: impl IntoSchedule) -> Self {
         AdamRule {
             lr: lr.into(),
             weight_decay: D::DEFAULT.into(),
@@ -106,26 +106,26 @@ impl<D: DecayForm> AdamRule<D> {
     }
 
     /// Sets the weight decay, not negative.
-    pub fn weight_decay(mut self, weight_decay: impl Into<Schedule>) -> Self {
+    pub fn weight_decay(mut self, weight_decay: impl IntoSchedule) -> Self {
         self.weight_decay = weight_decay.into();
         self
     }
 
     /// Sets the decay rate of the first moment, in [0, 1).
-    pub fn beta1(mut self, beta1: impl Into<Schedule>) -> Self {
+    pub fn beta1(mut self, beta1: impl IntoSchedule) -> Self {
         self.beta1 = beta1.into();
         self
     }
 
     /// Sets the decay rate of the second moment, in [0, 1).
-    pub fn beta2(mut self, beta2: impl Into<Schedule>) -> Self {
+    pub fn beta2(mut self, beta2: impl IntoSchedule) -> Self {
         self.beta2 = beta2.into();
         self
     }
 
     /// Sets the term added to the root of the second moment: above 0 after rounding to f32, or a parameter without a gradient
     /// would become NaN.
-    pub fn eps(mut self, eps: impl Into<Schedule>) -> Self {
+    pub fn eps(mut self, eps: impl IntoSchedule) -> Self {
         self.eps = eps.into();
         self
     }

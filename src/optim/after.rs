@@ -30,7 +30,7 @@ macro_rules! declare_after {
 
         impl $rule {
             /// With these values, each a number or a [`Schedule`](crate::Schedule).
-            pub fn new($($argument: impl Into<crate::schedule::Schedule>),*) -> $rule {
+            pub fn new($($argument: impl crate::schedule::IntoSchedule),*) -> $rule {
                 $rule { $($argument: $argument.into(),)* $($($option: false,)*)? }
             }
 

@@ -69,7 +69,7 @@ macro_rules! declare {
             const DECLARED: &'static str = $name;
 
             /// The rule with learning rate `lr`, not negative, and the defaults of all else.
-            pub fn new(lr: impl Into<crate::schedule::Schedule>) -> $rule {
+            pub fn new(lr: impl crate::schedule::IntoSchedule) -> $rule {
                 $rule {
                     lr: lr.into(),
                     $($hyperparameter: crate::schedule::Schedule::constant($default),)*
@@ -81,7 +81,7 @@ macro_rules! declare {
 
             $(
                 $(#[$of_hyperparameter])*
-                pub fn $hyperparameter(mut self, $hyperparameter: impl Into<crate::schedule::Schedule>) -> $rule {
+                pub fn $hyperparameter(mut self, $hyperparameter: impl crate::schedule::IntoSchedule) -> $rule {
                     self.$hyperparameter = $hyperparameter.into();
                     self
                 }

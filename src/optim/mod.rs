@@ -11,6 +11,7 @@ mod ademamix;
 mod adopt;
 mod after;
 mod asgd;
+mod betas;
 mod caution;
 mod dadapt_adam;
 mod dadapt_sgd;

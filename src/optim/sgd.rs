@@ -8,7 +8,7 @@ use crate::error::{Error, Result, quoted};
 use crate::rule::{
     Count, Element, Hyperparameter, Loop, Named, Range, Rule, RuleOption, Scalar, Step, Stream, Sum, Terms,
 };
-use crate::schedule::{Metric, Schedule};
+use crate::schedule::{IntoSchedule, Metric, Schedule};
 
 /// How momentum enters the update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -53,7 +53,7 @@ pub struct Sgd {
 
 impl Sgd {
     /// SGD with learning rate `lr`, not negative.
-    pub fn new(lr: impl Into<Schedule>) -> Sgd {
+    pub fn new(lr: impl IntoSchedule) -> Sgd {
         Sgd {
             lr: lr.into(),
             weight_decay: 0.0.into(),
@@ -69,20 +69,20 @@ impl Sgd {
     }
 
     /// Sets the weight decay, an L2 term that is added to the gradient unless it is decoupled; not negative.
-    pub fn weight_decay(mut self, weight_decay: impl Into<Schedule>) -> Sgd {
+    pub fn weight_decay(mut self, weight_decay: impl IntoSchedule) -> Sgd {
         self.weight_decay = weight_decay.into();
         self
     }
 
     /// Uses momentum: `buf ← momentum · buf + (1 - dampening) · g`, with `momentum` in [0, 1).
-    pub fn momentum(mut self, form: Momentum, momentum: impl Into<Schedule>) -> Sgd {
+    pub fn momentum(mut self, form: Momentum, momentum: impl IntoSchedule) -> Sgd {
         self.form = form;
         self.momentum = momentum.into();
         self
     }
 
     /// Sets the dampening, not negative; [`Momentum::Nesterov`] has none.
-    pub fn dampening(mut self, dampening: impl Into<Schedule>) -> Sgd {
+    pub fn dampening(mut self, dampening: impl IntoSchedule) -> Sgd {
         self.dampening = dampening.into();
         self
     }

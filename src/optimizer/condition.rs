@@ -16,6 +16,9 @@ const THREADS: u32 = 1;
 /// Ends a WHILE node of a CUDA graph when the optimizer's end has come: of
 /// [`Optimizer::stop_condition`](crate::Optimizer::stop_condition).
 ///
+/// For one loop of steps [`Optimizer::capture_as`](crate::Optimizer::capture_as) makes the graph, this included. This is for
+/// engines that build graphs of their own.
+///
 /// A conditional node runs its body for as long as a value is not 0, which a kernel of the graph sets. With one that reads
 /// the stop flag, a whole training is a single graph launch, and the host neither counts nor waits between steps. Drivers
 /// have conditional nodes since CUDA 12.3. In terms of the driver's API:
@@ -140,6 +143,11 @@ impl StopCondition {
             let rule = "must be a CUgraphConditionalHandle of cuGraphConditionalHandleCreate";
             return Err(Error::argument("handle", handle, rule));
         }
+        self.launch(handle, stream)
+    }
+
+    /// [`StopCondition::set`] for a handle and a stream that are known to be of one graph.
+    pub(super) fn launch(&self, handle: u64, stream: &device::Stream) -> Result<()> {
         let function = self.resident.condition.get().expect("`new` loaded it");
         let StopCondition { control, launches, at_most, .. } = *self;
         function.launch(stream, 1, THREADS, &Condition { control, handle, launches, at_most })
@@ -207,7 +215,7 @@ pub(super) fn expect_end(plan: &Plan, found_inf: bool, body: &LoopBody) -> Resul
     }
 }
 
-/// The error of an optimizer on the host.
-pub(super) fn no_graphs() -> Error {
-    Error::argument("device", "the host", "CUDA graphs, whose nodes the condition is for, need a CUDA device")
+/// The error of an optimizer on the host. `which`: what graphs are to it that was asked for.
+pub(super) fn no_graphs(which: &str) -> Error {
+    Error::argument("device", "the host", format!("CUDA graphs, {which}, need a CUDA device"))
 }

@@ -136,8 +136,10 @@ impl Engine {
             remake.launch(setup.stream(), grid, THREADS, &step)?;
         }
         let part = plan.parts.is_some().then(|| module.function::<PartRow>("update_part")).transpose()?;
-        let norm = norm_grid.map(|grid| Ok((module.function::<Step>("gradient_norm")?, grid))).transpose()?;
-        let measure = measure_grid.map(|grid| Ok((module.function::<Step>("measure")?, grid))).transpose()?;
+        let of_grid = |name, grid: Option<u32>| -> Result<_> {
+            grid.map(|grid| Ok((module.function::<Step>(name)?, grid))).transpose()
+        };
+        let (norm, measure) = (of_grid("gradient_norm", norm_grid)?, of_grid("measure", measure_grid)?);
         setup.finish()?;
         let resident = Resident {
             state: Mutex::new(Some(state)),

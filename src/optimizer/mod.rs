@@ -2,6 +2,7 @@
 
 mod addresses;
 mod builder;
+mod capture;
 mod condition;
 #[cfg(feature = "serde")]
 mod config;
@@ -21,6 +22,7 @@ mod resident;
 mod resume;
 mod shape;
 mod show;
+mod slices;
 mod state;
 mod tables;
 mod telemetry;
@@ -28,6 +30,7 @@ mod terms;
 mod view;
 
 pub use builder::OptimizerBuilder;
+pub use capture::{Capture, CapturedGraph};
 pub use condition::{LoopBody, StopCondition};
 pub use dynamic::TensorId;
 pub use edit::{Edit, KnobValue};
@@ -80,7 +83,7 @@ impl Optimizer {
     /// gradients first, and one more where a rule sums over elements) and one driver call more than kernels, however many
     /// tensors and groups. Nothing is allocated, copied or waited for, so
     /// the call may be captured, the very first one too, and its graph replayed for ever: the step counter and the schedules
-    /// live on the device. On the host the update is done when the call returns.
+    /// live on the device: [`Optimizer::capture`]. On the host the update is done when the call returns.
     ///
     /// Steps, and whatever reads or writes the tensors, are ordered by the caller: see `# Safety` of
     /// [`Tensor::new`](crate::Tensor::new).
@@ -263,7 +266,7 @@ impl Optimizer {
     pub fn stop_condition_of(&self, body: LoopBody) -> Result<StopCondition> {
         match &self.0 {
             Engine::Cuda(engine) => engine.stop_condition(&body),
-            Engine::Host(_) => Err(condition::no_graphs()),
+            Engine::Host(_) => Err(condition::no_graphs("whose nodes the condition is for")),
         }
     }
 

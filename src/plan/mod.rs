@@ -62,7 +62,7 @@ pub(crate) use remember::Remembered;
 pub(crate) use rows::{Group, Lies, TensorRow};
 pub(crate) use seats::{Seat, Standing};
 pub(crate) use stated::Words;
-pub use tensor::{Buffer, Dtype, Tensor};
+pub use tensor::{Buffer, Dtype, Tensor, TensorElement};
 pub(crate) use tensor::{Given, HandedIn, Scalar};
 pub(crate) use tiles::Tiles;
 pub use tuning::Tuning;

@@ -65,9 +65,11 @@ fn boundary(source: &Source, probe: &[u64], value: u64, far: u64) -> Result<Vec<
     let at = |place: u32| (constants[place as usize], probe[place as usize]);
     let (before, after) = at(length);
     let follows = after.wrapping_sub(before) == far.wrapping_sub(value);
-    // A boundary of `join` is a step, not a length: then nothing else may depend on it.
-    let plain = before == value || changed.is_empty();
-    if !follows || !plain || changed.iter().any(|place| at(*place) != (value, far)) {
+    // A length is the knob's value, or as far from where its piece begins as a boundary of `join` is, or the rest of a count. What else
+    // depends on the knob must be that same length.
+    let begin = chain.lengths[..piece].iter().fold(0u64, |sum, length| sum.wrapping_add(constants[length.0 as usize]));
+    let plain = before == value || begin.wrapping_add(before) == value;
+    if !follows || !plain || changed.iter().any(|place| at(*place) != (before, after)) {
         return Err("other constants are computed from it, which the device does not do".to_owned());
     }
 

@@ -48,6 +48,28 @@ impl std::fmt::Display for Dtype {
     }
 }
 
+/// The types that elements of a [`Tensor`] have in Rust: `f32`, `half::bf16` and `half::f16` of the crate `half`, version 2.
+pub trait TensorElement: sealed::Sealed {
+    /// The type by its name here.
+    const DTYPE: Dtype;
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+macro_rules! elements {
+    ($($element:ty: $dtype:ident),*) => {$(
+        impl sealed::Sealed for $element {}
+
+        impl TensorElement for $element {
+            const DTYPE: Dtype = Dtype::$dtype;
+        }
+    )*};
+}
+
+elements!(f32: F32, half::bf16: Bf16, half::f16: F16);
+
 /// A one-dimensional view of memory that the engine owns: where, how many elements, of what type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Buffer {
@@ -163,12 +185,13 @@ impl Tensor {
     ///
     /// # Safety
     ///
-    /// From the moment an optimizer is built with this tensor until that optimizer is dropped and its last enqueued step
-    /// is done:
+    /// From the moment an optimizer is built with this tensor until that optimizer and every
+    /// [`CapturedGraph`](crate::CapturedGraph) of it are dropped, and the last enqueued step is done:
     /// * both buffers stay allocated at their addresses, readable by the optimizer's device, and writable: `param` always,
     ///   `grad` where [`OptimizerBuilder::zero_gradients`](crate::OptimizerBuilder::zero_gradients) is used;
-    /// * a graph that captured a step is not launched after the optimizer was dropped;
-    /// * all calls on the optimizer, and everything that touches `param` or `grad`, are ordered by the caller: on CUDA by
+    /// * a graph that captured a step by other means than [`Optimizer::capture`](crate::Optimizer::capture) is not launched after the
+    ///   optimizer, and what keeps its memory ([`KeepAlive`](crate::KeepAlive)), were dropped;
+    /// * all calls on the optimizer, launches of such graphs, and everything that touches `param` or `grad`, are ordered by the caller: on CUDA by
     ///   stream order or events, on the host by not running at the same time.
     #[expect(unsafe_code, reason = "states a contract; holds no unsafe operation")]
     pub unsafe fn new(param: Buffer, grad: Buffer) -> Tensor {
@@ -181,7 +204,7 @@ impl Tensor {
         Tensor { name: name.map(str::to_owned), ..Tensor::unnamed(nothing, nothing) }
     }
 
-    pub(super) fn unnamed(param: Buffer, grad: Buffer) -> Tensor {
+    pub(crate) fn unnamed(param: Buffer, grad: Buffer) -> Tensor {
         Tensor { name: None, param, grad, updates: None, scales: Scales::default(), master: None, number: None }
     }
 

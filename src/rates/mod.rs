@@ -11,9 +11,10 @@ pub use group::{RateGroup, RateOutput};
 pub use scope::{IntoRate, RateScalar, RateScope};
 
 use crate::backend::{Device, Stream};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::optimizer::{
-    Edit, KeepAlive, KnobValue, LoopBody, Observed, Optimizer, Status, StopCondition, TelemetryReader,
+    Capture, CapturedGraph, Edit, KeepAlive, KnobValue, LoopBody, Observed, Optimizer, Status, StopCondition,
+    TelemetryReader,
 };
 use crate::plan::{LoadOptions, Loaded};
 
@@ -60,6 +61,30 @@ impl Rates {
     /// Fails with [`Error::Argument`](crate::Error::Argument) for a stream of another device or context, before anything is enqueued.
     pub fn step(&mut self, stream: &Stream) -> Result<()> {
         self.0.step(stream)
+    }
+
+    /// Captures what `work` enqueues on `stream`, these launches and the engine's own kernels, in a CUDA graph:
+    /// [`Optimizer::capture`].
+    pub fn capture<E: From<Error>>(
+        &mut self,
+        stream: &Stream,
+        work: impl FnOnce(&mut Rates, &Stream) -> Result<(), E>,
+    ) -> Result<CapturedGraph, E> {
+        let mut work = Some(work);
+        self.capture_as(Capture::once(), stream, |rates, stream| match work.take() {
+            Some(work) => work(rates, stream),
+            None => Ok(()),
+        })
+    }
+
+    /// The same for a graph that does the work more than once in a launch: [`Optimizer::capture_as`].
+    pub fn capture_as<E: From<Error>>(
+        &mut self,
+        capture: Capture,
+        stream: &Stream,
+        work: impl FnMut(&mut Rates, &Stream) -> Result<(), E>,
+    ) -> Result<CapturedGraph, E> {
+        Optimizer::captured(self, |rates| &rates.0, capture, stream, work)
     }
 
     /// Feeds a metric to the metric rules, which may change the rate of the next update: [`Optimizer::observe`].

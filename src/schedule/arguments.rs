@@ -168,10 +168,11 @@ fn real(value: &Number) -> String {
 }
 
 fn count(steps: &Steps) -> String {
-    match steps {
+    steps.text(&|part| match part {
         Steps::Literal(value) => value.to_string(),
         Steps::Knob { name, .. } => format!("knob {}", quoted(name)),
-    }
+        Steps::Sum { .. } => String::new(), // its parts are asked for
+    })
 }
 
 #[cfg(test)]
@@ -195,6 +196,13 @@ mod tests {
                         clamp.then[1].product[0].over.constant 0.5\nclamp.then[1].product[1].constant 2";
         assert_eq!(lines(&schedule, 99), expected);
         assert_eq!(lines(&schedule, 2), "clamp.min 0\nclamp.max 1");
+    }
+
+    #[test]
+    fn a_sum_of_counts_is_told_by_its_parts() {
+        let rest = knob_steps("total", 90) - (knob_steps("warmup", 10) + 5) + 2;
+        let text = lines(&Schedule::constant(0.5).over(rest), 9);
+        assert_eq!(text, "over.steps knob \"total\" + 2 - knob \"warmup\" - 5\nover.constant 0.5");
     }
 
     #[test]

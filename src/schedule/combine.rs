@@ -2,7 +2,7 @@
 
 use super::form::Form;
 use super::number::{Number, Steps};
-use super::{Schedule, Warmup};
+use super::{IntoSchedule, Schedule, Warmup};
 
 /// Schedules made of schedules.
 impl Schedule {
@@ -13,7 +13,7 @@ impl Schedule {
 
     /// This schedule to its end, then `next` on a clock of its own. The first must have an end.
     /// Peers: torch `SequentialLR`, optax `join_schedules`.
-    pub fn then(self, next: impl Into<Schedule>) -> Schedule {
+    pub fn then(self, next: impl IntoSchedule) -> Schedule {
         let mut pieces = match self.0 {
             Form::Then(pieces) => pieces,
             first => vec![Schedule(first)],

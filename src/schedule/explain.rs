@@ -112,7 +112,7 @@ impl Schedule {
                     Warmup::Between => "linear warm-up between 0 and the full value",
                     Warmup::ZeroTwice => "0 twice, then linear warm-up",
                 };
-                let span = Some(if matches!(steps, Steps::Knob { .. }) { step(steps) } else { len.to_string() });
+                let span = Some(if steps.knobs().is_empty() { len.to_string() } else { step(steps) });
                 pieces.push(Piece { start, len: Some(len), span, words: words.to_owned() });
                 inner.pieces(start + u128::from(len), pieces)
             }
@@ -191,8 +191,7 @@ impl Schedule {
                     Between::Cosine => "half cosines between",
                 };
                 let last = steps.iter().last().map_or(String::new(), |last| format!(", the last at {}", step(&last)));
-                let knobs: Vec<String> =
-                    steps.iter().filter(|at| matches!(at, Steps::Knob { .. })).map(|at| step(&at)).collect();
+                let knobs: Vec<String> = steps.iter().filter(|at| !at.knobs().is_empty()).map(|at| step(&at)).collect();
                 let knobs = if knobs.is_empty() { String::new() } else { format!(", with {}", knobs.join(", ")) };
                 format!("{} given values{last}, {how}{knobs}", values.len())
             }
@@ -292,17 +291,24 @@ fn real(number: &Number) -> String {
 
 /// The count as it is written; a negative one never gets past the check.
 fn count(steps: &Steps) -> u64 {
-    match steps {
-        Steps::Literal(value) => u64::try_from(*value).unwrap_or(0),
-        Steps::Knob { value, .. } => *value,
+    fn value(steps: &Steps) -> i128 {
+        match steps {
+            Steps::Literal(value) => *value,
+            Steps::Knob { value, .. } => i128::from(*value),
+            Steps::Sum { plus, minus } => {
+                let sum = |steps: &[Steps]| steps.iter().map(value).fold(0i128, i128::saturating_add);
+                sum(plus).saturating_sub(sum(minus))
+            }
+        }
     }
+    u64::try_from(value(steps)).unwrap_or(0)
 }
 
 fn step(steps: &Steps) -> String {
-    match steps {
-        Steps::Literal(value) => value.to_string(),
+    steps.text(&|part| match part {
         Steps::Knob { name, value } => format!("{name}{NOW}{value})"),
-    }
+        other => count(other).to_string(),
+    })
 }
 
 fn listed(steps: &StepList) -> String {

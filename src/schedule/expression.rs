@@ -5,8 +5,8 @@
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use super::Schedule;
 use super::form::{Binary, Form, Unary};
+use super::{IntoSchedule, Schedule};
 
 /// The step itself, as a value: 0, 1, 2, … on the clock of where it stands.
 ///
@@ -26,27 +26,27 @@ impl Schedule {
         Schedule(Form::Unary { op, of: Box::new(self) })
     }
 
-    fn binary(self, op: Binary, right: impl Into<Schedule>) -> Schedule {
+    fn binary(self, op: Binary, right: impl IntoSchedule) -> Schedule {
         Schedule(Form::Binary { op, left: Box::new(self), right: Box::new(right.into()) })
     }
 
     /// The smaller of two values.
-    pub fn min(self, other: impl Into<Schedule>) -> Schedule {
+    pub fn min(self, other: impl IntoSchedule) -> Schedule {
         self.binary(Binary::Min, other)
     }
 
     /// The larger of two values.
-    pub fn max(self, other: impl Into<Schedule>) -> Schedule {
+    pub fn max(self, other: impl IntoSchedule) -> Schedule {
         self.binary(Binary::Max, other)
     }
 
     /// The product of two schedules. Also written `a * b`.
-    pub fn product(self, other: impl Into<Schedule>) -> Schedule {
+    pub fn product(self, other: impl IntoSchedule) -> Schedule {
         self.binary(Binary::Mul, other)
     }
 
     /// `self^exponent`, for a base that is not negative.
-    pub fn pow(self, exponent: impl Into<Schedule>) -> Schedule {
+    pub fn pow(self, exponent: impl IntoSchedule) -> Schedule {
         self.binary(Binary::Pow, exponent)
     }
 
@@ -56,32 +56,32 @@ impl Schedule {
     }
 
     /// `⌊self / divisor⌋`, exact where the quotient is below 2^53.
-    pub fn floor_div(self, divisor: impl Into<Schedule>) -> Schedule {
+    pub fn floor_div(self, divisor: impl IntoSchedule) -> Schedule {
         self.binary(Binary::FloorDiv, divisor)
     }
 
     /// `self - divisor · ⌊self / divisor⌋`, which has the sign of the divisor.
-    pub fn modulo(self, divisor: impl Into<Schedule>) -> Schedule {
+    pub fn modulo(self, divisor: impl IntoSchedule) -> Schedule {
         self.binary(Binary::Mod, divisor)
     }
 
     /// 1 where `self < other`, else 0.
-    pub fn less(self, other: impl Into<Schedule>) -> Schedule {
+    pub fn less(self, other: impl IntoSchedule) -> Schedule {
         self.binary(Binary::Less, other)
     }
 
     /// 1 where `self <= other`, else 0.
-    pub fn less_equal(self, other: impl Into<Schedule>) -> Schedule {
+    pub fn less_equal(self, other: impl IntoSchedule) -> Schedule {
         self.binary(Binary::LessEqual, other)
     }
 
     /// 1 where `self == other`, else 0.
-    pub fn equal(self, other: impl Into<Schedule>) -> Schedule {
+    pub fn equal(self, other: impl IntoSchedule) -> Schedule {
         self.binary(Binary::Equal, other)
     }
 
     /// `then` where this is not 0, else `otherwise`. Only the one that is chosen is computed.
-    pub fn select(self, then: impl Into<Schedule>, otherwise: impl Into<Schedule>) -> Schedule {
+    pub fn select(self, then: impl IntoSchedule, otherwise: impl IntoSchedule) -> Schedule {
         let (condition, then, otherwise) = (Box::new(self), Box::new(then.into()), Box::new(otherwise.into()));
         Schedule(Form::Select { condition, then, otherwise })
     }
@@ -135,10 +135,24 @@ impl Neg for Schedule {
     }
 }
 
-/// Implements an operator between schedules, and with a number on either side.
+/// Implements an operator with a number on the left: one type of each kind of literal. With a second one `(1.0 - step()).max(0.0)` would
+/// not compile, since the type of `1.0` must be known before a method is called.
+macro_rules! left {
+    ($trait:ident $method:ident: $($number:ty),*) => {$(
+        impl $trait<Schedule> for $number {
+            type Output = Schedule;
+
+            fn $method(self, right: Schedule) -> Schedule {
+                Schedule::constant(self).binary(Binary::$trait, right)
+            }
+        }
+    )*};
+}
+
+/// Implements an operator between schedules, and with a number on either side: any on the right, f64 and i32 on the left.
 macro_rules! operator {
     ($($trait:ident $method:ident),*) => {$(
-        impl<S: Into<Schedule>> $trait<S> for Schedule {
+        impl<S: IntoSchedule> $trait<S> for Schedule {
             type Output = Schedule;
 
             fn $method(self, right: S) -> Schedule {
@@ -146,13 +160,7 @@ macro_rules! operator {
             }
         }
 
-        impl $trait<Schedule> for f64 {
-            type Output = Schedule;
-
-            fn $method(self, right: Schedule) -> Schedule {
-                Schedule::constant(self).binary(Binary::$trait, right)
-            }
-        }
+        left!($trait $method: f64, i32);
     )*};
 }
 

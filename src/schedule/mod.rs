@@ -17,6 +17,7 @@ mod form;
 mod format;
 mod greedy;
 mod improvement;
+mod into;
 mod metric;
 mod number;
 mod plateau;
@@ -30,6 +31,7 @@ pub use expression::step;
 pub(crate) use form::{Between, Binary, Form, Milestones, Shape, Unary};
 pub use greedy::{Greedy, GreedyState};
 pub use improvement::{Better, Improvement};
+pub use into::IntoSchedule;
 pub use metric::Metric;
 pub(crate) use metric::MetricState;
 pub use number::{Number, Steps, knob, knob_steps, reached};
@@ -44,7 +46,7 @@ pub(crate) const MAX_TABLE: usize = 1 << 20;
 /// How a hyperparameter (a learning rate, a weight decay, a beta) moves with the step.
 ///
 /// Values are f64, unitless, rounded once to f32 where they enter an update; steps are u64. Any number is a constant
-/// schedule: `Schedule::from(1e-3)`.
+/// schedule, and stands where one is wanted ([`IntoSchedule`]): `Schedule::from(1e-3)`.
 ///
 /// ```
 /// use instep::Schedule;
@@ -56,15 +58,3 @@ pub(crate) const MAX_TABLE: usize = 1 << 20;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schedule(pub(crate) Form);
-
-impl From<f64> for Schedule {
-    fn from(value: f64) -> Schedule {
-        Schedule::constant(value)
-    }
-}
-
-impl From<Number> for Schedule {
-    fn from(value: Number) -> Schedule {
-        Schedule::constant(value)
-    }
-}

@@ -1,6 +1,9 @@
 //! The constants of a schedule: plain numbers, or named ones that can be edited while the optimizer lives.
 
-/// A real constant of a schedule: a number, or a [`knob`].
+use std::ops::{Add, Sub};
+
+/// A real constant of a schedule: a number, or a [`knob`]. Made from f64, from f32 (exactly what that is), and from integers, those above
+/// 2^53 rounded.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Number {
     /// Fixed when the optimizer is built.
@@ -16,7 +19,15 @@ pub enum Number {
     Reached,
 }
 
-/// A count of steps in a schedule: a number, or a [`knob_steps`].
+/// A count of steps in a schedule: a number, a [`knob_steps`], or sums and differences of these.
+///
+/// ```
+/// use instep::{Schedule, knob_steps};
+/// let (warmup, total) = (knob_steps("warmup_steps", 100), knob_steps("total_steps", 1_000));
+/// let lr = Schedule::cosine(3e-4, 0.0).over(total - warmup.clone()).warmup(warmup);
+/// assert_eq!(lr.at(550)?, 1.5e-4);
+/// # Ok::<(), instep::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Steps {
     /// Fixed when the optimizer is built. Negative counts are refused then.
@@ -27,6 +38,13 @@ pub enum Steps {
         name: String,
         /// Its value until it is edited.
         value: u64,
+    },
+    /// What is left of some counts after others, with the values that knobs have. A negative rest is refused.
+    Sum {
+        /// What is added.
+        plus: Vec<Steps>,
+        /// What is subtracted.
+        minus: Vec<Steps>,
     },
 }
 
@@ -55,24 +73,6 @@ pub fn knob_steps(name: impl Into<String>, value: u64) -> Steps {
     Steps::Knob { name: name.into(), value }
 }
 
-impl From<f64> for Number {
-    fn from(value: f64) -> Number {
-        Number::Literal(value)
-    }
-}
-
-impl From<f32> for Number {
-    fn from(value: f32) -> Number {
-        Number::Literal(value.into())
-    }
-}
-
-impl From<i32> for Number {
-    fn from(value: i32) -> Number {
-        Number::Literal(value.into())
-    }
-}
-
 impl From<u64> for Steps {
     fn from(value: u64) -> Steps {
         Steps::Literal(value.into())
@@ -94,5 +94,66 @@ impl From<usize> for Steps {
 impl From<i32> for Steps {
     fn from(value: i32) -> Steps {
         Steps::Literal(value.into())
+    }
+}
+
+impl From<i64> for Steps {
+    fn from(value: i64) -> Steps {
+        Steps::Literal(value.into())
+    }
+}
+
+impl Steps {
+    /// What it adds and what it subtracts.
+    fn parts(self) -> (Vec<Steps>, Vec<Steps>) {
+        match self {
+            Steps::Sum { plus, minus } => (plus, minus),
+            other => (vec![other], Vec::new()),
+        }
+    }
+
+    /// The knobs in it.
+    pub(crate) fn knobs(&self) -> Vec<&str> {
+        match self {
+            Steps::Literal(_) => Vec::new(),
+            Steps::Knob { name, .. } => vec![name],
+            Steps::Sum { plus, minus } => plus.iter().chain(minus).flat_map(Steps::knobs).collect(),
+        }
+    }
+
+    /// A text of it: of what it adds and subtracts, by `word`.
+    pub(super) fn text(&self, word: &dyn Fn(&Steps) -> String) -> String {
+        let Steps::Sum { plus, minus } = self else { return word(self) };
+        let texts = |steps: &[Steps]| steps.iter().map(|part| part.text(word)).collect::<Vec<_>>();
+        let plus = if plus.is_empty() { vec!["0".to_owned()] } else { texts(plus) };
+        [vec![plus.join(" + ")], texts(minus)].concat().join(" - ")
+    }
+}
+
+impl<S: Into<Steps>> Add<S> for Steps {
+    type Output = Steps;
+
+    fn add(self, right: S) -> Steps {
+        match (self, right.into()) {
+            (Steps::Literal(left), Steps::Literal(right)) => Steps::Literal(left.saturating_add(right)),
+            (left, right) => {
+                let ((plus, minus), (more, less)) = (left.parts(), right.parts());
+                Steps::Sum { plus: [plus, more].concat(), minus: [minus, less].concat() }
+            }
+        }
+    }
+}
+
+impl<S: Into<Steps>> Sub<S> for Steps {
+    type Output = Steps;
+
+    fn sub(self, right: S) -> Steps {
+        match (self, right.into()) {
+            (Steps::Literal(left), Steps::Literal(right)) => Steps::Literal(left.saturating_sub(right)),
+            (left, right) => {
+                let ((plus, minus), (more, less)) = (left.parts(), right.parts());
+                Steps::Sum { plus: [plus, less].concat(), minus: [minus, more].concat() }
+            }
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod bits;
+mod captured;
 mod closed_loop;
 mod conditions;
 mod corrections;

@@ -27,6 +27,13 @@ fn count() -> impl Strategy<Value = u64> {
 
 fn steps() -> impl Strategy<Value = Steps> {
     prop_oneof![
+        8 => part(),
+        1 => (name(), count(), part(), 0..1_000u64).prop_map(|(name, value, a, b)| knob_steps(name, value) - a + b),
+    ]
+}
+
+fn part() -> impl Strategy<Value = Steps> {
+    prop_oneof![
         6 => count().prop_map(Steps::from),
         1 => (-9..0i32).prop_map(Steps::from),
         1 => (name(), count()).prop_map(|(name, value)| knob_steps(name, value)),

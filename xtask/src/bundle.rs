@@ -76,7 +76,16 @@ fn copy_golden(from: &Path, to: &Path) -> std::io::Result<u64> {
 /// Builds all programs; returns the name and the file of each.
 fn build(root: &Path, network: Network) -> Result<Vec<(&'static str, PathBuf)>, String> {
     let mut command = cargo(root, network);
-    command.args(["build", "--release", "--package", "instep", "--package", "digits", "--message-format", "json-render-diagnostics"]);
+    command.args([
+        "build",
+        "--release",
+        "--package",
+        "instep",
+        "--package",
+        "digits",
+        "--message-format",
+        "json-render-diagnostics",
+    ]);
     command.args(PROGRAMS.iter().flat_map(|(kind, name)| [*kind, *name])).stderr(Stdio::inherit());
     let output = command.output().map_err(|problem| format!("cargo does not start: {problem}"))?;
     if !output.status.success() {

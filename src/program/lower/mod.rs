@@ -11,6 +11,7 @@ mod expression;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::iter::repeat;
 
 use super::{Bounds, Clock, Count, Knob, Knobs, Node, Program, Real};
 use crate::error::{Error, Result, number};
@@ -202,6 +203,13 @@ impl Lowering<'_> {
                     Err(Error::argument(argument, number(value), "is a number elsewhere, and no count of steps"))
                 }
             },
+            Steps::Sum { plus, minus } => {
+                let mut rest = 0i128;
+                for (steps, sign) in plus.iter().zip(repeat(1)).chain(minus.iter().zip(repeat(-1))) {
+                    rest = rest.saturating_add(sign * i128::from(self.steps(argument, steps)?));
+                }
+                self.steps(argument, &Steps::Literal(rest))
+            }
         }
     }
 
@@ -209,9 +217,7 @@ impl Lowering<'_> {
     fn rising(&mut self, argument: &str, list: &StepList) -> Result<Vec<u64>> {
         let mut steps = Vec::with_capacity(list.len());
         for (i, step) in list.iter().enumerate() {
-            if let Steps::Knob { name, .. } = &step {
-                self.listed.insert(name.clone());
-            }
+            self.listed.extend(step.knobs().into_iter().map(str::to_owned));
             // The path is made for an error alone: a table may have a million steps.
             steps.push(self.steps("", &step).map_err(|e| e.renamed("", &format!("{argument}[{i}]")))?);
         }

@@ -3,7 +3,7 @@
 use super::Tape;
 use crate::error::{Error, Result};
 use crate::rule::hyperparameter::Hyperparameter;
-use crate::schedule::{Metric, Schedule};
+use crate::schedule::{IntoSchedule, Metric, Schedule};
 
 /// A rule that was read as a [`Tape`], with the schedules of its hyperparameters: what
 /// [`OptimizerBuilder::group`](crate::OptimizerBuilder::group) takes. On the GPU it is compiled like any other; the CPU backend
@@ -23,7 +23,7 @@ impl TapeRule {
     }
 
     /// Sets a hyperparameter.
-    pub fn set(mut self, name: impl Into<String>, schedule: impl Into<Schedule>) -> TapeRule {
+    pub fn set(mut self, name: impl Into<String>, schedule: impl IntoSchedule) -> TapeRule {
         self.given.push((name.into(), schedule.into()));
         self
     }

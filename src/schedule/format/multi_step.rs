@@ -46,6 +46,9 @@ impl TryFrom<Fields> for MultiStep {
                         "milestones[{i}] is the knob {}, but fractions of total_steps must be numbers",
                         quoted(&name)
                     )),
+                    Milestone::Step(Steps::Sum { .. }) => {
+                        Err(format!("milestones[{i}] is a sum of counts, but fractions of total_steps must be numbers"))
+                    }
                     Milestone::Fraction(fraction) => Ok(fraction),
                 };
                 let at = milestones.into_iter().enumerate().map(fraction).collect::<Result<_, _>>()?;

@@ -1,4 +1,5 @@
-//! Constants and counts of steps: plain numbers, or `{"knob": name, "value": number}`. A constant may be `"reached"`, or an
+//! Constants and counts of steps: plain numbers, or `{"knob": name, "value": number}`. A count may be `{"plus": [..], "minus": [..]}` of
+//! counts too. A constant may be `"reached"`, or an
 //! integer that f64 holds exactly; a count may be a whole float, `1e5`, up to 2^53.
 
 use std::marker::PhantomData;
@@ -32,6 +33,11 @@ pub(super) trait Constant: Sized {
     fn integer<E: Error>(value: i128) -> Result<Self, E>;
     fn float<E: Error>(value: f64) -> Result<Self, E>;
     fn knob(name: String, value: Self::Value) -> Self;
+
+    /// What a map is whose first key is `key`, and no knob.
+    fn other<'de, A: MapAccess<'de>>(key: &str, _map: &mut A) -> Result<Self, A::Error> {
+        Err(A::Error::unknown_field(key, &["knob", "value"]))
+    }
 }
 
 impl Constant for Number {
@@ -57,7 +63,8 @@ impl Constant for Number {
 
 impl Constant for Steps {
     type Value = u64;
-    const EXPECTED: &'static str = "a count of steps, or {\"knob\": name, \"value\": count}";
+    const EXPECTED: &'static str =
+        "a count of steps, {\"knob\": name, \"value\": count}, or {\"plus\": counts, \"minus\": counts}";
 
     fn word(_word: &str) -> Option<Self> {
         None
@@ -76,6 +83,23 @@ impl Constant for Steps {
 
     fn knob(name: String, value: u64) -> Self {
         Steps::Knob { name, value }
+    }
+
+    fn other<'de, A: MapAccess<'de>>(key: &str, map: &mut A) -> Result<Self, A::Error> {
+        let (mut plus, mut minus) = (None, None);
+        let mut key = Some(key.to_owned());
+        while let Some(name) = key {
+            let (place, name) = match &*name {
+                "plus" => (&mut plus, "plus"),
+                "minus" => (&mut minus, "minus"),
+                other => return Err(A::Error::unknown_field(other, &["knob", "value", "plus", "minus"])),
+            };
+            if place.replace(map.next_value()?).is_some() {
+                return Err(A::Error::duplicate_field(name));
+            }
+            key = map.next_key()?;
+        }
+        Ok(Steps::Sum { plus: plus.unwrap_or_default(), minus: minus.unwrap_or_default() })
     }
 }
 
@@ -144,7 +168,7 @@ impl<'de, C: Constant> Visitor<'de> for ConstantVisitor<C> {
         match map.next_key::<String>()?.as_deref() {
             Some("knob") => knob_after_its_name(&mut map),
             Some("value") => knob_after_its_value(&mut map),
-            Some(other) => Err(A::Error::unknown_field(other, &["knob", "value"])),
+            Some(other) => C::other(other, &mut map),
             None => Err(A::Error::missing_field("knob")),
         }
     }
@@ -193,6 +217,12 @@ impl Serialize for Steps {
                 _ => Err(S::Error::custom(format!("a count of steps is {value}, but must stay below 2^64"))),
             },
             Steps::Knob { name, value } => knob(name, value, serializer),
+            Steps::Sum { plus, minus } => {
+                let mut sum = serializer.serialize_struct("Sum", 2)?;
+                sum.serialize_field("plus", plus)?;
+                sum.serialize_field("minus", minus)?;
+                sum.end()
+            }
         }
     }
 }

@@ -45,11 +45,18 @@ pub enum Cyclic {
 /// Triangles for ever: linear from `init_lr` to `peak_lr` over `rise_steps`, back over `fall_steps`.
 ///
 /// Source: Smith 2017, arXiv:1506.01186, section 3.2. Peer: torch `CyclicLR`.
-pub fn cyclic(init_lr: f64, peak_lr: f64, rise_steps: u64, fall_steps: u64, mode: Cyclic) -> Schedule {
+pub fn cyclic(
+    init_lr: f64,
+    peak_lr: f64,
+    rise_steps: impl Into<Steps>,
+    fall_steps: impl Into<Steps>,
+    mode: Cyclic,
+) -> Schedule {
+    let (rise_steps, fall_steps) = (rise_steps.into(), fall_steps.into());
+    let period = rise_steps.clone() + fall_steps.clone();
     let height = peak_lr - init_lr;
     let rise = Schedule::linear(0.0, height).over(rise_steps);
     let triangles = rise.then(Schedule::linear(height, 0.0).over(fall_steps)).repeat();
-    let period = Steps::Literal(i128::from(rise_steps) + i128::from(fall_steps));
     let scaled = match mode {
         Cyclic::Triangular => triangles,
         Cyclic::Triangular2 => triangles * Schedule::step_decay(1.0, 0.5, period),

@@ -1,5 +1,8 @@
 //! Recipes by their usual names, each a few words of the language and nothing else: what stands here a user can write.
 //!
+//! Counts of steps may be knobs, except where the values of a recipe follow from them: those of [`noam`], [`inverse_sqrt`], [`sgdr`] and
+//! [`infinite`] are plain.
+//!
 //! `t` is the step. `total_steps` has the warm-up in it; at `total_steps` and after, a recipe holds its last value. Counts
 //! that do not fit together, such as `warmup_steps` above `total_steps`, are refused where every schedule is checked, with
 //! the piece that comes out negative. Names, arguments and defaults of other libraries are in `compat`.
@@ -10,31 +13,45 @@ mod one_cycle;
 pub use cycles::{Cyclic, cyclic, sgdr};
 pub use one_cycle::{Anneal, OneCycle, Phases};
 
-use super::{Number, Schedule, Steps, reached};
+use super::{Number, Ramp, Schedule, Steps, reached};
 
-/// What is left of `total_steps` after the others; negative, and so refused later, where they do not fit.
-fn rest(total_steps: u64, others: impl IntoIterator<Item = u64>) -> Steps {
-    Steps::Literal(others.into_iter().fold(total_steps.into(), |rest, steps| rest - i128::from(steps)))
+impl Ramp {
+    /// This ramp from the end of a linear warm-up of `warmup_steps` to `total_steps`.
+    fn after_warmup(self, warmup_steps: impl Into<Steps>, total_steps: impl Into<Steps>) -> Schedule {
+        let warmup_steps = warmup_steps.into();
+        self.over(total_steps.into() - warmup_steps.clone()).warmup(warmup_steps)
+    }
 }
 
 /// Linear from 0 to `peak_lr` over `warmup_steps`, then half a cosine to `end_lr` at `total_steps`.
+///
+/// ```
+/// use instep::{knob_steps, recipes};
+/// let lr = recipes::warmup_cosine(3e-4, 3e-5, 200, knob_steps("total_steps", 2_000));
+/// assert_eq!((lr.at(200)?, lr.at(2_000)?), (3e-4, 3e-5));
+/// # Ok::<(), instep::Error>(())
+/// ```
 ///
 /// Sources: Goyal et al. 2017, arXiv:1706.02677 (warm-up); Loshchilov and Hutter 2017, arXiv:1608.03983, eq. 5. Peers:
 /// optax `warmup_cosine_decay_schedule`, transformers `cosine` (with `end_lr` 0).
 pub fn warmup_cosine(
     peak_lr: impl Into<Number>,
     end_lr: impl Into<Number>,
-    warmup_steps: u64,
-    total_steps: u64,
+    warmup_steps: impl Into<Steps>,
+    total_steps: impl Into<Steps>,
 ) -> Schedule {
-    Schedule::cosine(peak_lr, end_lr).over(rest(total_steps, [warmup_steps])).warmup(warmup_steps)
+    Schedule::cosine(peak_lr, end_lr).after_warmup(warmup_steps, total_steps)
 }
 
 /// Linear from 0 to `peak_lr` over `warmup_steps`, then linear to 0 at `total_steps` (D2Z).
 ///
 /// Source: Bergsma et al. 2025, arXiv:2502.15938. Peer: transformers `linear`.
-pub fn linear_to_zero(peak_lr: impl Into<Number>, warmup_steps: u64, total_steps: u64) -> Schedule {
-    Schedule::linear(peak_lr, 0.0).over(rest(total_steps, [warmup_steps])).warmup(warmup_steps)
+pub fn linear_to_zero(
+    peak_lr: impl Into<Number>,
+    warmup_steps: impl Into<Steps>,
+    total_steps: impl Into<Steps>,
+) -> Schedule {
+    Schedule::linear(peak_lr, 0.0).after_warmup(warmup_steps, total_steps)
 }
 
 /// How a decay phase gets to its end; `x` is the part of it that is over, from 0 to 1.
@@ -63,13 +80,15 @@ pub enum Decay {
 pub fn wsd(
     peak_lr: impl Into<Number>,
     end_lr: impl Into<Number>,
-    warmup_steps: u64,
-    decay_steps: u64,
-    total_steps: u64,
+    warmup_steps: impl Into<Steps>,
+    decay_steps: impl Into<Steps>,
+    total_steps: impl Into<Steps>,
     decay: Decay,
 ) -> Schedule {
     let (peak_lr, end_lr) = (peak_lr.into(), end_lr.into());
-    let stable = Schedule::constant(peak_lr.clone()).over(rest(total_steps, [warmup_steps, decay_steps]));
+    let (warmup_steps, decay_steps) = (warmup_steps.into(), decay_steps.into());
+    let stable_steps = total_steps.into() - warmup_steps.clone() - decay_steps.clone();
+    let stable = Schedule::constant(peak_lr.clone()).over(stable_steps);
     let decay = match decay {
         Decay::Linear => Schedule::linear(peak_lr, end_lr),
         Decay::Cosine => Schedule::cosine(peak_lr, end_lr),
@@ -84,7 +103,12 @@ pub fn wsd(
 /// [`wsd`] with a linear decay to 0.
 ///
 /// Source: Xing et al. 2018, arXiv:1802.08770. Peer: llm.c `wsd`.
-pub fn trapezoid(peak_lr: impl Into<Number>, warmup_steps: u64, decay_steps: u64, total_steps: u64) -> Schedule {
+pub fn trapezoid(
+    peak_lr: impl Into<Number>,
+    warmup_steps: impl Into<Steps>,
+    decay_steps: impl Into<Steps>,
+    total_steps: impl Into<Steps>,
+) -> Schedule {
     wsd(peak_lr, 0.0, warmup_steps, decay_steps, total_steps, Decay::Linear)
 }
 
@@ -124,7 +148,13 @@ pub fn infinite(
 /// [`Schedule::over`].
 ///
 /// Source: Shen et al. 2024, arXiv:2408.13359.
-pub fn power(peak_lr: impl Into<Number>, factor: f64, exponent: f64, batch_size: f64, warmup_steps: u64) -> Schedule {
+pub fn power(
+    peak_lr: impl Into<Number>,
+    factor: f64,
+    exponent: f64,
+    batch_size: f64,
+    warmup_steps: impl Into<Steps>,
+) -> Schedule {
     let law = Schedule::power_law(batch_size * factor, exponent, 1.0).on_progress();
     law.min(peak_lr.into()) * Schedule::linear(0.0, 1.0).over(warmup_steps)
 }
@@ -132,8 +162,13 @@ pub fn power(peak_lr: impl Into<Number>, factor: f64, exponent: f64, batch_size:
 /// Linear from 0 to `peak_lr` over `warmup_steps`, then the reflected exponential to `end_lr` at `total_steps`.
 ///
 /// Source: Chen et al. 2021, arXiv:2107.04197.
-pub fn rex(peak_lr: impl Into<Number>, end_lr: impl Into<Number>, warmup_steps: u64, total_steps: u64) -> Schedule {
-    Schedule::rex(peak_lr, end_lr, 0.5).over(rest(total_steps, [warmup_steps])).warmup(warmup_steps)
+pub fn rex(
+    peak_lr: impl Into<Number>,
+    end_lr: impl Into<Number>,
+    warmup_steps: impl Into<Steps>,
+    total_steps: impl Into<Steps>,
+) -> Schedule {
+    Schedule::rex(peak_lr, end_lr, 0.5).after_warmup(warmup_steps, total_steps)
 }
 
 /// How the rate of a range test grows.
@@ -151,7 +186,7 @@ pub enum Growth {
 pub fn lr_range_test(
     init_lr: impl Into<Number>,
     peak_lr: impl Into<Number>,
-    total_steps: u64,
+    total_steps: impl Into<Steps>,
     growth: Growth,
 ) -> Schedule {
     match growth {
@@ -163,7 +198,7 @@ pub fn lr_range_test(
 /// `peak_lr`, divided by 10 at 30, 60 and 90 % of `total_steps`: the 90-epoch recipe of vision training.
 ///
 /// Source: Goyal et al. 2017, arXiv:1706.02677, section 5.1.
-pub fn step_30_60_90(peak_lr: impl Into<Number>, total_steps: u64) -> Schedule {
+pub fn step_30_60_90(peak_lr: impl Into<Number>, total_steps: impl Into<Steps>) -> Schedule {
     Schedule::multi_step_fractions(peak_lr, 0.1, total_steps, [0.3, 0.6, 0.9])
 }
 
@@ -171,7 +206,12 @@ pub fn step_30_60_90(peak_lr: impl Into<Number>, total_steps: u64) -> Schedule {
 /// weights are averaged.
 ///
 /// Source: Izmailov et al. 2018, arXiv:1803.05407. Peer: torch `SWALR`.
-pub fn swa(training: Schedule, swa_lr: impl Into<Number>, start: u64, anneal_steps: u64) -> Schedule {
+pub fn swa(
+    training: Schedule,
+    swa_lr: impl Into<Number>,
+    start: impl Into<Steps>,
+    anneal_steps: impl Into<Steps>,
+) -> Schedule {
     training.over(start).then(Schedule::cosine(reached(), swa_lr).over(anneal_steps))
 }
 
@@ -180,7 +220,7 @@ pub fn swa(training: Schedule, swa_lr: impl Into<Number>, start: u64, anneal_ste
 /// Source: Vaswani et al. 2017, arXiv:1706.03762, section 5.3. Peer: Burn `NoamLrScheduler`.
 pub fn noam(factor: f64, d_model: u32, warmup_steps: u64) -> Schedule {
     let peak = factor / (f64::from(d_model) * warmup_steps as f64).sqrt();
-    let rise = Schedule::linear(peak / warmup_steps as f64, peak).over(rest(warmup_steps, [1]));
+    let rise = Schedule::linear(peak / warmup_steps as f64, peak).over(Steps::from(warmup_steps) - 1);
     rise.then(Schedule::inverse_sqrt(peak, warmup_steps as f64))
 }
 

@@ -1,6 +1,5 @@
 //! One-cycle, which moves the momentum (or Adam's beta1) against the rate.
 
-use super::rest;
 use crate::schedule::{Schedule, Steps};
 
 /// How many phases a [`OneCycle`] has.
@@ -38,8 +37,8 @@ pub struct OneCycle {
     peak_lr: f64,
     init_lr: f64,
     end_lr: f64,
-    rise_steps: u64,
-    total_steps: u64,
+    rise_steps: Steps,
+    total_steps: Steps,
     low_momentum: f64,
     high_momentum: f64,
     phases: Phases,
@@ -49,14 +48,14 @@ pub struct OneCycle {
 impl OneCycle {
     /// Two phases of cosines: `peak_lr` at `rise_steps`, the end at `total_steps`. By default the rate starts at a 25th of
     /// the peak and ends at a 10,000th of that, and the momentum goes from 0.95 to 0.85 and back.
-    pub fn new(peak_lr: f64, rise_steps: u64, total_steps: u64) -> OneCycle {
+    pub fn new(peak_lr: f64, rise_steps: impl Into<Steps>, total_steps: impl Into<Steps>) -> OneCycle {
         let init_lr = peak_lr / 25.0;
         OneCycle {
             peak_lr,
             init_lr,
             end_lr: init_lr / 1e4,
-            rise_steps,
-            total_steps,
+            rise_steps: rise_steps.into(),
+            total_steps: total_steps.into(),
             low_momentum: 0.85,
             high_momentum: 0.95,
             phases: Phases::Two,
@@ -105,14 +104,14 @@ impl OneCycle {
     }
 
     fn through(&self, start: f64, peak: f64, end: f64) -> Schedule {
-        let rise = self.ramp(start, peak, self.rise_steps.into());
+        let rise_steps = || self.rise_steps.clone();
+        let rise = self.ramp(start, peak, rise_steps());
+        let rest = self.total_steps.clone() - rise_steps();
         match self.phases {
-            Phases::Two => rise.then(self.ramp(peak, end, rest(self.total_steps, [self.rise_steps]))),
-            Phases::Three => rise.then(self.ramp(peak, start, self.rise_steps.into())).then(self.ramp(
-                start,
-                end,
-                rest(self.total_steps, [self.rise_steps; 2]),
-            )),
+            Phases::Two => rise.then(self.ramp(peak, end, rest)),
+            Phases::Three => {
+                rise.then(self.ramp(peak, start, rise_steps())).then(self.ramp(start, end, rest - rise_steps()))
+            }
         }
     }
 
