@@ -6,6 +6,7 @@ use super::given::GivenState;
 use super::group::GroupRule;
 use super::{Engine, Observed, Optimizer, addresses, cuda};
 use crate::backend::{Backend, Device};
+use crate::device::Pack;
 use crate::dynamic::Dynamic;
 use crate::error::{Error, Result};
 use crate::features::FeatureOptions;
@@ -48,6 +49,8 @@ pub struct OptimizerBuilder {
     pub(super) dynamic: Option<Dynamic>,
     pub(super) parts: bool,
     pub(super) given_state: Option<GivenState>,
+    /// None: they are compiled.
+    pub(super) kernels: Option<Pack>,
     /// `follow` came before any group.
     pub(super) follows_nothing: bool,
 }
@@ -72,6 +75,7 @@ impl OptimizerBuilder {
             dynamic: None,
             parts: false,
             given_state: None,
+            kernels: None,
             follows_nothing: false,
         }
     }
@@ -282,7 +286,8 @@ impl OptimizerBuilder {
     /// made from what was enqueued before; not while a stream captures, which the driver refuses.
     ///
     /// Fails with [`Error::Argument`], which names the argument, its value and the rule, before anything is allocated;
-    /// with [`Error::NoNvrtc`] or [`Error::Compile`] where the kernels cannot be compiled; with [`Error::Driver`].
+    /// with [`Error::NoNvrtc`] or [`Error::Compile`] where the kernels cannot be compiled, or [`Error::NoKernel`] where the pack of
+    /// [`OptimizerBuilder::kernels`] lacks them; with [`Error::Driver`].
     pub fn build(self) -> Result<Optimizer> {
         let check_order = self.check_order || is_set("INSTEP_CHECK");
         if self.follows_nothing {
@@ -323,7 +328,7 @@ impl OptimizerBuilder {
         Ok(Optimizer(match &device.0 {
             Backend::Host => Engine::Host(Box::new(host::Engine::new(plan, handed_in, given)?)),
             Backend::Cuda(context) => Engine::Cuda(Box::new(
-                cuda::Engine::new(context, plan, handed_in, given)?
+                cuda::Engine::new(context, plan, handed_in, given, self.kernels)?
                     .checked(check_order)?
                     .moving(self.dynamic.as_ref())?,
             )),

@@ -69,6 +69,7 @@ impl Config {
             dynamic: self.dynamic,
             parts: self.in_parts,
             given_state: None,
+            kernels: None,
             follows_nothing: false,
         })
     }
@@ -104,6 +105,7 @@ impl OptimizerBuilder {
             dynamic,
             parts,
             given_state: _,
+            kernels: _,
             follows_nothing: _,
         } = self;
         let group = |(i, group): (usize, &GroupOf)| match &group.rule {

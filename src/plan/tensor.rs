@@ -175,7 +175,7 @@ impl Tensor {
         Tensor::unnamed(param, grad)
     }
 
-    pub(super) fn unnamed(param: Buffer, grad: Buffer) -> Tensor {
+    pub(crate) fn unnamed(param: Buffer, grad: Buffer) -> Tensor {
         Tensor { name: None, param, grad, updates: None, scales: Scales::default(), master: None, number: None }
     }
 
