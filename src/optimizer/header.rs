@@ -21,8 +21,8 @@ const HEAD: &str = "\
 // Schedules as functions of the step, by instep. Needs no other file; for nvcc, NVRTC and C++17.
 //
 // Each function takes its clock and the address of its constants: the array behind it, or a copy of that which the device reaches.
-// t is the number of updates that were applied before, 0 at the first; progress is the second clock, of samples or tokens, where a
-// schedule runs on it. Of several clocks of one schedule both are arguments.
+// The clock is the number of updates that were applied before, 0 at the first. Where a part of a schedule runs on progress, the count of
+// samples or tokens, that is the second argument.
 //
 // Compiled without contraction and without fast math, values have the same bits everywhere: nvcc and NVRTC with --fmad=false, g++ and
 // clang with -ffp-contract=off.

@@ -28,7 +28,11 @@ pub(crate) fn plain(name: &str, root: &Node) -> String {
     let value = emitter.value(root, 0);
     let text = emitter.text;
     let progress = if emitter.progress { "u64 progress, " } else { "" };
-    format!("INSTEP_FUNCTION double {name}(u64 t0, {progress}const u64* c) {{\n{text}  return {value};\n}}\n")
+    // Compilers warn of a name that is not used.
+    let named = |used: bool, name: &str| if used { format!(" {name}") } else { String::new() };
+    let t = named([&text, &value].iter().any(|text| text.contains("t0")), "t0");
+    let c = named([&text, &value].iter().any(|text| text.contains("c, ") || text.contains("c + ")), "c");
+    format!("INSTEP_FUNCTION double {name}(u64{t}, {progress}const u64*{c}) {{\n{text}  return {value};\n}}\n")
 }
 
 struct Emitter {
