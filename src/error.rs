@@ -55,7 +55,7 @@ pub enum Error {
     },
     /// NVRTC, CUDA's run-time compiler, could not be loaded.
     #[error(
-        "no NVRTC: {detail}; install the CUDA toolkit or the Python package nvidia-cuda-nvrtc, or name the library in INSTEP_NVRTC"
+        "no NVRTC: {detail}; install the CUDA toolkit or the Python package nvidia-cuda-nvrtc, name the library in INSTEP_NVRTC, or take kernels from a pack"
     )]
     NoNvrtc {
         /// What was tried.

@@ -41,7 +41,11 @@ pub(crate) fn load(
     words: impl FnOnce() -> String,
 ) -> Result<Arc<Module>> {
     match pack {
-        Some(pack) => Module::load(context, pack.image(&text_key(source), context.compute_capability(), words)?),
+        Some(pack) => {
+            // Copied: an image begins anywhere in a file, and the driver reads machine code as ELF, whose parts are aligned.
+            let image: Arc<[u8]> = pack.image(&text_key(source), context.compute_capability(), words)?.into();
+            Module::load(context, &image)
+        }
         None => Module::load(context, &compile(context, source)?),
     }
 }

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "serde")]
 mod facts;
+#[cfg(all(test, feature = "serde"))]
+mod tests;
 
 #[cfg(feature = "serde")]
 pub use facts::{EngineFacts, TensorKind};

@@ -18,8 +18,8 @@ impl Plan {
         }
         let factor = match self.gradients.factor {
             Factor::None => None,
-            Factor::Stored => Some("a factor of gradients that is fixed"),
-            Factor::Computed => Some("a factor of gradients of each step"),
+            Factor::Stored => Some("a factor of gradients that the norm gives"),
+            Factor::Computed => Some("a factor of gradients without a norm launch"),
         };
         let options = self.gradients.options(&self.settings).into_iter();
         parts.extend(options.map(|(name, words)| format!("{name} {words}")).chain(factor.map(str::to_owned)));

@@ -23,13 +23,13 @@ pub struct TensorKind {
 impl TensorKind {
     /// Parameters and gradients of these types. Where states are to become 8-bit codes, some tensors are large enough for that and some are
     /// not, unless [`TensorKind::elements`] says it.
-    pub fn new(param: Dtype, grad: Dtype) -> TensorKind {
+    pub const fn new(param: Dtype, grad: Dtype) -> TensorKind {
         TensorKind { param, grad, elements: None }
     }
 
     /// Says that such tensors have so many elements, or others on the same side of [`Precision::quantize_from`](crate::Precision::quantize_from).
     #[must_use]
-    pub fn elements(mut self, elements: u64) -> TensorKind {
+    pub const fn elements(mut self, elements: u64) -> TensorKind {
         self.elements = Some(elements);
         self
     }
