@@ -65,6 +65,13 @@ struct Kernels {
     images: Vec<(Target, Range<usize>)>,
 }
 
+/// A unit that was compiled, on its way into a file.
+struct Compiled<'a> {
+    key: Key,
+    words: &'a str,
+    images: Vec<(Target, Vec<u8>)>,
+}
+
 /// Without the images.
 impl std::fmt::Debug for Pack {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -152,14 +159,14 @@ impl Pack {
     /// Compiles each unit, which comes with its words, for each target. Equal units are compiled once.
     pub(crate) fn compile(units: &[(String, Source<'_>)], targets: &[Target]) -> Result<Pack> {
         let nvrtc = Nvrtc::of_process()?;
-        let mut kernels: Vec<(Key, &str, Vec<(Target, Vec<u8>)>)> = Vec::new();
+        let mut kernels: Vec<Compiled<'_>> = Vec::new();
         for (words, source) in units {
             let key = text_key(source);
-            if kernels.iter().any(|(known, ..)| *known == key) {
+            if kernels.iter().any(|known| known.key == key) {
                 continue;
             }
             let image = |target: &Target| Ok((*target, nvrtc.compile_for(source, OPTIONS, *target)?));
-            kernels.push((key, words, targets.iter().map(image).collect::<Result<_>>()?));
+            kernels.push(Compiled { key, words, images: targets.iter().map(image).collect::<Result<_>>()? });
         }
         Pack::from_bytes(format::encode(env!("CARGO_PKG_VERSION"), nvrtc.version(), &kernels))
     }

@@ -20,7 +20,7 @@
 use sha2::{Digest, Sha256};
 
 use super::super::entry::Key;
-use super::{Contents, Kernels, Target};
+use super::{Compiled, Contents, Kernels, Target};
 
 pub(super) const MAGIC: [u8; 8] = *b"instepk\n";
 
@@ -39,8 +39,8 @@ fn checksum(bytes: &[u8]) -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// The bytes of a file. `kernels`: of each unit its key, its words and its images.
-pub(super) fn encode(version: &str, compiler: (u32, u32), kernels: &[(Key, &str, Vec<(Target, Vec<u8>)>)]) -> Vec<u8> {
+/// The bytes of a file.
+pub(super) fn encode(version: &str, compiler: (u32, u32), kernels: &[Compiled<'_>]) -> Vec<u8> {
     fn number(bytes: &mut Vec<u8>, number: u32) {
         bytes.extend(number.to_le_bytes());
     }
@@ -55,7 +55,7 @@ pub(super) fn encode(version: &str, compiler: (u32, u32), kernels: &[(Key, &str,
     number(&mut bytes, compiler.1);
     text(&mut bytes, version);
     number(&mut bytes, kernels.len() as u32);
-    for (key, words, images) in kernels {
+    for Compiled { key, words, images } in kernels {
         bytes.extend(key.bytes());
         text(&mut bytes, words);
         number(&mut bytes, images.len() as u32);
@@ -65,7 +65,7 @@ pub(super) fn encode(version: &str, compiler: (u32, u32), kernels: &[(Key, &str,
             bytes.extend((image.len() as u64).to_le_bytes());
         }
     }
-    bytes.extend(kernels.iter().flat_map(|(_, _, images)| images).flat_map(|(_, image)| image));
+    bytes.extend(kernels.iter().flat_map(|unit| &unit.images).flat_map(|(_, image)| image));
     let sum = checksum(&bytes);
     bytes[SUM[0]..SUM[1]].copy_from_slice(&sum);
     bytes

@@ -14,7 +14,8 @@ fn images(targets: &[&str]) -> Vec<(Target, Vec<u8>)> {
 }
 
 fn bytes_of(version: &str) -> Vec<u8> {
-    let kernels = [(key("a"), UNIT, images(&["sm_80", "sm_86", "compute_90"])), (key("b"), "b", images(&["sm_90"]))];
+    let unit = |name, words, targets: &[&str]| Compiled { key: key(name), words, images: images(targets) };
+    let kernels = [unit("a", UNIT, &["sm_80", "sm_86", "compute_90"]), unit("b", "b", &["sm_90"])];
     format::encode(version, (13, 0), &kernels)
 }
 
@@ -89,7 +90,7 @@ fn a_file_whose_checksum_is_right_and_whose_index_is_not_is_refused_and_asks_for
 
 #[test]
 fn ptx_without_its_closing_zero_is_refused() {
-    let open = [(key("a"), UNIT, vec![(Target::Ptx(90), b".version".to_vec())])];
+    let open = [Compiled { key: key("a"), words: UNIT, images: vec![(Target::Ptx(90), b".version".to_vec())] }];
     let error = Pack::from_bytes(format::encode("1", (13, 0), &open)).unwrap_err().to_string();
     assert_eq!(error, format!("pack: its image for compute_90 of {UNIT} is not whole"));
 }
