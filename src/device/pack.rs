@@ -28,7 +28,7 @@ const NAMED: usize = 16;
 ///
 /// For a device there is taken, of what the pack has for the structure that is built: `sm_XY` of its own compute capability; else `sm_XZ` of
 /// the same major version with the nearest minor one below; else the newest PTX, `compute_XY`, that is not above it, which the driver
-/// translates.
+/// translates. PTX is as new as the NVRTC that wrote it, and a driver of an older CUDA refuses it.
 ///
 /// A pack is code that runs on the GPU. A checksum finds damage, not malice: read packs only from where programs are taken from.
 ///
