@@ -55,7 +55,7 @@ pub enum Error {
     },
     /// NVRTC, CUDA's run-time compiler, could not be loaded.
     #[error(
-        "no NVRTC: {detail}; install the CUDA toolkit or the Python package nvidia-cuda-nvrtc, or name the library in INSTEP_NVRTC"
+        "no NVRTC: {detail}; install the CUDA toolkit or the Python package nvidia-cuda-nvrtc, name the library in INSTEP_NVRTC, or take kernels from a pack"
     )]
     NoNvrtc {
         /// What was tried.
@@ -70,6 +70,16 @@ pub enum Error {
         detail: String,
         /// NVRTC's log, unchanged.
         log: String,
+    },
+    /// A pack of kernels has none for what is built on this device.
+    #[error("the pack has no kernels for {wanted} on compute capability {}.{}: {detail}", compute_capability.0, compute_capability.1)]
+    NoKernel {
+        /// What was to be built: rules, how tensors are stored, options.
+        wanted: String,
+        /// Of the device, major and minor.
+        compute_capability: (u32, u32),
+        /// What the pack has, and what to do.
+        detail: String,
     },
     /// A call of the CUDA driver failed. The failure of a kernel comes from whichever call is made next.
     #[error("{call} failed: {name} ({code}){}", hint(*code))]

@@ -47,17 +47,18 @@ pub use cudarc;
 pub use backend::{Device, Stream};
 #[cfg(feature = "serde")]
 pub use config::{Config, GroupConfig, RuleConfig};
-pub use device::WhenBusy;
-pub use device::{CacheFound, DeviceFound, Doctor, NvrtcFound, Source};
+pub use device::{CacheFound, DeviceFound, Doctor, NvrtcFound, Pack, PackKernel, Source, WhenBusy};
 pub use dynamic::Dynamic;
 pub use error::{Difference, Error, Result};
 pub use gradient::{Accumulate, Clip, LossScale, NonFinite, Norm};
 pub use optim::*;
 pub use optimizer::{
     Capture, CapturedGraph, DeviceView, Edit, GroupRule, KeepAlive, KnobValue, LoopBody, MetricStatus, Observed,
-    Optimizer, OptimizerBuilder, StateContents, StateLayout, StatePiece, StateView, Status, StopCondition,
+    Optimizer, OptimizerBuilder, PackBuilder, StateContents, StateLayout, StatePiece, StateView, Status, StopCondition,
     TelemetryForm, TelemetryReader, TensorId, TensorView, Then,
 };
+#[cfg(feature = "serde")]
+pub use optimizer::{EngineFacts, TensorKind};
 #[doc(hidden)]
 pub use plan::Tuning;
 pub use plan::{Buffer, Dtype, LoadOptions, Loaded, Tensor, TensorElement};

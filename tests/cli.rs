@@ -179,6 +179,100 @@ fn emit_prints_the_cuda_text_of_the_rule() {
 }
 
 #[test]
+fn emit_prints_the_schedules_as_a_header() {
+    let folder = Folder::new("header");
+    let text = folder.prints(&["emit", "--header", "cosine.json"]);
+    let expected = [
+        "// groups[0].lr: linear warm-up from 0 over 200 steps, then half a cosine from 0.001 to 1e-5 over 1800 steps",
+        "INSTEP_TABLE u64 decay_lr_constants[] = {",
+        "    0x0000000000000708ull,  // over: 1800",
+        "INSTEP_FUNCTION double decay_lr(u64 t0, const u64* c) {",
+        "INSTEP_FUNCTION double decay_weight_decay(u64, const u64* c) {",
+        "INSTEP_FUNCTION double group1_lr(u64, const u64* c) {",
+    ];
+    for line in expected {
+        assert!(text.lines().any(|ours| ours == line), "no {line:?} in\n{text}");
+    }
+}
+
+#[test]
+fn compile_refuses_what_it_cannot_make_before_it_looks_for_a_compiler() {
+    let folder = Folder::new("compile");
+    std::fs::write(folder.0.join("list.json"), "[1, 2]").unwrap();
+    std::fs::write(folder.0.join("broken.pack"), "instepk\nand not the rest").unwrap();
+    let architecture = "--arch: architecture is \"sm_1\", but must be a compute capability of two or three digits";
+    let cases: [(&[&str], &str); 12] = [
+        (&["cosine.json", "--arch", "sm_90,sm_1"], architecture),
+        (
+            &["cosine.json", "--arch", "sm_90", "-o", "nowhere/a.pack"],
+            "nowhere/a.pack: must be a file in a folder that is there",
+        ),
+        (&["cosine.json", "--arch", "sm_90", "-o", "."], ".: must be a file in a folder that is there"),
+        (&["list.json", "--arch", "sm_90"], "list.json: "),
+        (&["absent.json", "--arch", "sm_90"], "absent.json: No such file"),
+        (&["cosine.json", "--arch", "sm_90", "--tensors", "bf16/f64"], "\"f64\" must be f32, bf16 or f16"),
+        (&["cosine.json", "--arch", "sm_90", "--tensors", "f32:many"], "which must be a count of elements"),
+        (
+            &["cosine.json", "--arch", "sm_90", "--tensors", "f32;f32;f32"],
+            "cosine.json: tensors is said of 3 groups, but must be said once for all groups, or once for each of the 2",
+        ),
+        (
+            &["cosine.json", "--arch", "sm_90", "--follow", "2"],
+            "cosine.json: follow is 2, but must be the place of one of the 2 groups",
+        ),
+        (&["cosine.json"], "--arch"),
+        (&["--list", "broken.pack"], "broken.pack: it is cut off"),
+        (&["--list", "cosine.json"], "cosine.json: it is no pack of kernels"),
+    ];
+    for (arguments, expected) in cases {
+        let refusal = folder.refuses(&[&["compile"], arguments].concat());
+        assert!(refusal.contains(expected), "{arguments:?}: {refusal}\nexpected {expected}");
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_instep"));
+    command.current_dir(&folder.0).args(["compile", "cosine.json", "--arch", "sm_90"]);
+    let output = command.env("INSTEP_NVRTC", folder.0.join("nowhere")).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && text.contains("no NVRTC") && text.contains("INSTEP_NVRTC"), "{text}");
+    assert!(!folder.0.join("kernels.pack").exists());
+}
+
+#[test]
+fn compile_writes_a_pack_that_list_shows() {
+    let Some(nvrtc) = std::env::var_os("INSTEP_NVRTC").filter(|folder| !folder.is_empty()) else {
+        return eprintln!("skipped: INSTEP_NVRTC is not set; `cargo xtask test` sets it");
+    };
+    let folder = Folder::new("pack");
+    let eight_bit = r#"{"version": 1, "precision": {"states": "8bit"}, "groups": [{"rule": "adamw", "lr": 0.5}]}"#;
+    std::fs::write(folder.0.join("eight.json"), eight_bit).unwrap();
+    let made = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_instep"));
+        let output = command.current_dir(&folder.0).args(arguments).env("INSTEP_NVRTC", &nvrtc).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let text = made(&[
+        "compile",
+        "one-cycle.toml",
+        "eight.json",
+        "--arch",
+        "sm_90,compute_100",
+        "-o",
+        "two.pack",
+        "--tensors",
+        "bf16/f32",
+        "--hands-in",
+        "found_inf",
+    ]);
+    assert_eq!(text, made(&["compile", "--list", "two.pack"]));
+    let expected = [
+        "sgd (param bf16 with an f32 master, grad f32, momentum_buffer f32); groups[0] of sgd",
+        "adamw (param bf16 with an f32 master, grad f32, exp_avg 8-bit, exp_avg_sq 8-bit); adamw (param bf16 with an f32 master, grad f32, exp_avg f32",
+        "the stop condition\n  sm_90 (",
+    ];
+    assert!(expected.iter().all(|expected| text.contains(expected)), "{text}");
+}
+
+#[test]
 fn explain_says_what_happens_between_which_steps() {
     let text = Folder::new("explain").prints(&["explain", "cosine.json"]);
     let expected = "decay.lr
@@ -268,7 +362,7 @@ fn wrong_input_is_refused_with_the_place_and_the_rule() {
 #[test]
 fn help_names_every_command() {
     let text = Folder::new("help").prints(&["--help"]);
-    for command in ["trace", "plot", "emit", "explain", "doctor"] {
+    for command in ["trace", "plot", "emit", "explain", "compile", "doctor"] {
         assert!(text.contains(&format!("\n  {command} ")), "{text}");
     }
 }

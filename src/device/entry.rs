@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 const MAGIC: [u8; 8] = *b"instep\0\n";
 
 /// To be raised with any change of the layout, or of what a [`Key`] is made from.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// What an image was asked for with: SHA-256 over length-prefixed parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,6 +25,15 @@ impl Key {
             hash.update(part);
         }
         Self(hash.finalize().into())
+    }
+
+    /// As a pack holds it.
+    pub(super) fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    pub(super) fn bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 }
 

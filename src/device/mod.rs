@@ -34,6 +34,7 @@ mod loader;
 mod memory;
 mod module;
 mod nvrtc;
+mod pack;
 mod pinned;
 #[cfg(test)]
 mod scratch;
@@ -42,22 +43,25 @@ mod setup;
 mod slices;
 mod slots;
 mod stream;
+mod target;
 #[cfg(test)]
 mod tests;
 mod turns;
 
 pub(crate) use address::{Addresses, Place};
 pub use compile::Source;
-pub(crate) use compile::compile;
+pub(crate) use compile::{compile, load};
 pub(crate) use context::Context;
 pub use doctor::{CacheFound, DeviceFound, Doctor, NvrtcFound};
 pub(crate) use graph::{CaptureMode, Graph, GraphExec};
 pub(crate) use memory::{Filling, Memory, expect_waitable, read, read_all, wait, write_all};
 pub(crate) use module::{Function, Module};
+pub use pack::{Pack, PackKernel};
 pub(crate) use pinned::{Pinned, Readback};
 pub(crate) use setup::Setup;
 pub(crate) use slices::{CudaFunction, CudaModule, DevicePtr, forget_events, load_function, place};
 pub(crate) use slots::Slots;
 pub use slots::WhenBusy;
 pub use stream::Stream;
+pub(crate) use target::Target;
 pub(crate) use turns::Turns;

@@ -25,14 +25,14 @@ unsafe impl Send for Module {}
 unsafe impl Sync for Module {}
 
 impl Module {
-    /// Loads an image that [`super::compile()`] made: a cubin, or PTX with its closing zero.
+    /// Loads an image that [`super::compile()`] made, or a pack holds: a cubin, or PTX with its closing zero.
     pub(crate) fn load(context: &Arc<Context>, image: &[u8]) -> Result<Arc<Self>> {
         if image.is_empty() {
             return Err(Error::argument("image", "empty", "must be a cubin or PTX"));
         }
         let _relaxed = context.relaxed()?;
         let mut raw = ptr::null_mut();
-        // SAFETY: the image is whole: it comes from NVRTC, or from a cache entry whose length and checksum were tested.
+        // SAFETY: the image is whole: it comes from NVRTC, or from a cache entry or a pack whose lengths and checksum were tested.
         unsafe { context.driver().cuModuleLoadData(&mut raw, image.as_ptr().cast()) }?;
         Ok(Arc::new(Self { context: context.clone(), raw }))
     }

@@ -12,6 +12,7 @@ use super::entry::Stamp;
 use super::functions::functions;
 use super::loader::{file_of, loaded, reason};
 use super::search::{Candidate, Environment, OVERRIDE, builtins_beside};
+use super::target::Target;
 use crate::error::{Error, Result};
 
 type Program = *mut c_void;
@@ -149,9 +150,20 @@ impl Nvrtc {
     /// Compiles `source` to a cubin for exactly this device; to PTX for the newest architecture below it where this NVRTC
     /// does not know the device.
     pub(super) fn compile(&self, source: &Source<'_>, options: &[&str], device: (u32, u32)) -> Result<Vec<u8>> {
-        let target = target(&self.architectures, device).ok_or_else(|| self.too_new_for(device))?;
+        let target = Target::of(&self.architectures, device).ok_or_else(|| self.too_new_for(device))?;
+        self.compile_for(source, options, target)
+    }
+
+    /// Compiles `source` for `target`. Needs no device and no driver.
+    pub(super) fn compile_for(&self, source: &Source<'_>, options: &[&str], target: Target) -> Result<Vec<u8>> {
+        if !self.architectures.contains(&target.architecture()) {
+            let known: Vec<String> = self.architectures.iter().map(u32::to_string).collect();
+            let (major, minor) = self.version;
+            let rule = format!("must be one that NVRTC {major}.{minor} compiles for: {}", known.join(", "));
+            return Err(Error::argument("architecture", target, rule));
+        }
         let program = self.program(source)?;
-        let architecture = target.option();
+        let architecture = format!("--gpu-architecture={target}");
         let options: Vec<CString> = options
             .iter()
             .copied()
@@ -207,31 +219,6 @@ impl Nvrtc {
         );
         Error::NoNvrtc { detail }
     }
-}
-
-/// What is compiled for.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Target {
-    /// Machine code for this architecture.
-    Cubin(u32),
-    /// Portable code that the driver of a later architecture translates.
-    Ptx(u32),
-}
-
-impl Target {
-    fn option(self) -> String {
-        match self {
-            Target::Cubin(architecture) => format!("--gpu-architecture=sm_{architecture}"),
-            Target::Ptx(architecture) => format!("--gpu-architecture=compute_{architecture}"),
-        }
-    }
-}
-
-/// `known` is ascending. None where all of it is later than the device.
-fn target(known: &[u32], (major, minor): (u32, u32)) -> Option<Target> {
-    let device = major * 10 + minor;
-    let newest = known.iter().copied().take_while(|&architecture| architecture <= device).last()?;
-    Some(if newest == device { Target::Cubin(device) } else { Target::Ptx(newest) })
 }
 
 struct OwnedProgram<'a> {
@@ -314,18 +301,4 @@ fn terminated(what: &str, text: &str) -> Result<CString> {
         let value = format!("text with a zero byte at {}", error.nul_position());
         Error::argument(format!("source.{what}"), value, "C strings end at a zero byte")
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_known_device_gets_a_cubin_and_a_later_one_gets_ptx() {
-        let known = [75, 80, 90, 120];
-        assert_eq!(target(&known, (9, 0)), Some(Target::Cubin(90)));
-        assert_eq!(target(&known, (10, 3)), Some(Target::Ptx(90)));
-        assert_eq!(target(&known, (13, 0)), Some(Target::Ptx(120)));
-        assert_eq!(target(&known, (7, 0)), None, "PTX for a later architecture does not run on an earlier one");
-    }
 }

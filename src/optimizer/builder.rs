@@ -6,6 +6,7 @@ use super::given::GivenState;
 use super::group::GroupRule;
 use super::{Engine, Observed, Optimizer, addresses, cuda};
 use crate::backend::{Backend, Device};
+use crate::device::Pack;
 use crate::dynamic::Dynamic;
 use crate::error::{Error, Result};
 use crate::features::FeatureOptions;
@@ -50,6 +51,8 @@ pub struct OptimizerBuilder {
     pub(super) given_state: Option<GivenState>,
     /// Scalars that go to addresses of the engine's.
     pub(super) outputs: Vec<Output>,
+    /// None: they are compiled.
+    pub(super) kernels: Option<Pack>,
     /// `follow` came before any group.
     pub(super) follows_nothing: bool,
 }
@@ -75,6 +78,7 @@ impl OptimizerBuilder {
             parts: false,
             given_state: None,
             outputs: Vec::new(),
+            kernels: None,
             follows_nothing: false,
         }
     }
@@ -269,7 +273,7 @@ impl OptimizerBuilder {
     /// Lets every step write scalars that cohorts remember to addresses of the engine's, whose owner vouches for them as for the
     /// parameters of [`Tensor::new`]. The groups have no elements.
     pub(crate) fn outputs(mut self, outputs: Vec<Output>) -> Self {
-        self.outputs = outputs;
+        self.outputs.extend(outputs);
         self
     }
 
@@ -292,7 +296,8 @@ impl OptimizerBuilder {
     /// made from what was enqueued before; not while a stream captures, which the driver refuses.
     ///
     /// Fails with [`Error::Argument`], which names the argument, its value and the rule, before anything is allocated;
-    /// with [`Error::NoNvrtc`] or [`Error::Compile`] where the kernels cannot be compiled; with [`Error::Driver`].
+    /// with [`Error::NoNvrtc`] or [`Error::Compile`] where the kernels cannot be compiled, or [`Error::NoKernel`] where the pack of
+    /// [`OptimizerBuilder::kernels`] lacks them; with [`Error::Driver`].
     pub fn build(self) -> Result<Optimizer> {
         let check_order = self.check_order || is_set("INSTEP_CHECK");
         if self.follows_nothing {
@@ -334,7 +339,7 @@ impl OptimizerBuilder {
         Ok(Optimizer(match &device.0 {
             Backend::Host => Engine::Host(Box::new(host::Engine::new(plan, handed_in, given)?)),
             Backend::Cuda(context) => Engine::Cuda(Box::new(
-                cuda::Engine::new(context, plan, handed_in, given)?
+                cuda::Engine::new(context, plan, handed_in, given, self.kernels)?
                     .checked(check_order)?
                     .moving(self.dynamic.as_ref())?,
             )),

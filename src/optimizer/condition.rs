@@ -3,10 +3,11 @@
 use std::sync::{Arc, PoisonError};
 
 use super::resident::Resident;
+use super::sources;
 use crate::backend::Stream;
-use crate::device::{self, Context, Memory, Module, Setup, Source};
+use crate::device::{self, Context, Memory, Pack, Setup};
 use crate::error::{Error, Result, number};
-use crate::kernels::{self, CONDITION};
+use crate::kernels;
 use crate::plan::layout::Condition;
 use crate::plan::{Fall, Plan};
 
@@ -96,11 +97,12 @@ impl StopCondition {
         resident: &Arc<Resident>,
         control: u64,
         body: &LoopBody,
+        pack: Option<&Pack>,
     ) -> Result<StopCondition> {
         if resident.condition.get().is_none() {
             let headers: Vec<_> = kernels::headers().collect();
-            let source = Source { name: CONDITION, text: kernels::text(CONDITION), headers: &headers };
-            let module = Module::load(context, &device::compile(context, &source)?)?;
+            let words = || sources::CONDITION_WORDS.to_owned();
+            let module = device::load(context, &sources::condition(&headers), pack, words)?;
             let function = module.function::<Condition>("set_condition")?;
             // Another thread may have been faster; its function is as good.
             let _ = resident.condition.set(function);

@@ -70,6 +70,7 @@ impl Config {
             parts: self.in_parts,
             given_state: None,
             outputs: Vec::new(),
+            kernels: None,
             follows_nothing: false,
         })
     }
@@ -106,6 +107,7 @@ impl OptimizerBuilder {
             parts,
             given_state: _,
             outputs: _,
+            kernels: _,
             follows_nothing: _,
         } = self;
         let group = |(i, group): (usize, &GroupOf)| match &group.rule {

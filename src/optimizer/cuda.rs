@@ -8,12 +8,13 @@ use super::condition::{self, LoopBody, StopCondition};
 use super::observe::{Observed, When, no_metric};
 use super::places::{self, Moves, Places};
 use super::resident::{FLAGS, Resident};
+use super::sources;
 use super::tables::{Seen, Tables};
 use super::telemetry::Ring;
 use super::view::{DeviceView, Status};
-use crate::device::{self, Context, Function, Memory, Module, Pinned, Setup, Source, Stream, Turns};
+use crate::device::{self, Context, Function, Memory, Pack, Pinned, Setup, Stream, Turns};
 use crate::error::{Error, Result};
-use crate::kernels::{UNIT, Unit};
+use crate::kernels::Unit;
 use crate::plan::layout::{EditRow, FINISH, Observation, PartRow, RuleTablesRow, Step, THREADS, remake};
 use crate::plan::{Given, HandedIn, Plan, Request, Scalar};
 use crate::telemetry::{Layout, Runs};
@@ -50,15 +51,22 @@ pub(super) struct Engine {
     pub(super) moves: Option<Moves>,
     /// Where the tables of a shape are, and sums.
     pub(super) places: Places,
+    /// Where kernels that are loaded later come from; None: they are compiled.
+    kernels: Option<Pack>,
     /// Of the optimizers whose place this one has taken: graphs that were captured from them may still be launched.
     pub(super) retired: Vec<Arc<Resident>>,
 }
 
 impl Engine {
-    pub fn new(context: &Arc<Context>, mut plan: Plan, handed_in: HandedIn, given: Option<Given>) -> Result<Engine> {
-        let unit = Unit::new(&plan);
-        let source = Source { name: UNIT, text: unit.text, headers: &unit.headers() };
-        let module = Module::load(context, &device::compile(context, &source)?)?;
+    pub fn new(
+        context: &Arc<Context>,
+        mut plan: Plan,
+        handed_in: HandedIn,
+        given: Option<Given>,
+        kernels: Option<Pack>,
+    ) -> Result<Engine> {
+        let (unit, words) = (Unit::new(&plan), || plan.kernel_words());
+        let module = device::load(context, &sources::update(&unit, &unit.headers()), kernels.as_ref(), words)?;
         let (prime, update) = (module.function::<Step>("prime")?, module.function::<Step>("update")?);
         let edit = module.function::<EditRow>("edit")?;
         let observe = module.function::<Observation>("observe")?;
@@ -175,6 +183,7 @@ impl Engine {
             turns: None,
             moves: None,
             places,
+            kernels,
             retired: Vec::new(),
         })
     }
@@ -307,10 +316,10 @@ impl Engine {
         Ok(())
     }
 
-    /// The stop flag as a condition. Compiles and loads its kernel at the first call.
+    /// The stop flag as a condition. Loads its kernel at the first call, which compiles it where there is no pack.
     pub fn stop_condition(&self, body: &LoopBody) -> Result<StopCondition> {
         condition::expect_end(&self.plan, self.step.found_inf != 0, body)?;
-        StopCondition::new(&self.context, &self.resident, self.step.control, body)
+        StopCondition::new(&self.context, &self.resident, self.step.control, body, self.kernels.as_ref())
     }
 
     /// Waits for `stream`, then reads counters and scalars.

@@ -12,9 +12,12 @@ mod dynamic;
 mod edit;
 mod given;
 mod group;
+#[cfg(feature = "serde")]
+mod header;
 mod keep;
 mod moves;
 mod observe;
+mod pack;
 mod parts;
 mod places;
 mod rebuild;
@@ -23,6 +26,7 @@ mod resume;
 mod shape;
 mod show;
 mod slices;
+mod sources;
 mod state;
 mod tables;
 mod telemetry;
@@ -39,6 +43,9 @@ pub use group::{GroupRule, Then};
 pub use keep::KeepAlive;
 pub use observe::Observed;
 use observe::When;
+pub use pack::PackBuilder;
+#[cfg(feature = "serde")]
+pub use pack::{EngineFacts, TensorKind};
 pub use telemetry::{TelemetryForm, TelemetryReader};
 pub use view::{DeviceView, MetricStatus, StateView, Status, TensorView};
 

@@ -6,6 +6,7 @@ use super::Optimizer;
 use super::OptimizerBuilder;
 use super::builder::GroupOf;
 use super::group::GroupRule;
+use crate::device::Pack;
 use crate::dynamic::Dynamic;
 use crate::error::Result;
 #[cfg(doc)]
@@ -20,6 +21,14 @@ impl OptimizerBuilder {
     /// states that would start from something.
     pub fn start_at(mut self, t: u64) -> Self {
         self.start = t;
+        self
+    }
+
+    /// Takes the kernels from a pack: nothing is compiled, and no NVRTC is looked for, by [`OptimizerBuilder::build`] or by
+    /// [`Optimizer::stop_condition`](super::Optimizer::stop_condition), which both fail with [`Error::NoKernel`](crate::Error::NoKernel) where the pack lacks
+    /// what they need. An optimizer on the host needs none. See [`Pack`].
+    pub fn kernels(mut self, pack: &Pack) -> Self {
+        self.kernels = Some(pack.clone());
         self
     }
 

@@ -150,6 +150,21 @@ impl Plan {
         &self.forms[row.form as usize].storages
     }
 
+    /// Puts the forms in an order that does not depend on that of the tensors: equal sets of tensors then have equal kernels.
+    pub(super) fn order_forms(&mut self) {
+        let mut order: Vec<(usize, Forms)> = std::mem::take(&mut self.forms).into_iter().enumerate().collect();
+        order.sort_by_cached_key(|(_, forms)| {
+            let types: Vec<String> = forms.storages.iter().map(|storage| storage.cuda().to_string()).collect();
+            (forms.variant, types)
+        });
+        let mut places = vec![0; order.len()];
+        for (new, (old, forms)) in order.into_iter().enumerate() {
+            places[old] = new as u32;
+            self.forms.push(forms);
+        }
+        self.tensors.iter_mut().for_each(|row| row.form = places[row.form as usize]);
+    }
+
     /// Whether parameters have something beside them that follows from them.
     pub fn remakes(&self) -> bool {
         self.forms.iter().any(Forms::remakes)

@@ -5,7 +5,7 @@
 //! many updates as whom, `scalars` schedules (`formula`); `tiles`, `norm` and `measure` cut the work of a launch (`tuning`), within
 //! `capacity`. While an optimizer lives, `edit` and `now` turn a change of knobs into writes to the table of constants, `change`
 //! changes tensors that are there (`seats`), `add` and `more` bring tensors and groups, `parts` makes an update in parts. `outputs` says
-//! where scalars go for kernels of the engine's. `emit` writes the CUDA text. `state` turns what a run changes into a block of bytes
+//! where scalars go for kernels of the engine's. `emit` writes the CUDA text, `words` says what it is for. `state` turns what a run changes into a block of bytes
 //! (`kept`, in the frame of `block`) and `load` puts one into another optimizer, whose tensors `regroup` puts to their counts.
 
 mod add;
@@ -41,6 +41,7 @@ mod sums;
 mod tensor;
 mod tiles;
 mod tuning;
+mod words;
 
 pub(crate) use capacity::{Capacity, Reserve};
 pub(crate) use change::{Change, Turn};
@@ -278,6 +279,7 @@ impl Plan {
         for group in declared {
             plan.declare(group)?;
         }
+        plan.order_forms();
         plan.make_room();
         plan.telemetry = telemetry.map(|telemetry| plan.lay_out_telemetry(telemetry)).transpose()?;
         Ok(plan)

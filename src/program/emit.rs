@@ -1,7 +1,7 @@
 //! The CUDA text of a program's structure: one function
 //! `double program_N(const u64* c, u64 t, u64 progress, u64 updates)`, where `c` points at the program's constants. The text
 //! depends on the structure alone and is the same on every run. Knows no compiler and no device; the functions that it calls
-//! are those of `kernels/curves.cuh` and `kernels/program.cuh`. Start at [`emit`].
+//! are those of `kernels/curves.cuh` and `kernels/program.cuh`. Start at [`emit`]; [`plain`] is a function for others' kernels.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ use crate::schedule::{Between, Binary, Unary};
 
 /// The text of `program_{index}`, which returns what `result` makes of the value of `root`.
 pub(crate) fn emit(index: usize, root: &Node, result: impl FnOnce(String) -> String) -> String {
-    let mut emitter = Emitter { text: String::new(), values: 0, clocks: 0, depth: 1 };
+    let mut emitter = Emitter::default();
     let value = emitter.value(root, 0);
     function(index, &emitter.text, &result(value))
 }
@@ -21,11 +21,33 @@ pub(crate) fn function(index: usize, lines: &str, value: &str) -> String {
     format!("__device__ __noinline__ double program_{index}({arguments}) {{\n{lines}  return {value};\n}}\n")
 }
 
+/// The value of `root` as a function of its own, with the clocks that it runs on and its constants as arguments.
+#[cfg(feature = "serde")]
+pub(crate) fn plain(name: &str, root: &Node) -> String {
+    let mut emitter = Emitter::default();
+    let value = emitter.value(root, 0);
+    let text = emitter.text;
+    let progress = if emitter.progress { "u64 progress, " } else { "" };
+    // Compilers warn of a name that is not used.
+    let named = |used: bool, name: &str| if used { format!(" {name}") } else { String::new() };
+    let t = named([&text, &value].iter().any(|text| text.contains("t0")), "t0");
+    let c = named([&text, &value].iter().any(|text| text.contains("c, ") || text.contains("c + ")), "c");
+    format!("INSTEP_FUNCTION double {name}(u64{t}, {progress}const u64*{c}) {{\n{text}  return {value};\n}}\n")
+}
+
 struct Emitter {
     text: String,
     values: usize,
     clocks: usize,
     depth: usize,
+    /// The progress clock is read.
+    progress: bool,
+}
+
+impl Default for Emitter {
+    fn default() -> Emitter {
+        Emitter { text: String::new(), values: 0, clocks: 0, depth: 1, progress: false }
+    }
 }
 
 fn real(at: &Real) -> String {
@@ -109,6 +131,7 @@ impl Emitter {
             }
             Node::Clocked { clock: by, inner } => {
                 let to = self.new_clock();
+                self.progress |= matches!(by, Clock::Progress);
                 let expression = clock_expression(by, &t);
                 self.line(&format!("const u64 t{to} = {expression};"));
                 self.value(inner, to)

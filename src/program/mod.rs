@@ -17,6 +17,8 @@ mod knobs;
 mod ln;
 mod lower;
 pub(crate) mod math;
+#[cfg(feature = "serde")]
+pub(crate) mod names;
 
 pub(crate) use bounds::Bounds;
 pub(crate) use eval::{Clocks, Constants};

@@ -2,9 +2,10 @@
 
 use super::{RateGroup, Rates};
 use crate::backend::Device;
+use crate::device::Pack;
 use crate::error::{Error, Result};
 use crate::gradient::NonFinite;
-use crate::optimizer::{Observed, Optimizer, OptimizerBuilder};
+use crate::optimizer::{Observed, Optimizer, OptimizerBuilder, PackBuilder};
 use crate::plan::Tensor;
 use crate::schedule::Metric;
 use crate::telemetry::Telemetry;
@@ -14,6 +15,8 @@ use crate::telemetry::Telemetry;
 pub struct RatesBuilder {
     builder: OptimizerBuilder,
     groups: Vec<RateGroup>,
+    /// The first thing that is wrong with a group.
+    problem: Option<Error>,
     found_inf: bool,
     non_finite: Option<NonFinite>,
 }
@@ -27,7 +30,13 @@ impl std::fmt::Debug for RatesBuilder {
 
 impl RatesBuilder {
     pub(super) fn new(device: &Device) -> RatesBuilder {
-        RatesBuilder { builder: Optimizer::builder(device), groups: Vec::new(), found_inf: false, non_finite: None }
+        RatesBuilder {
+            builder: Optimizer::builder(device),
+            groups: Vec::new(),
+            problem: None,
+            found_inf: false,
+            non_finite: None,
+        }
     }
 
     fn with(mut self, change: impl FnOnce(OptimizerBuilder) -> OptimizerBuilder) -> RatesBuilder {
@@ -37,6 +46,16 @@ impl RatesBuilder {
 
     /// Adds a group.
     pub fn group(mut self, group: RateGroup) -> RatesBuilder {
+        let place = self.groups.len();
+        match group.lower(place) {
+            Ok((rule, outputs)) => {
+                let tensor = Tensor::nothing(group.called());
+                self.builder = self.builder.group(rule, &[tensor]).outputs(outputs);
+            }
+            Err(problem) => {
+                self.problem.get_or_insert(problem.within(&format!("groups[{place}].")));
+            }
+        }
         self.groups.push(group);
         self
     }
@@ -85,7 +104,7 @@ impl RatesBuilder {
     /// [`NonFinite::SkipAndRaise`](crate::NonFinite::SkipAndRaise).
     pub fn non_finite(mut self, policy: NonFinite) -> RatesBuilder {
         self.non_finite = Some(policy);
-        self
+        self.with(|builder| builder.non_finite(policy))
     }
 
     /// The address of an f32 of the engine's: anything but 0 says that the update in force is not applied, so that the clock stays.
@@ -111,30 +130,38 @@ impl RatesBuilder {
         self.with(|builder| unsafe { builder.observe_every(updates, metric) })
     }
 
-    fn lowered(self) -> Result<OptimizerBuilder> {
-        let RatesBuilder { mut builder, groups, found_inf, non_finite } = self;
-        if groups.is_empty() {
+    /// Takes the kernel from a pack, and looks for no NVRTC: [`OptimizerBuilder::kernels`].
+    pub fn kernels(self, pack: &Pack) -> RatesBuilder {
+        self.with(|builder| builder.kernels(pack))
+    }
+
+    /// Adds the kernel that these rates need to a pack: [`PackBuilder::add`].
+    ///
+    /// # Errors
+    /// As [`RatesBuilder::build`].
+    pub fn add_to(&self, pack: &mut PackBuilder) -> Result<()> {
+        self.check()?;
+        pack.add(&self.builder)
+    }
+
+    fn check(&self) -> Result<()> {
+        if let Some(problem) = &self.problem {
+            return Err(problem.clone());
+        }
+        if self.groups.is_empty() {
             return Err(Error::argument("groups", "empty", "rates need at least one group"));
         }
-        if let Some(policy) = non_finite {
-            if !found_inf {
-                let rule = "must not be set without found_inf(..): rates see no gradient";
-                return Err(Error::argument("non_finite", "set", rule));
-            }
-            builder = builder.non_finite(policy);
+        if self.non_finite.is_some() && !self.found_inf {
+            let rule = "must not be set without found_inf(..): rates see no gradient";
+            return Err(Error::argument("non_finite", "set", rule));
         }
-        let mut outputs = Vec::new();
-        for (place, group) in groups.iter().enumerate() {
-            let (rule, of_group) = group.lower(place).map_err(|e| e.within(&format!("groups[{place}].")))?;
-            builder = builder.group(rule, &[Tensor::nothing(group.called())]);
-            outputs.extend(of_group);
-        }
-        Ok(builder.outputs(outputs))
+        Ok(())
     }
 
     /// Checks everything, compiles and loads the kernel, and evaluates the first update. The last call that may wait:
     /// [`OptimizerBuilder::build`] says more. Fails as that does; an address is called `write[i].address`, counted over all groups.
     pub fn build(self) -> Result<Rates> {
-        Ok(Rates(self.lowered()?.build()?))
+        self.check()?;
+        Ok(Rates(self.builder.build()?))
     }
 }

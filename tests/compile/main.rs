@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Once;
 
-use instep::ParamForm;
+use instep::{Device, Optimizer, Pack, PackBuilder, ParamForm, Schedule, Sgd};
 use machine_code::nvrtc::{self, Nvrtc};
 use machine_code::rules::{self, Stored};
 use machine_code::units::{self, Unit};
@@ -149,6 +149,55 @@ fn the_epoch_of_the_example_compiles_for_every_architecture_with_no_library() {
     let text = include_str!("../../examples/digits/epoch.cu").to_owned();
     let unit =
         Unit { name: "the epoch of the example".to_owned(), text, headers: vec![network], bytes_per_param: Vec::new() };
+    for architecture in ARCHITECTURES {
+        let compiled = Compiled::of(&unit, architecture, &nvrtc).unwrap_or_else(|log| panic!("{log}"));
+        assert_eq!(compiled.complaints(), [""; 0], "sm_{architecture}");
+    }
+}
+
+#[test]
+fn a_pack_is_made_for_several_architectures_with_no_gpu_and_read_back() {
+    if nvrtc().is_none() {
+        return;
+    }
+    let lr = Schedule::cosine(3e-4, 3e-5).over(1_800).warmup(200);
+    let mut pack = PackBuilder::new(["sm_80", "sm_90", "compute_100"]).unwrap();
+    // Of one structure: the second adds nothing.
+    for rate in [lr, Schedule::cosine(1e-3, 0.0).over(70).warmup(2)] {
+        pack.add(&Optimizer::builder(&Device::host()).group(Sgd::new(rate), &[])).unwrap();
+    }
+    let pack = pack.compile().unwrap();
+    let read = Pack::from_bytes(pack.as_bytes()).unwrap();
+    assert_eq!((read.version(), read.compiler().0 >= 11), (env!("CARGO_PKG_VERSION"), true));
+    let words: Vec<&str> = read.kernels().map(|kernel| kernel.words()).collect();
+    assert_eq!(words.len(), 2, "{words:?}");
+    assert!(words[0].starts_with("sgd (param f32, grad f32); groups[0] of sgd") && words[1] == "the stop condition");
+    for kernel in read.kernels() {
+        let images: Vec<(String, usize)> = kernel.images().collect();
+        let names: Vec<&str> = images.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["sm_80", "sm_90", "compute_100"]);
+        assert!(images.iter().all(|(_, bytes)| *bytes > 500), "{images:?}");
+    }
+    let mut unknown = PackBuilder::new(["sm_60"]).unwrap();
+    unknown.add(&Optimizer::builder(&Device::host()).group(Sgd::new(0.1), &[])).unwrap();
+    let refused = unknown.compile().unwrap_err().to_string();
+    assert!(refused.starts_with("architecture is sm_60, but must be one that NVRTC "), "{refused}");
+}
+
+#[cfg(feature = "serde")]
+#[test]
+fn the_header_of_schedules_compiles_for_every_architecture() {
+    let Some(nvrtc) = nvrtc() else { return };
+    let lr = Schedule::cosine_power(3e-4, 3e-5, 2.0, 1.5).over(1_800).warmup(200);
+    let header = instep::Config::new([instep::GroupConfig::new(lr)]).header().unwrap();
+    let text = "#define INSTEP_TABLE static __device__ const\n#include \"schedules.h\"\nextern \"C\" __global__ void rate(double* out, \
+                unsigned long long t) { *out = instep::group0_lr(t, instep::group0_lr_constants); }\n";
+    let unit = Unit {
+        name: "a header of schedules".to_owned(),
+        text: text.to_owned(),
+        headers: vec![("schedules.h".to_owned(), header)],
+        bytes_per_param: Vec::new(),
+    };
     for architecture in ARCHITECTURES {
         let compiled = Compiled::of(&unit, architecture, &nvrtc).unwrap_or_else(|log| panic!("{log}"));
         assert_eq!(compiled.complaints(), [""; 0], "sm_{architecture}");

@@ -22,6 +22,8 @@ mod golden;
 #[cfg(feature = "serde")]
 #[path = "../golden/cases.rs"]
 mod golden_cases;
+#[cfg(feature = "serde")]
+mod header;
 mod large;
 mod living;
 mod load;
@@ -34,6 +36,7 @@ mod metrics;
 mod nested;
 mod norm_levels;
 mod observations;
+mod pack;
 mod planted;
 mod protocol;
 mod rates;

@@ -10,7 +10,7 @@ use crate::values::{Random, assert_same_bits};
 use crate::zero_wait::assert_replays_only;
 
 /// One of every form of the language, alone and composed.
-fn schedules() -> Vec<Schedule> {
+pub fn schedules() -> Vec<Schedule> {
     let ramp = || Schedule::linear(1e-4, 3e-4).over(7);
     vec![
         Schedule::constant(0.25),

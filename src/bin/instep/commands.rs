@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use instep::compat;
 use serde_json::Value;
 
+use crate::compile::{Kinds, kinds};
 use crate::steps::Selection;
 
 /// Looks at learning-rate schedules: their values, their pictures, their CUDA text.
@@ -44,6 +45,8 @@ pub enum Command {
     Emit(Emit),
     /// Says in words what happens from which step to which, with the values at every boundary.
     Explain(Explain),
+    /// Compiles the kernels of configurations ahead, into a pack for machines without NVRTC. Needs NVRTC, and no GPU.
+    Compile(Compile),
     /// Looks for the driver, the GPU, NVRTC and the cache, and says what to do about what is missing (exit code 1).
     Doctor,
 }
@@ -141,6 +144,9 @@ pub struct Emit {
     /// The update rule of groups that name none. By default sgd if a group has a momentum, else adamw.
     #[arg(long, value_enum)]
     pub rule: Option<RuleName>,
+    /// Prints the schedules alone, as a CUDA header for kernels of one's own.
+    #[arg(long, conflicts_with = "rule")]
+    pub header: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -156,4 +162,49 @@ pub struct Explain {
     pub file: PathBuf,
     #[command(flatten)]
     pub facts: Facts,
+}
+
+#[derive(Debug, Args)]
+pub struct Compile {
+    /// The configurations.
+    #[arg(required_unless_present = "list")]
+    pub files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub facts: Facts,
+    /// Architectures, separated by commas: sm_90 is machine code for 9.0 and later minor versions, compute_90 is PTX for 9.0
+    /// and all that is later.
+    #[arg(long, value_delimiter = ',', required_unless_present = "list")]
+    pub arch: Vec<String>,
+    /// The pack to write.
+    #[arg(short, long, value_name = "PACK", default_value = "kernels.pack")]
+    pub out: PathBuf,
+    /// The update rule of groups that name none. By default sgd if a group has a momentum, else adamw.
+    #[arg(long, value_enum)]
+    pub rule: Option<RuleName>,
+    /// The types of parameters and gradients, `bf16/f32`, or `f32` for both; by default f32. Several, separated by commas, are in one group
+    /// together; a semicolon begins the next group, and without one they hold for all groups. `bf16/f32:4096` are tensors of that many
+    /// elements, which matters where states become 8-bit codes: by default some are large enough for that and some not. Given again,
+    /// kernels of that are in the pack too.
+    #[arg(long, value_name = "KINDS", value_parser = kinds)]
+    pub tensors: Vec<Kinds>,
+    /// What the engine hands in before each step, separated by commas.
+    #[arg(long, value_delimiter = ',', value_enum)]
+    pub hands_in: Vec<HandedIn>,
+    /// Groups that follow a flag of the engine's, counted from 0, separated by commas.
+    #[arg(long, value_delimiter = ',', value_name = "GROUPS")]
+    pub follow: Vec<usize>,
+    /// Some tensors scale the rates of their groups.
+    #[arg(long)]
+    pub scales: bool,
+    /// Says what a pack holds, instead.
+    #[arg(long, value_name = "PACK", conflicts_with_all = ["files", "arch", "tensors", "hands_in", "follow", "scales"])]
+    pub list: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum HandedIn {
+    FoundInf,
+    InvScale,
+    NormSquare,
 }

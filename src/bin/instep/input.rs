@@ -2,18 +2,36 @@
 
 use std::path::Path;
 
-use instep::GroupConfig;
 use instep::compat::{Metric, Reading, read as read_text};
+use instep::{Config, GroupConfig, RuleConfig};
 
 use crate::Result;
-use crate::commands::Facts;
+use crate::commands::{Facts, RuleName};
 
 /// Reads and checks `path`; what its rates depend on beside the step is said.
 pub fn read(path: &Path, facts: &Facts) -> Result<Reading> {
-    let text = std::fs::read_to_string(path).map_err(|problem| at(path, problem))?;
-    let reading = read_text(&text, &facts.known()).map_err(|problem| at(path, in_options(&problem.to_string())))?;
+    let reading = read_silently(path, facts)?;
     note_metrics(path, &reading);
     Ok(reading)
+}
+
+/// Reads and checks `path`.
+pub fn read_silently(path: &Path, facts: &Facts) -> Result<Reading> {
+    let text = std::fs::read_to_string(path).map_err(|problem| at(path, problem))?;
+    Ok(read_text(&text, &facts.known()).map_err(|problem| at(path, in_options(&problem.to_string())))?)
+}
+
+/// Gives the groups that name no update rule one: `rule`, or else sgd if a group has a momentum, else adamw.
+pub fn name_rules(config: &mut Config, rule: Option<RuleName>) {
+    let has_momentum = config.groups.iter().any(|group| group.get("momentum").is_some());
+    let rule = rule.unwrap_or(if has_momentum { RuleName::Sgd } else { RuleName::Adamw });
+    for group in config.groups.iter_mut().filter(|group| group.rule.is_none()) {
+        group.rule = RuleConfig::named(match rule {
+            RuleName::Adamw => "adamw",
+            RuleName::Adam => "adam",
+            RuleName::Sgd => "sgd",
+        });
+    }
 }
 
 /// What messages of the library call a fact, and the option that says it here. Longer ones first.

@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 mod commands;
+mod compile;
 mod doctor;
 mod emit;
 mod explain;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Command::Plot(options) => plot::run(&options),
         Command::Emit(options) => emit::run(&options),
         Command::Explain(options) => explain::run(&options),
+        Command::Compile(options) => compile::run(&options),
         Command::Doctor => return doctor::run(),
     };
     match outcome {

@@ -63,7 +63,7 @@ const ROOMS: [(&str, &[&str]); 21] = [
             "dynamic",
         ],
     ),
-    ("rates", &["error", "schedule", "rule", "gradient", "telemetry", "plan", "backend", "optimizer"]),
+    ("rates", &["error", "schedule", "rule", "gradient", "telemetry", "plan", "device", "backend", "optimizer"]),
 ];
 
 /// The room that a file of `src/` belongs to; None for the crate's root and for the command-line tool, another crate.
