@@ -20,8 +20,8 @@ __device__ __forceinline__ void write_outputs(const Step& step, u64 t, u32 place
   const u64 pair = (t & 1) * step.cohort_capacity * COHORT_MEMORY + output.pair;
   const double value = load_row(rules.cohort_memory + 2 * pair + 1);
   if (output.wide) {
-    store_element((double*)output.address, value);
+    store_element((double*)output.place, value);
   } else {
-    store_element((float*)output.address, (float)value);
+    store_element((float*)output.place, (float)value);
   }
 }

@@ -176,9 +176,9 @@ struct alignas(16) Own {
 
 // Where a scalar goes.
 struct alignas(16) Output {
-  void* address;  // of the engine's
-  u32 pair;       // among those that cohorts remember
-  u32 wide;       // an f64; or else an f32
+  void* place;  // of the engine's
+  u32 pair;     // among those that cohorts remember
+  u32 wide;     // an f64; or else an f32
 };
 static_assert(sizeof(Output) == 16, "src/plan/layout/sums.rs: OutputRow");
 

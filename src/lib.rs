@@ -71,7 +71,37 @@ pub use schedule::{IntoSchedule, Number, Ramp, Schedule, StepList, Steps, Warmup
 pub use telemetry::TelemetryCsv;
 pub use telemetry::{Telemetry, TelemetryColumn, TelemetryRecord};
 
-/// The code of the README compiles.
+/// The code of README and guide compiles, and runs where it needs no GPU.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+mod guide {
+    #[doc = include_str!("../README.md")]
+    mod readme {}
+    #[doc = include_str!("../docs/guide/link.md")]
+    mod link {}
+    #[doc = include_str!("../docs/guide/capture.md")]
+    mod capture {}
+    #[doc = include_str!("../docs/guide/precisions.md")]
+    mod precisions {}
+    #[doc = include_str!("../docs/guide/clip-and-scale.md")]
+    mod clip_and_scale {}
+    #[doc = include_str!("../docs/guide/plateau.md")]
+    mod plateau {}
+    #[doc = include_str!("../docs/guide/accumulate.md")]
+    mod accumulate {}
+    #[doc = include_str!("../docs/guide/freeze-and-grow.md")]
+    mod freeze_and_grow {}
+    #[doc = include_str!("../docs/guide/resume.md")]
+    mod resume {}
+    #[doc = include_str!("../docs/guide/telemetry.md")]
+    mod telemetry {}
+    #[doc = include_str!("../docs/guide/own-rule.md")]
+    mod own_rule {}
+    #[doc = include_str!("../docs/guide/resident-rates.md")]
+    mod resident_rates {}
+    #[doc = include_str!("../docs/guide/without-nvrtc.md")]
+    mod without_nvrtc {}
+    #[doc = include_str!("../docs/guide/testing.md")]
+    mod testing {}
+    #[doc = include_str!("../docs/guide/command-line.md")]
+    mod command_line {}
+}

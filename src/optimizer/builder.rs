@@ -270,13 +270,6 @@ impl OptimizerBuilder {
         self
     }
 
-    /// Lets every step write scalars that cohorts remember to addresses of the engine's, whose owner vouches for them as for the
-    /// parameters of [`Tensor::new`]. The groups have no elements.
-    pub(crate) fn outputs(mut self, outputs: Vec<Output>) -> Self {
-        self.outputs.extend(outputs);
-        self
-    }
-
     /// Cuts the work in another way than the default, which was measured: for tests and benches.
     #[doc(hidden)]
     pub fn tuning(mut self, tuning: Tuning) -> Self {

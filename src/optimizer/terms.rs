@@ -9,9 +9,9 @@ use super::group::GroupRule;
 use crate::device::Pack;
 use crate::dynamic::Dynamic;
 use crate::error::Result;
-#[cfg(doc)]
-use crate::plan::Tensor;
 use crate::plan::{Dtype, Scalar, of_types};
+#[cfg(doc)]
+use crate::plan::{Output, Tensor};
 use crate::precision::Precision;
 use crate::rule::Traced;
 
@@ -113,6 +113,13 @@ impl OptimizerBuilder {
     #[expect(unsafe_code, reason = "states a contract; holds no unsafe operation")]
     pub unsafe fn norm_square(mut self, address: u64) -> Self {
         self.handed_in.norm_square = Some(Scalar(address));
+        self
+    }
+
+    /// Lets every step write scalars that cohorts remember to addresses of the engine's, whose owner vouches for them as for the
+    /// parameters of [`Tensor::new`]. The groups have no elements.
+    pub(crate) fn outputs(mut self, outputs: Vec<Output>) -> Self {
+        self.outputs.extend(outputs);
         self
     }
 }
