@@ -295,9 +295,9 @@ fn count(steps: &Steps) -> u64 {
         match steps {
             Steps::Literal(value) => *value,
             Steps::Knob { value, .. } => i128::from(*value),
-            Steps::Sum { plus, minus } => {
+            Steps::Sum(parts) => {
                 let sum = |steps: &[Steps]| steps.iter().map(value).fold(0i128, i128::saturating_add);
-                sum(plus).saturating_sub(sum(minus))
+                sum(&parts.0).saturating_sub(sum(&parts.1))
             }
         }
     }

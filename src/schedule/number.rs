@@ -39,13 +39,8 @@ pub enum Steps {
         /// Its value until it is edited.
         value: u64,
     },
-    /// What is left of some counts after others, with the values that knobs have. A negative rest is refused.
-    Sum {
-        /// What is added.
-        plus: Vec<Steps>,
-        /// What is subtracted.
-        minus: Vec<Steps>,
-    },
+    /// What is left of the first counts after the others, with the values that knobs have: of `+` and `-`. A negative rest is refused.
+    Sum(Box<(Vec<Steps>, Vec<Steps>)>),
 }
 
 /// A real constant with a name, which can be edited while the optimizer lives, between replays of a captured graph too.
@@ -107,7 +102,7 @@ impl Steps {
     /// What it adds and what it subtracts.
     fn parts(self) -> (Vec<Steps>, Vec<Steps>) {
         match self {
-            Steps::Sum { plus, minus } => (plus, minus),
+            Steps::Sum(parts) => *parts,
             other => (vec![other], Vec::new()),
         }
     }
@@ -117,13 +112,14 @@ impl Steps {
         match self {
             Steps::Literal(_) => Vec::new(),
             Steps::Knob { name, .. } => vec![name],
-            Steps::Sum { plus, minus } => plus.iter().chain(minus).flat_map(Steps::knobs).collect(),
+            Steps::Sum(parts) => parts.0.iter().chain(&parts.1).flat_map(Steps::knobs).collect(),
         }
     }
 
     /// A text of it: of what it adds and subtracts, by `word`.
     pub(super) fn text(&self, word: &dyn Fn(&Steps) -> String) -> String {
-        let Steps::Sum { plus, minus } = self else { return word(self) };
+        let Steps::Sum(parts) = self else { return word(self) };
+        let (plus, minus) = &**parts;
         let texts = |steps: &[Steps]| steps.iter().map(|part| part.text(word)).collect::<Vec<_>>();
         let plus = if plus.is_empty() { vec!["0".to_owned()] } else { texts(plus) };
         [vec![plus.join(" + ")], texts(minus)].concat().join(" - ")
@@ -138,7 +134,7 @@ impl<S: Into<Steps>> Add<S> for Steps {
             (Steps::Literal(left), Steps::Literal(right)) => Steps::Literal(left.saturating_add(right)),
             (left, right) => {
                 let ((plus, minus), (more, less)) = (left.parts(), right.parts());
-                Steps::Sum { plus: [plus, more].concat(), minus: [minus, less].concat() }
+                Steps::Sum(Box::new(([plus, more].concat(), [minus, less].concat())))
             }
         }
     }
@@ -152,7 +148,7 @@ impl<S: Into<Steps>> Sub<S> for Steps {
             (Steps::Literal(left), Steps::Literal(right)) => Steps::Literal(left.saturating_sub(right)),
             (left, right) => {
                 let ((plus, minus), (more, less)) = (left.parts(), right.parts());
-                Steps::Sum { plus: [plus, less].concat(), minus: [minus, more].concat() }
+                Steps::Sum(Box::new(([plus, less].concat(), [minus, more].concat())))
             }
         }
     }

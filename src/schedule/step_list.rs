@@ -62,7 +62,7 @@ impl From<Vec<Steps>> for StepList {
     fn from(steps: Vec<Steps>) -> StepList {
         let plain = |steps: &Steps| match steps {
             Steps::Literal(value) => u64::try_from(*value).ok(),
-            Steps::Knob { .. } | Steps::Sum { .. } => None,
+            Steps::Knob { .. } | Steps::Sum(_) => None,
         };
         match steps.iter().map(plain).collect() {
             Some(plain) => StepList(List::Plain(plain)),

@@ -2,8 +2,11 @@
 
 use std::cell::Cell;
 
+use cudarc::driver::{DevicePtr, LaunchConfig, PushKernelArg};
+use cudarc::nvrtc::Ptx;
 use instep::{
-    AdamW, Capture, Clip, Device, Error, LoopBody, Observed, Optimizer, OptimizerBuilder, Schedule, Sgd, Stream, Tensor,
+    AdamW, Buffer, Capture, Clip, Device, Dtype, Error, LoopBody, Observed, Optimizer, OptimizerBuilder, Schedule, Sgd,
+    Source, Stream, Tensor,
 };
 
 use crate::rig::{Pair, Rig};
@@ -209,10 +212,10 @@ fn a_capture_that_the_engine_breaks_says_so() {
     // One that ends it.
     let ended = opt.capture(&rig.stream, |opt, stream| {
         opt.step(stream)?;
-        // SAFETY: a live stream; the graph that it hands out is destroyed.
-        unsafe { cudarc::driver::result::stream::end_capture(rig.engine.cu_stream()) }
-            .and_then(|graph| unsafe { cudarc::driver::result::graph::destroy(graph) })?;
-        Ok(())
+        // SAFETY: a live stream.
+        let graph = unsafe { cudarc::driver::result::stream::end_capture(rig.engine.cu_stream()) }?;
+        // SAFETY: nobody else has it.
+        Ok(unsafe { cudarc::driver::result::graph::destroy(graph) }?)
     });
     assert!(matches!(ended, Err(Error::Capture { code: 401, .. })), "{ended:?}");
     // The engine's error, where it does look.
@@ -345,4 +348,45 @@ fn slices_of_cudarc_are_tensors_and_metrics() {
     // SAFETY: refused.
     let refused = unsafe { opt.observe(Observed::from_cudarc(&none.slice(..0)), &rig.stream) };
     assert_eq!(argument(refused).0, "metric.address");
+}
+
+#[test]
+fn a_kernel_of_the_engines_is_loaded_before_its_first_launch_is_captured() {
+    let Some(rig) = Rig::new() else { return };
+    let text = "extern \"C\" __global__ void halve(float* value) { *value *= 0.5f; }";
+    let image = rig.device.compile(&Source { name: "halve.cu", text, headers: &[] }).unwrap();
+    let module = rig.context.load_module(Ptx::from_binary(image.to_vec())).unwrap();
+    let halve = rig.device.load_function(&module, "halve").unwrap();
+    let missing = rig.device.load_function(&module, "double").map(drop);
+    assert_eq!(argument(missing), ("name".into(), "\"double\"".into()));
+    assert_eq!(argument(Device::host().load_function(&module, "halve").map(drop)).0, "device");
+
+    let pairs = pairs(&rig);
+    let mut opt = on_the_device(&rig, &pairs, 1_000);
+    let mut value = rig.engine.clone_htod(&[1.0f32]).unwrap();
+    rig.finish();
+    let one = LaunchConfig { grid_dim: (1, 1, 1), block_dim: (1, 1, 1), shared_mem_bytes: 0 };
+    let graph = opt.capture(&rig.stream, |opt, stream| {
+        // SAFETY: the kernel's one parameter.
+        unsafe { rig.engine.launch_builder(&halve).arg(&mut value).launch(one) }?;
+        opt.step(stream)
+    });
+    (0..3).for_each(|_| graph.as_ref().unwrap().launch(&rig.stream).unwrap());
+    rig.finish();
+    assert_eq!(rig.engine.clone_dtoh(&value).unwrap(), [0.125]);
+}
+
+#[test]
+fn halves_in_cudarcs_memory_are_buffers_of_their_type() {
+    let Some(rig) = Rig::new() else { return };
+    let bits = rig.engine.alloc_zeros::<u16>(6).unwrap();
+    let address = Buffer::from_cudarc(&rig.engine.alloc_zeros::<f32>(1).unwrap());
+    assert_eq!((address.len, address.dtype), (1, Dtype::F32));
+    // SAFETY: 16 bits are 16 bits.
+    let bf16 = unsafe { bits.transmute::<half::bf16>(6) }.unwrap();
+    // SAFETY: as above.
+    let f16 = unsafe { bits.transmute::<half::f16>(4) }.unwrap();
+    let at = bits.device_ptr(&rig.engine).0;
+    assert_eq!(Buffer::from_cudarc(&bf16), Buffer::bf16(at, 6));
+    assert_eq!(Buffer::from_cudarc(&f16), Buffer::f16(at, 4));
 }

@@ -203,7 +203,8 @@ impl Lowering<'_> {
                     Err(Error::argument(argument, number(value), "is a number elsewhere, and no count of steps"))
                 }
             },
-            Steps::Sum { plus, minus } => {
+            Steps::Sum(parts) => {
+                let (plus, minus) = &**parts;
                 let mut rest = 0i128;
                 for (steps, sign) in plus.iter().zip(repeat(1)).chain(minus.iter().zip(repeat(-1))) {
                     rest = rest.saturating_add(sign * i128::from(self.steps(argument, steps)?));

@@ -46,7 +46,7 @@ impl TryFrom<Fields> for MultiStep {
                         "milestones[{i}] is the knob {}, but fractions of total_steps must be numbers",
                         quoted(&name)
                     )),
-                    Milestone::Step(Steps::Sum { .. }) => {
+                    Milestone::Step(Steps::Sum(_)) => {
                         Err(format!("milestones[{i}] is a sum of counts, but fractions of total_steps must be numbers"))
                     }
                     Milestone::Fraction(fraction) => Ok(fraction),

@@ -99,7 +99,7 @@ impl Constant for Steps {
             }
             key = map.next_key()?;
         }
-        Ok(Steps::Sum { plus: plus.unwrap_or_default(), minus: minus.unwrap_or_default() })
+        Ok(Steps::Sum(Box::new((plus.unwrap_or_default(), minus.unwrap_or_default()))))
     }
 }
 
@@ -217,10 +217,10 @@ impl Serialize for Steps {
                 _ => Err(S::Error::custom(format!("a count of steps is {value}, but must stay below 2^64"))),
             },
             Steps::Knob { name, value } => knob(name, value, serializer),
-            Steps::Sum { plus, minus } => {
+            Steps::Sum(parts) => {
                 let mut sum = serializer.serialize_struct("Sum", 2)?;
-                sum.serialize_field("plus", plus)?;
-                sum.serialize_field("minus", minus)?;
+                sum.serialize_field("plus", &parts.0)?;
+                sum.serialize_field("minus", &parts.1)?;
                 sum.end()
             }
         }
