@@ -88,9 +88,11 @@ fn main() -> Result<()> {
         let group = RateGroup::new(lr).name(name).schedule("weight_decay", weight_decay);
         let group = group.value("keep", |s| 1.0 - s.get("lr") * s.get("weight_decay"));
         let address = buffer.device_ptr(&engine).0;
-        // SAFETY: the buffers outlive the rates and the graph, and all work goes to one stream.
-        builder = builder
-            .group(unsafe { group.write("lr", RateOutput::f32(address)).write("keep", RateOutput::f32(address + 4)) });
+        let group = [("lr", 0), ("keep", 4)].into_iter().fold(group, |group, (name, at)| {
+            // SAFETY: the buffers outlive the rates and the graph, and all work goes to one stream.
+            unsafe { group.write(name, RateOutput::f32(address + at)) }
+        });
+        builder = builder.group(group);
     }
     let mut rates = builder.build()?;
     let state = |(i, len)| OptimiserState::new(&engine, len, buffers[usize::from(i >= WEIGHTS)].clone());

@@ -9,9 +9,9 @@ use super::group::GroupRule;
 use crate::device::Pack;
 use crate::dynamic::Dynamic;
 use crate::error::Result;
-use crate::plan::{Dtype, Scalar, of_types};
 #[cfg(doc)]
-use crate::plan::{Output, Tensor};
+use crate::plan::Tensor;
+use crate::plan::{Dtype, Output, Scalar, of_types};
 use crate::precision::Precision;
 use crate::rule::Traced;
 

@@ -9,7 +9,7 @@ use crate::error::{Error, Result, quoted};
 use crate::plan::{Dtype, Output};
 use crate::rule::tape::{Apply, Binary, Id, Measure, Node, Op, Resolve, Stated, Tape, is_name};
 use crate::rule::{Of, Range, Remembered, TapeRule};
-use crate::schedule::{Metric, Schedule};
+use crate::schedule::{IntoSchedule, Metric, Schedule};
 
 /// The most different values that a group writes.
 const MAX_WRITTEN: usize = 16;
@@ -64,7 +64,7 @@ impl fmt::Debug for RateGroup {
 
 impl RateGroup {
     /// A group with the schedule `lr`, the learning rate.
-    pub fn new(lr: impl Into<Schedule>) -> RateGroup {
+    pub fn new(lr: impl IntoSchedule) -> RateGroup {
         let schedules = vec![("lr".to_owned(), lr.into())];
         RateGroup { name: None, schedules, values: Vec::new(), writes: Vec::new(), metric: None }
     }
@@ -76,7 +76,7 @@ impl RateGroup {
     }
 
     /// Adds another schedule, a number for one: `weight_decay`, `beta1`. A name is of small letters, digits and underscores.
-    pub fn schedule(mut self, name: impl Into<String>, schedule: impl Into<Schedule>) -> RateGroup {
+    pub fn schedule(mut self, name: impl Into<String>, schedule: impl IntoSchedule) -> RateGroup {
         self.schedules.push((name.into(), schedule.into()));
         self
     }

@@ -35,10 +35,9 @@ use crate::plan::{LoadOptions, Loaded};
 ///     .schedule("weight_decay", 0.1)
 ///     .value("keep", |s| 1.0 - s.get("lr") * s.get("weight_decay"));
 /// // SAFETY: both outlive the rates, and nothing else touches them while a step runs.
-/// let group = unsafe {
-///     let group = group.write("lr", RateOutput::f32(&raw mut rate as u64));
-///     group.write("keep", RateOutput::f64(&raw mut keep as u64))
-/// };
+/// let group = unsafe { group.write("lr", RateOutput::f32(&raw mut rate as u64)) };
+/// // SAFETY: as above.
+/// let group = unsafe { group.write("keep", RateOutput::f64(&raw mut keep as u64)) };
 /// let mut rates = Rates::builder(&Device::host()).group(group).build()?;
 /// for update in [0.0, 0.25, 0.5] {
 ///     rates.step(&Stream::host())?;

@@ -68,24 +68,23 @@ fn what_is_wrong_with_a_group_is_told_by_name() {
             written(lr().schedule("beta", 1.0).value("c", |s| s.get("beta").bias_correction()), &["c"]),
             "groups[0].beta is 1, but must lie in [0, 1) at every step",
         ),
-        // SAFETY: refused before anything is written.
-        (
-            unsafe { lr().write("lr", RateOutput::f32(0)) },
-            "write[0].address is 0x0, but must be the 4-byte aligned address of an f32",
-        ),
-        // SAFETY: as above.
-        (
-            unsafe { lr().write("lr", RateOutput::f64(20)) },
-            "write[0].address is 0x14, but must be the 8-byte aligned address of an f64",
-        ),
-        (
-            // SAFETY: as above.
-            unsafe { lr().write("lr", RateOutput::f32(0x1004)).write("lr", RateOutput::f64(0x1000)) },
-            "write[1].address is 0x1000, but must not overlap write[0]: two scalars would go there",
-        ),
     ];
     for (group, expected) in cases {
         assert_eq!(refused(group), expected);
+    }
+    let at = |outputs: &[RateOutput]| {
+        // SAFETY: refused before anything is written.
+        let write = |group: RateGroup, output: &RateOutput| unsafe { group.write("lr", *output) };
+        refused(outputs.iter().fold(lr(), write))
+    };
+    let (f32, f64) = (RateOutput::f32, RateOutput::f64);
+    let cases = [
+        (&[f32(0)][..], "write[0].address is 0x0, but must be the 4-byte aligned address of an f32"),
+        (&[f64(20)], "write[0].address is 0x14, but must be the 8-byte aligned address of an f64"),
+        (&[f32(0x1004), f64(0x1000)], "write[1].address is 0x1000, but must not overlap write[0]: two scalars would go there"),
+    ];
+    for (outputs, expected) in cases {
+        assert_eq!(at(outputs), expected);
     }
     let many = (0..17).fold(lr(), |group, i| group.schedule(format!("s_{i}"), 1.0));
     let names: Vec<String> = (0..17).map(|i| format!("s_{i}")).collect();

@@ -23,7 +23,7 @@ const NEEDS: &[(&str, &[Tier])] = &[
     ("compile", &[Tier::Compile]),
     ("device", &[Tier::Standin, Tier::Device]),
     ("digits", &[Tier::Standin, Tier::Device]),
-    ("engine_cudarc", &[Tier::Standin, Tier::Device]),
+    ("engines", &[Tier::Standin, Tier::Device]),
     ("own_rule", &[Tier::Standin, Tier::Device]),
 ];
 

@@ -1,5 +1,5 @@
-//! The examples `cudarc` and `engine`, run as a user runs them: on the stand-in driver, or on a real GPU with
-//! `INSTEP_TEST_DEVICE=gpu`. Needs the built examples: `cargo test` builds them, `cargo test --test engine_cudarc` alone does not.
+//! The examples `cudarc`, `engine`, `ggml` and `rate_buffer`, run as a user runs them: on the stand-in driver, or on a real GPU with
+//! `INSTEP_TEST_DEVICE=gpu`. Needs the built examples: `cargo test` builds them, `cargo test --test engines` alone does not.
 
 use std::io::Write;
 use std::path::Path;
@@ -47,6 +47,37 @@ fn a_captured_training_on_cudarc_learns() {
     let [before, after] = [before, after].map(|loss| loss.parse::<f32>().expect("a loss"));
     assert!(before > 0.1 && after < 0.01, "{text}");
     assert!(rest.starts_with("400 updates, ") && rest.ends_with("next lr 0\n"), "{text}");
+}
+
+#[test]
+fn seven_floats_move_under_a_captured_step_in_the_way_of_ggml() {
+    let Some(mut example) = example("ggml") else { return };
+    let text = run(&mut example);
+    let line = text.strip_prefix("ggml: loss ").expect("one line");
+    let (losses, floats) = line.split_once(", the last seven floats [").expect("losses and floats");
+    let (before, after) = losses.split_once(" -> ").expect("two losses");
+    let [before, after] = [before, after].map(|loss| loss.parse::<f32>().expect("a loss"));
+    assert!(before > 0.4 && after < 1e-3, "{text}");
+    let floats: Vec<f32> =
+        floats.trim_end().trim_end_matches(']').split(", ").map(|x| x.parse().expect("a float")).collect();
+    // Update 499, the 500th: the last one of a cosine over 450 steps that ends at 0.
+    let lr = instep::recipes::warmup_cosine(0.02, 0.0, 50, 500).at(499).expect("a rate") as f32;
+    let corrections = [0.9f64, 0.999].map(|beta| (1.0 / (1.0 - beta.powi(500))) as f32);
+    assert_eq!(floats, [lr, 0.9, 0.999, 1e-8, 0.01, corrections[0], corrections[1]], "{text}");
+}
+
+#[test]
+fn rates_in_buffers_drop_with_every_superbatch_in_the_way_of_bullet() {
+    let Some(mut example) = example("rate_buffer") else { return };
+    let text = run(&mut example);
+    for superbatch in 1..=10 {
+        let lr = 0.01 * 0.5f64.powi(superbatch - 1);
+        let line = format!("superbatch {superbatch}: rate {}, kept {}\n", lr as f32, (1.0 - lr * 0.01) as f32);
+        assert!(text.contains(&line), "no {line:?} in {text}");
+    }
+    let off = text.lines().last().and_then(|line| line.strip_prefix("rate_buffer: off by ")).expect("a last line");
+    let off: f32 = off.trim_end_matches(" at most").parse().expect("a number");
+    assert!(off < 0.05, "{text}");
 }
 
 /// A field of the last line of `engine`.
