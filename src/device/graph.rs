@@ -142,11 +142,11 @@ impl Graph {
 
     /// Makes it ready to launch.
     pub(crate) fn instantiate(self) -> Result<GraphExec> {
-        let _relaxed = self.context.relaxed()?;
+        let relaxed = self.context.relaxed()?;
         let mut raw = ptr::null_mut();
         // SAFETY: a live graph; `raw` outlives the call.
         unsafe { self.context.driver().cuGraphInstantiateWithFlags(&mut raw, self.raw, 0) }?;
-        drop(_relaxed);
+        drop(relaxed);
         Ok(GraphExec { raw, graph: self })
     }
 }

@@ -25,7 +25,7 @@ pub enum Number {
 /// use instep::{Schedule, knob_steps};
 /// let (warmup, total) = (knob_steps("warmup_steps", 100), knob_steps("total_steps", 1_000));
 /// let lr = Schedule::cosine(3e-4, 0.0).over(total - warmup.clone()).warmup(warmup);
-/// assert_eq!(lr.at(550)?, 1.5e-4);
+/// assert_eq!((lr.at(100)?, lr.at(1_000)?), (3e-4, 0.0));
 /// # Ok::<(), instep::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
