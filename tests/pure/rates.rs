@@ -81,7 +81,10 @@ fn what_is_wrong_with_a_group_is_told_by_name() {
     let cases = [
         (&[f32(0)][..], "write[0].address is 0x0, but must be the 4-byte aligned address of an f32"),
         (&[f64(20)], "write[0].address is 0x14, but must be the 8-byte aligned address of an f64"),
-        (&[f32(0x1004), f64(0x1000)], "write[1].address is 0x1000, but must not overlap write[0]: two scalars would go there"),
+        (
+            &[f32(0x1004), f64(0x1000)],
+            "write[1].address is 0x1000, but must not overlap write[0]: two scalars would go there",
+        ),
     ];
     for (outputs, expected) in cases {
         assert_eq!(at(outputs), expected);
