@@ -155,6 +155,7 @@ impl Error {
     }
 
     /// The same rule about `argument`, which is `value`, if it is about `former`, whose value follows from that.
+    #[cfg(feature = "serde")]
     pub(crate) fn about(self, former: &str, argument: &str, value: impl std::fmt::Display) -> Self {
         match self {
             Error::Argument { argument: known, rule, .. } if known == former => Error::argument(argument, value, rule),

@@ -6,7 +6,7 @@
 use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, DType, Error, InplaceOp1, Layout, Result, Shape, Storage, Tensor, Var};
 use candle_nn::VarMap;
-use instep::{Buffer, Dtype, Dynamic, GroupRule, Optimizer, OptimizerBuilder, Stream};
+use instep::{Buffer, Dtype, Dynamic, Edit, GroupRule, Optimizer, OptimizerBuilder, Stream};
 
 /// All variables of `vars` as those that decay and those that do not (biases, scales of norms: whatever has one dimension), each
 /// with its name and in the order of names: the map's own order differs from run to run.
@@ -61,6 +61,8 @@ impl Step {
     /// * on the CPU no other thread does during [`Step::step`];
     /// * on CUDA all work on them is put on the stream of `device`, as candle does by itself. That of `Device::new_cuda` is another one on
     ///   each thread: build and step on the thread that trains, or use `Device::new_cuda_with_stream`.
+    ///
+    /// [`StepBuilder::options`] asks for no `zero_gradients`, and adds no tensors: gradients are read here, never written.
     pub unsafe fn builder(device: &candle_core::Device) -> Result<StepBuilder> {
         let (place, stream) = match device {
             candle_core::Device::Cpu => (instep::Device::host(), Stream::host()),
@@ -114,18 +116,25 @@ impl Step {
         self.step(&loss.backward()?)
     }
 
+    /// Tells that variables were set from outside (`VarMap::load`, `Var::set`): what lies beside those of 16 bits is made anew. Without it
+    /// the next step goes on from the values that these had.
+    pub fn variables_changed(&mut self) -> Result<()> {
+        self.optimizer.parameters_changed(&self.stream).map_err(Error::wrap)
+    }
+
     /// What can be asked of the optimizer: its status, its state for a checkpoint.
     pub fn optimizer(&self) -> &Optimizer {
         &self.optimizer
     }
 
-    /// For edits of knobs, and to go on from a checkpoint.
-    ///
-    /// # Safety
-    ///
-    /// No step of its own is called: the gradients of the last one may be gone.
-    pub unsafe fn optimizer_mut(&mut self) -> &mut Optimizer {
-        &mut self.optimizer
+    /// Goes on from what `optimizer().state(step.stream())` gave. The variables are candle's to save and to load.
+    pub fn load_state(&mut self, state: &[u8]) -> Result<()> {
+        self.optimizer.load_state(state, &self.stream).map_err(Error::wrap)
+    }
+
+    /// New values for knobs of schedules, from the next step on: `step.edit(|edit| edit.set("peak_lr", 1e-4))`.
+    pub fn edit(&mut self, values: impl FnOnce(Edit<'_>) -> Edit<'_>) -> Result<()> {
+        values(self.optimizer.edit()).apply(&self.stream).map_err(Error::wrap)
     }
 
     /// The stream of the steps.
@@ -163,7 +172,7 @@ impl StepBuilder {
         Ok(self)
     }
 
-    /// Whatever else instep's builder can: `.options(|builder| builder.clip(Clip::norm(1.0)))`.
+    /// Whatever else instep's builder can, within what [`Step::builder`] says: `.options(|builder| builder.clip(Clip::torch_norm(1.0)))`.
     pub fn options(mut self, options: impl FnOnce(OptimizerBuilder) -> OptimizerBuilder) -> StepBuilder {
         self.builder = options(self.builder);
         self

@@ -3,7 +3,7 @@
 use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, DType, Device, Error, InplaceOp1, Layout, Result, Tensor, Var};
 use candle_nn::{Optimizer, ParamsAdamW, VarMap};
-use instep::{AdamW, Schedule};
+use instep::{AdamW, Clip, Schedule, Sgd};
 use instep_candle::digits::Digits;
 use instep_candle::network::{Network, batches};
 use instep_candle::step::{Step, decaying};
@@ -117,6 +117,11 @@ fn a_variable_of_16_bits_is_updated_beside_a_master() -> Result<()> {
         step.backward_step(&weight.sum_all()?)?;
     }
     assert_eq!(values(&weight.to_dtype(DType::F32)?)?, [1.0 - 2.0 / 256.0; 2]);
+
+    weight.set(&Tensor::new(&[8f32, 8.0], &Device::Cpu)?.to_dtype(DType::BF16)?)?;
+    step.variables_changed()?;
+    step.backward_step(&weight.sum_all()?)?;
+    assert_eq!(values(&weight.to_dtype(DType::F32)?)?, [8.0; 2], "it goes on from the value that was set");
     Ok(())
 }
 
@@ -178,5 +183,47 @@ fn set_on_a_variable_is_seen_by_the_next_step() -> Result<()> {
     weight.set(&Tensor::new(&[7f32], &Device::Cpu)?)?;
     step.backward_step(&weight.sum_all()?)?;
     assert!((values(&weight)?[0] - (7.0 * (1.0 - 0.1 * 0.5) - 0.1)).abs() < 1e-5);
+    Ok(())
+}
+
+#[test]
+fn a_run_goes_on_from_its_state() -> Result<()> {
+    let rate = || Schedule::linear(0.1, 0.0).over(8);
+    let weight = var(&[1.0, -2.0])?;
+    let mut step = adamw(rate(), &[("weight", &weight)])?;
+    (0..3).try_for_each(|_| step.backward_step(&weight.sqr()?.sum_all()?))?;
+    let state = step.optimizer().state(step.stream()).map_err(Error::wrap)?;
+    let copy = Var::from_tensor(&weight.as_tensor().copy()?)?;
+    let mut resumed = adamw(rate(), &[("weight", &copy)])?;
+    resumed.load_state(&state)?;
+    for (step, weight) in [(&mut step, &weight), (&mut resumed, &copy)] {
+        step.backward_step(&weight.sqr()?.sum_all()?)?;
+    }
+    assert_eq!(values(&weight)?, values(&copy)?);
+    Ok(())
+}
+
+#[test]
+fn a_knob_is_turned_between_steps() -> Result<()> {
+    let weight = var(&[0.0])?;
+    let mut step = adamw(instep::knob("rate", 0.1), &[("weight", &weight)])?;
+    step.edit(|edit| edit.set("rate", 0.25))?;
+    step.backward_step(&weight.sum_all()?)?;
+    assert!((values(&weight)?[0] + 0.25).abs() < 1e-6);
+    Ok(())
+}
+
+#[test]
+fn a_norm_is_taken_over_all_groups() -> Result<()> {
+    let (one, other) = (var(&[0.0])?, var(&[0.0])?);
+    let group = |name: &str, var: &Var| [(name.to_owned(), var.clone())];
+    // SAFETY: as above; the options only clip.
+    let builder = unsafe { Step::builder(&Device::Cpu) }?.options(|builder| builder.clip(Clip::torch_norm(1.0)));
+    let builder = builder.group(Sgd::new(1.0), &group("one", &one))?;
+    let mut step = builder.group(Sgd::new(1.0), &group("other", &other))?.build()?;
+    step.backward_step(&((one.sum_all()? * 3.0)? + (other.sum_all()? * 4.0)?)?)?;
+    for (var, expected) in [(&one, -0.6), (&other, -0.8)] {
+        assert!((values(var)?[0] - expected).abs() < 1e-5, "{}", values(var)?[0]);
+    }
     Ok(())
 }
