@@ -3,9 +3,7 @@
 
 use cudarc::driver::sys::CUgraphInstantiate_flags;
 use cudarc::driver::sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_GLOBAL;
-use instep::{
-    Device, NonFinite, Plateau, RateGroup, RateOutput, Rates, RatesBuilder, Schedule, Stream, Telemetry, knob,
-};
+use instep::{Device, NonFinite, Plateau, RateGroup, RateOutput, Rates, RatesBuilder, Schedule, Stream, Telemetry, knob};
 
 use crate::rig::{Array, Rig};
 

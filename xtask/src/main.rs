@@ -25,7 +25,7 @@ usage: cargo xtask <command>
   rules [--offline] [NAME...]  write docs/rule-costs.md, what each update rule costs in each precision; print the rules named
   mutants [--offline] [NAME...]
                                change a line of kernels/ or src/ at a time: each must be noticed; writes docs/mutants.md
-  engines [--offline]          test and run what shows instep in other engines, engines/; compiles these, about 100 MB to fetch
+  engines [--offline]          test and run what shows instep in other engines, engines/; compiles these, about 15 MB to fetch
   gpu-bundle [--out DIR]       make a folder that tests and measures on a machine with a GPU and no Rust
   performance [RESULTS.json]   make docs/performance.md and its plots from the results of a visit, docs/results/h100.json
   tools [--offline]            fetch NVRTC and nvdisasm, and print the variables by which the tests find them

@@ -227,3 +227,14 @@ fn a_norm_is_taken_over_all_groups() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn a_variable_in_two_groups_is_refused() -> Result<()> {
+    let weight = var(&[1.0, 2.0])?;
+    // SAFETY: as above.
+    let builder = unsafe { Step::builder(&Device::Cpu) }?.group(Sgd::new(0.1), &[("a".to_owned(), weight.clone())])?;
+    let refused = builder.group(Sgd::new(0.1), &[("b".to_owned(), weight.clone())])?.build().map(|_| ());
+    let refusal = refusal(refused);
+    assert!(refusal.contains("overlaps the param of tensor \"a\""), "{refusal}");
+    Ok(())
+}
