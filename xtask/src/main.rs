@@ -1,8 +1,10 @@
 //! `cargo xtask`: the repository's chores. Here is the command line alone; every subcommand has a file of its own.
 //! Start at [`test`] for the tiers, at [`tools`] for NVIDIA's run-time compiler and disassembler, at [`bundle`] for what goes
-//! to a machine with a GPU, at [`performance`] for what comes back, at [`mutants`] for what the tests would notice.
+//! to a machine with a GPU, at [`performance`] for what comes back, at [`mutants`] for what the tests would notice, at
+//! [`engines`] for what runs in other engines.
 
 mod bundle;
+mod engines;
 mod kernels;
 mod machine;
 mod mutants;
@@ -23,6 +25,7 @@ usage: cargo xtask <command>
   rules [--offline] [NAME...]  write docs/rule-costs.md, what each update rule costs in each precision; print the rules named
   mutants [--offline] [NAME...]
                                change a line of kernels/ or src/ at a time: each must be noticed; writes docs/mutants.md
+  engines [--offline]          test and run what shows instep in other engines, engines/; compiles these, about 15 MB to fetch
   gpu-bundle [--out DIR]       make a folder that tests and measures on a machine with a GPU and no Rust
   performance [RESULTS.json]   make docs/performance.md and its plots from the results of a visit, docs/results/h100.json
   tools [--offline]            fetch NVRTC and nvdisasm, and print the variables by which the tests find them
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Some((command, [])) if command == "kernels" => kernels::run(root(), network),
         Some((command, names)) if command == "rules" => kernels::rules(root(), network, names),
         Some((command, names)) if command == "mutants" => mutants::run(root(), network, names),
+        Some((command, [])) if command == "engines" => engines::run(root(), network),
         Some((command, words)) if command == "gpu-bundle" => bundle::run(root(), network, words),
         Some((command, words)) if command == "performance" => performance::run(root(), words),
         Some((command, [])) if command == "tools" => tools::print(root(), network),
