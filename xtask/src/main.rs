@@ -4,6 +4,7 @@
 //! [`engines`] for what runs in other engines.
 
 mod bundle;
+mod cudarc;
 mod engines;
 mod kernels;
 mod machine;
@@ -25,6 +26,7 @@ usage: cargo xtask <command>
   rules [--offline] [NAME...]  write docs/rule-costs.md, what each update rule costs in each precision; print the rules named
   mutants [--offline] [NAME...]
                                change a line of kernels/ or src/ at a time: each must be noticed; writes docs/mutants.md
+  cudarc [--offline]           check a crate that has a cudarc of its own, with each version of CUDA, linked in both ways
   engines [--offline]          test and run what shows instep in other engines, engines/; compiles these, about 15 MB to fetch
   gpu-bundle [--out DIR]       make a folder that tests and measures on a machine with a GPU and no Rust
   performance [RESULTS.json]   make docs/performance.md and its plots from the results of a visit, docs/results/h100.json
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Some((command, [])) if command == "kernels" => kernels::run(root(), network),
         Some((command, names)) if command == "rules" => kernels::rules(root(), network, names),
         Some((command, names)) if command == "mutants" => mutants::run(root(), network, names),
+        Some((command, [])) if command == "cudarc" => cudarc::run(root(), network),
         Some((command, [])) if command == "engines" => engines::run(root(), network),
         Some((command, words)) if command == "gpu-bundle" => bundle::run(root(), network, words),
         Some((command, words)) if command == "performance" => performance::run(root(), words),
