@@ -7,6 +7,8 @@ use instep::{
     Device, NonFinite, Plateau, RateGroup, RateOutput, Rates, RatesBuilder, Schedule, Stream, Telemetry, knob,
 };
 
+use crate::faults::{assert_caught, plant};
+use crate::planted::Fault;
 use crate::rig::{Array, Rig};
 
 /// Numbers on the device and on the host, and the flag of each: four f32 and two f64.
@@ -198,4 +200,57 @@ fn knobs_metrics_telemetry_and_a_resume_are_those_of_an_optimizer() {
     }
     assert!(host.stopped() && device.stopped());
     rig.finish();
+}
+
+const FAULTS: &[Fault] = &[
+    (
+        "the half of another update is written",
+        "(t & 1) * step.cohort_capacity * COHORT_MEMORY",
+        "(~t & 1) * step.cohort_capacity * COHORT_MEMORY",
+    ),
+    ("what the update before left is written", "rules.cohort_memory + 2 * pair + 1", "rules.cohort_memory + 2 * pair"),
+    (
+        "blocks write the rows of the first",
+        "i = place * THREADS + threadIdx.x;\n  if (i >= rules",
+        "i = threadIdx.x;\n  if (i >= rules",
+    ),
+    ("an f64 is written as an f32", "if (output.wide)", "if (false)"),
+    (
+        "a block that writes takes no ticket",
+        "if (threadIdx.x == 0) scratch.begin(step.control, call, tiles);\n    write_outputs",
+        "write_outputs",
+    ),
+];
+
+/// Skipped and applied updates, and more addresses than one block takes.
+#[test]
+#[ignore = "a process of its own, for the test below"]
+fn scenario() {
+    let Some(rig) = Rig::new() else { return };
+    let standin = rig.standin.expect("faults are planted on the stand-in");
+    plant(standin);
+    for seed in 0..4 {
+        standin.seed(seed);
+        let mut places = Places::new(&rig);
+        let [mut device, mut host] = places.build(&rig, |builder| builder);
+        let array = rig.array(&[f32::NAN; 600], 0);
+        let group = (0..600).fold(RateGroup::new(Schedule::linear(1.0, 2.0).over(8)), |group, i| {
+            // SAFETY: the array outlives the rates, and all work is on one stream.
+            unsafe { group.write("lr", RateOutput::f32(array.address() + 4 * i)) }
+        });
+        let mut many = Rates::builder(&rig.device).group(group).build().unwrap();
+        for call in 0..6u8 {
+            places.set_found(&rig, f32::from(call % 3 == 1));
+            device.step(&rig.stream).unwrap();
+            host.step(&Stream::host()).unwrap();
+            many.step(&rig.stream).unwrap();
+            places.assert_equal(&rig, &format!("call {call}"));
+            assert_eq!(array.read(&rig), [1.0 + f32::from(call) / 8.0; 600], "call {call}");
+        }
+    }
+}
+
+#[test]
+fn every_planted_fault_of_what_is_written_is_caught() {
+    assert_caught("rates::scenario", FAULTS);
 }

@@ -14,6 +14,7 @@ constexpr bool SHOWS = false;  // some parameters for evaluation are others
 constexpr bool DYNAMIC = false;  // tensors may come, go, freeze, and have no gradient
 constexpr bool PARTS = false;  // updates may be made in parts
 constexpr bool GATED = false;  // groups follow flags of the engine's
+constexpr bool OUTPUTS = false;  // scalars go to addresses of the engine's
 constexpr bool SCALED = false;  // tensors scale the rates of their groups
 #include "measure.cuh"
 #include "program.cuh"

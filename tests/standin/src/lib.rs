@@ -48,3 +48,8 @@ pub fn load() -> Result<&'static Standin, String> {
 pub fn folder() -> Result<PathBuf, String> {
     build()
 }
+
+/// The code of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
