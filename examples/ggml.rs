@@ -6,7 +6,7 @@
 //! cargo run --example ggml    # on a GPU
 //! ```
 
-use instep::cudarc::driver::{CudaContext, DevicePtr, LaunchConfig, PushKernelArg};
+use instep::cudarc::driver::{CudaContext, LaunchConfig, PushKernelArg};
 use instep::cudarc::nvrtc::Ptx;
 use instep::{Device, RateGroup, RateOutput, Rates, Result, Source, recipes};
 
@@ -54,11 +54,10 @@ fn main() -> Result<()> {
         .schedule("weight_decay", 0.01)
         .value("beta1h", |s| 1.0 / s.get("beta1").bias_correction())
         .value("beta2h", |s| 1.0 / s.get("beta2").bias_correction());
-    let address = pars.device_ptr(&engine).0;
     let names = ["lr", "beta1", "beta2", "eps", "weight_decay", "beta1h", "beta2h"];
     let group = names.into_iter().zip(0..).fold(group, |group, (name, place)| {
         // SAFETY: `pars` outlives the rates and the graph, and all work goes to one stream.
-        unsafe { group.write(name, RateOutput::f32(address + 4 * place)) }
+        unsafe { group.write(name, RateOutput::from_cudarc(&pars.slice(place..=place))) }
     });
     let mut rates = Rates::builder(&device).group(group).build()?;
 

@@ -8,9 +8,7 @@
 
 use std::sync::Arc;
 
-use instep::cudarc::driver::{
-    CudaContext, CudaFunction, CudaSlice, CudaStream, DevicePtr, LaunchConfig, PushKernelArg,
-};
+use instep::cudarc::driver::{CudaContext, CudaFunction, CudaSlice, CudaStream, LaunchConfig, PushKernelArg};
 use instep::cudarc::nvrtc::Ptx;
 use instep::{Device, RateGroup, RateOutput, Rates, Result, Schedule, Source};
 
@@ -87,10 +85,9 @@ fn main() -> Result<()> {
     for ((name, lr, weight_decay), buffer) in groups.into_iter().zip(&buffers) {
         let group = RateGroup::new(lr).name(name).schedule("weight_decay", weight_decay);
         let group = group.value("keep", |s| 1.0 - s.get("lr") * s.get("weight_decay"));
-        let address = buffer.device_ptr(&engine).0;
-        let group = [("lr", 0), ("keep", 4)].into_iter().fold(group, |group, (name, at)| {
+        let group = [("lr", 0), ("keep", 1)].into_iter().fold(group, |group, (name, at)| {
             // SAFETY: the buffers outlive the rates and the graph, and all work goes to one stream.
-            unsafe { group.write(name, RateOutput::f32(address + at)) }
+            unsafe { group.write(name, RateOutput::from_cudarc(&buffer.slice(at..=at))) }
         });
         builder = builder.group(group);
     }

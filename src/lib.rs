@@ -63,7 +63,7 @@ pub use optimizer::{EngineFacts, TensorKind};
 pub use plan::Tuning;
 pub use plan::{Buffer, Dtype, LoadOptions, Loaded, Tensor, TensorElement};
 pub use precision::{Form, Half, ParamForm, Precision, Rounding, StateForm};
-pub use rates::{IntoRate, RateGroup, RateOutput, RateScalar, RateScope, Rates, RatesBuilder};
+pub use rates::{IntoRate, RateElement, RateGroup, RateOutput, RateScalar, RateScope, Rates, RatesBuilder};
 pub use schedule::recipes;
 pub use schedule::{Better, Greedy, GreedyState, Improvement, Metric, Plateau, PlateauState};
 pub use schedule::{IntoSchedule, Number, Ramp, Schedule, StepList, Steps, Warmup, knob, knob_steps, reached, step};

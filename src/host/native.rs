@@ -27,7 +27,8 @@ pub(crate) fn traced<R: Rule>(rule: &R) -> Result<Traced> {
 pub(crate) fn traced_tape(rule: &TapeRule) -> Result<Traced> {
     let (tape, hyperparameters) = (rule.tape.clone(), rule.hyperparameters()?);
     let (code, named) = (Arc::new(Interpreted::new(&tape)), vec![(tape.name.clone(), None)]);
-    Ok(Traced { name: None, tape, identity: None, code, hyperparameters, metric: rule.metric, named })
+    let identity = rule.identity.clone();
+    Ok(Traced { name: None, tape, identity, code, hyperparameters, metric: rule.metric, named })
 }
 
 #[derive(Debug)]

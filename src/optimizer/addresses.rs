@@ -3,6 +3,7 @@
 
 use crate::device::{Addresses, Context, Place};
 use crate::error::{Error, Result, quoted};
+use crate::plan::layout::OutputRow;
 use crate::plan::{Buffer, Dtype, HandedIn, Output, Plan, Scalar, Tensor, TensorRow};
 
 /// Checks the tensors of all groups and what is handed in, with at most one driver call for each range of memory (where the
@@ -127,6 +128,11 @@ pub(super) fn check_handed_in(handed_in: HandedIn, plan: &Plan) -> Result<()> {
                 || (row.master_given && touches(row.streams[0].second, bytes(0)[1]))
                 || (plan.gradients.zero && touches(plan.seat_of(row).grad, bytes(1)[0]))
         };
+        let output = |row: &OutputRow| touches(row.address, if row.wide == 0 { 4 } else { 8 });
+        if let Some(place) = plan.outputs.iter().position(output) {
+            let rule = format!("the launch writes there: it overlaps write[{place}]");
+            return Err(Error::argument(argument, format!("{address:#x}"), rule));
+        }
         if let Some(index) = plan.tensors.iter().position(written) {
             let rule = format!("the update writes there: it lies in tensor {}", quoted(&plan.names[index]));
             return Err(Error::argument(argument, format!("{address:#x}"), rule));

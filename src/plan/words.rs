@@ -43,6 +43,10 @@ impl Plan {
 
     fn form_words(&self, forms: &Forms) -> String {
         let rule = &self.variants[forms.variant as usize];
+        if !self.outputs.is_empty() {
+            let written: Vec<&str> = rule.tape.memory.iter().map(|value| &*value.name).collect();
+            return format!("{} that write {}", rule.tape.name, written.join(", "));
+        }
         let streams = rule.streams().iter().map(|stream| &*stream.name);
         let names = ["param", "grad"].into_iter().chain(streams).chain(["put aside"]);
         let stored = names.zip(&forms.storages).map(|(name, storage)| format!("{name} {}", storage.form));

@@ -3,7 +3,7 @@
 use super::{RateGroup, Rates};
 use crate::backend::Device;
 use crate::device::Pack;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 use crate::gradient::NonFinite;
 use crate::optimizer::{Observed, Optimizer, OptimizerBuilder, PackBuilder};
 use crate::plan::Tensor;
@@ -47,6 +47,11 @@ impl RatesBuilder {
     /// Adds a group.
     pub fn group(mut self, group: RateGroup) -> RatesBuilder {
         let place = self.groups.len();
+        if let Some(name) = group.called().filter(|name| self.groups.iter().any(|other| other.called() == Some(name))) {
+            let problem =
+                Error::argument(format!("groups[{place}].name"), quoted(name), "must not be that of another group");
+            self.problem.get_or_insert(problem);
+        }
         match group.lower(place) {
             Ok((rule, outputs)) => {
                 let tensor = Tensor::nothing(group.called());

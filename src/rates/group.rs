@@ -13,6 +13,12 @@ use crate::schedule::{IntoSchedule, Metric, Schedule};
 
 /// The most different values that a group writes.
 const MAX_WRITTEN: usize = 16;
+/// The most schedules of a group.
+const MAX_SCHEDULES: usize = 24;
+/// What stands before the name of a schedule that is written, among what is remembered.
+const WRITTEN: &str = "value_of_";
+/// What files have of a group besides.
+const KEYS: [&str; 4] = ["name", "rule", "metric", "precision"];
 
 type Value = dyn for<'a> Fn(&'a RateScope) -> RateScalar<'a> + Send + Sync;
 
@@ -31,8 +37,8 @@ pub struct RateGroup {
 /// Where a value is written: an f32, rounded once, or an f64 as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateOutput {
-    address: u64,
-    dtype: Dtype,
+    pub(super) address: u64,
+    pub(super) dtype: Dtype,
 }
 
 impl RateOutput {
@@ -75,7 +81,8 @@ impl RateGroup {
         self
     }
 
-    /// Adds another schedule, a number for one: `weight_decay`, `beta1`. A name is of small letters, digits and underscores.
+    /// Adds another schedule, a number for one: `weight_decay`, `beta1`; 24 with `lr` at most. A name is of small letters, digits and
+    /// underscores.
     pub fn schedule(mut self, name: impl Into<String>, schedule: impl IntoSchedule) -> RateGroup {
         self.schedules.push((name.into(), schedule.into()));
         self
@@ -118,12 +125,18 @@ impl RateGroup {
     /// The rule whose memory the written values are, and where each goes. `group`: its place.
     pub(super) fn lower(&self, group: usize) -> Result<(TapeRule, Vec<Output>)> {
         let refused = |argument: String, value: String, rule: String| Err(Error::argument(argument, value, rule));
-        let scope = RateScope::default();
+        let scope = RateScope::new();
         let names = self.schedules.iter().map(|(name, _)| name).chain(self.values.iter().map(|(name, _)| name));
+        if self.schedules.len() > MAX_SCHEDULES {
+            let rule = format!("must be at most {MAX_SCHEDULES} with lr: add another group for the rest");
+            return refused("schedule".to_owned(), self.schedules.len().to_string(), rule);
+        }
         let mut seen = BTreeSet::new();
         for name in names {
-            if !is_name(name) {
-                let rule = "a name is of small letters, digits and single underscores, begins with a letter, and is no word of C++ or of a tape";
+            let long = name.len() + WRITTEN.len() > 48;
+            if !is_name(name) || long || name.starts_with(WRITTEN) || KEYS.contains(&&**name) {
+                let rule = "must be at most 39 small letters, digits and single underscores, begin with a letter, and be no word of C++, of a \
+                            tape or of a configuration";
                 return refused("name".to_owned(), quoted(name), rule.to_owned());
             }
             if !seen.insert(name) {
@@ -142,13 +155,6 @@ impl RateGroup {
             if let Some(missing) = scope.take_missing() {
                 let rule = format!("names no schedule and no value before it: there are {}", scope.names().join(", "));
                 return refused(format!("value.{name}"), quoted(&missing), rule);
-            }
-            if !value.is_of(&scope) {
-                return refused(
-                    format!("value.{name}"),
-                    "of another group".to_owned(),
-                    "must follow from this one's".to_owned(),
-                );
             }
             scope.know(name, value.id());
         }
@@ -182,6 +188,8 @@ impl RateGroup {
         }
         let tape = self.tape(&written, scope.into_nodes());
         let mut rule = TapeRule::new(tape);
+        // Nothing that is written is gone on from: a state fits whatever follows from the same schedules.
+        rule.identity = Some("rates".to_owned());
         for (name, schedule) in &self.schedules {
             rule = rule.set(name, schedule.clone());
         }
@@ -207,7 +215,7 @@ impl RateGroup {
         // A schedule that is written as it is needs another name among what is remembered.
         let taken = |name: &str| self.schedules.iter().any(|(known, _)| known == name);
         let memory = written.iter().map(|(name, _)| {
-            let name = if taken(name) { format!("value_of_{name}") } else { (*name).to_owned() };
+            let name = if taken(name) { format!("{WRITTEN}{name}") } else { (*name).to_owned() };
             Remembered::new(name, Of::Cohort, 0.0)
         });
         // No element ever: the groups have none.

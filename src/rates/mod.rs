@@ -1,20 +1,22 @@
 //! Schedules for engines that keep their own update kernels: the numbers move on the device, at addresses of theirs. Start at [`Rates`].
 // Inside: `scope` records what a value follows from, `group` turns a group into a rule whose memory is what it writes, `builder` makes
-// an optimizer of it, whose groups have no elements.
+// an optimizer of it, whose groups have no elements; `slices` is cudarc's side.
 
 mod builder;
 mod group;
 mod scope;
+mod slices;
 
 pub use builder::RatesBuilder;
 pub use group::{RateGroup, RateOutput};
 pub use scope::{IntoRate, RateScalar, RateScope};
+pub use slices::RateElement;
 
 use crate::backend::{Device, Stream};
 use crate::error::{Error, Result};
 use crate::optimizer::{
-    Capture, CapturedGraph, Edit, KeepAlive, KnobValue, LoopBody, Observed, Optimizer, Status, StopCondition,
-    TelemetryReader,
+    Capture, CapturedGraph, DeviceView, Edit, KeepAlive, KnobValue, LoopBody, Observed, Optimizer, Status,
+    StopCondition, TelemetryReader,
 };
 use crate::plan::{LoadOptions, Loaded};
 
@@ -24,7 +26,8 @@ use crate::plan::{LoadOptions, Loaded};
 ///
 /// [`Rates::step`] writes the values of update `t` and advances the clock, so it comes before the engine's kernel of that update, on
 /// the same stream or in the same graph; its first launch writes those of update 0. Where a `found_inf` of the engine's keeps an
-/// update from being applied, the clock stays, and the next launch writes the same values. Metric rules, knobs, telemetry,
+/// update from being applied, the clock stays, and the next launch writes the same values: the launch then comes after the backward
+/// pass that sets the flag. A state goes on with other values too, of the same schedules; what is written is no part of it. Metric rules, knobs, telemetry,
 /// state, ends and captures are those of an [`Optimizer`].
 ///
 /// ```
@@ -115,6 +118,16 @@ impl Rates {
     /// Whether the stop flag was up when the device last told: [`Optimizer::stopped`].
     pub fn stopped(&self) -> bool {
         self.0.stopped()
+    }
+
+    /// Whether too many launches in a row had been skipped when the device last told: [`Optimizer::raised`].
+    pub fn raised(&self) -> bool {
+        self.0.raised()
+    }
+
+    /// Addresses of the clock and the counters, for the engine's own kernels: [`Optimizer::device_view`].
+    pub fn device_view(&self) -> DeviceView {
+        self.0.device_view()
     }
 
     /// A reader of the records of launches: [`Optimizer::telemetry`].

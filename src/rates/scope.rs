@@ -6,7 +6,7 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 use crate::rule::tape::{Binary, Id, Node, Op, Unary};
 
 /// The schedules of a [`RateGroup`](super::RateGroup) and the values that it has so far, at the step in force.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RateScope {
     nodes: RefCell<Vec<Node>>,
     /// Schedules first, in their order, then values.
@@ -25,6 +25,10 @@ pub struct RateScalar<'a> {
 }
 
 impl RateScope {
+    pub(super) fn new() -> RateScope {
+        RateScope { nodes: RefCell::default(), known: RefCell::default(), missing: RefCell::default() }
+    }
+
     /// The schedule or the earlier value `name`, times what the metric rule has come to if it is `lr`. An unknown name is an error of
     /// [`RatesBuilder::build`](super::RatesBuilder::build).
     pub fn get(&self, name: &str) -> RateScalar<'_> {
@@ -38,7 +42,7 @@ impl RateScope {
         }
     }
 
-    /// How many updates were applied before the one in force: 0 at first.
+    /// How many updates came before the one in force: 0 at first, or what [`RatesBuilder::start_at`](super::RatesBuilder::start_at) says.
     pub fn updates(&self) -> RateScalar<'_> {
         let updates = self.push(Op::Updates);
         self.scalar(Op::ToScalar(updates))
@@ -92,11 +96,6 @@ impl<'a> RateScalar<'a> {
         self.id
     }
 
-    /// Whether it is of this scope.
-    pub(super) fn is_of(self, scope: &RateScope) -> bool {
-        std::ptr::eq(self.scope, scope)
-    }
-
     fn unary(self, op: Unary) -> RateScalar<'a> {
         self.scope.scalar(Op::Unary(op, self.id))
     }
@@ -105,7 +104,7 @@ impl<'a> RateScalar<'a> {
         self.scope.scalar(Op::Binary(op, [self.id, other.id]))
     }
 
-    /// `1 - self^n`, where this is the `n`-th update, counted from 1: the bias correction of Adam, for a beta in [0, 1). Computed as
+    /// `1 - self^n`, where this is the `n`-th update, counted from 1 (from `t + 1` after a start at `t`): the bias correction of Adam, for a beta in [0, 1). Computed as
     /// `-expm1(n · ln self)`. Source: Kingma and Ba 2014, arXiv:1412.6980, algorithm 1.
     pub fn bias_correction(self) -> RateScalar<'a> {
         let updates = self.scope.push(Op::Updates);

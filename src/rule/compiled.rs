@@ -8,7 +8,7 @@ use super::code::{Code, Moment, Values};
 use super::hyperparameter::Hyperparameter;
 use super::named::Named;
 use super::parts::{Of, Over, Start, Stream};
-use super::tape::{Standing, Tape};
+use super::tape::{Op, Standing, Tape};
 use crate::error::{Error, Result, quoted};
 use crate::schedule::Metric;
 
@@ -147,6 +147,11 @@ impl Compiled {
     /// Places of what each cohort, group or tensor remembers.
     pub fn remembered(&self, of: Of) -> impl Iterator<Item = usize> {
         (0..self.tape.memory.len()).filter(move |place| self.tape.memory[*place].of == of)
+    }
+
+    /// Whether anything follows from what it remembers; or else what it remembers is there to be read alone.
+    pub fn goes_by_memory(&self) -> bool {
+        self.tape.resolve.nodes.iter().any(|node| matches!(node.op, Op::Remembered(_)))
     }
 
     /// Over what the widest sum runs; None without sums.

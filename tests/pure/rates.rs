@@ -1,6 +1,6 @@
 //! Rates on the host: what follows from what, and every refusal with its text.
 
-use instep::{Device, NonFinite, RateGroup, RateOutput, Rates, Schedule, Stream};
+use instep::{Device, LoadOptions, NonFinite, RateGroup, RateOutput, Rates, Schedule, Stream};
 
 /// The error of one group's build.
 fn refused(group: RateGroup) -> String {
@@ -61,8 +61,8 @@ fn what_is_wrong_with_a_group_is_told_by_name() {
         ),
         (
             written(lr().schedule("Beta", 1.0), &["lr"]),
-            "groups[0].name is \"Beta\", but a name is of small letters, digits and single underscores, begins with a letter, and \
-             is no word of C++ or of a tape",
+            "groups[0].name is \"Beta\", but must be at most 39 small letters, digits and single underscores, begin with a letter, \
+             and be no word of C++, of a tape or of a configuration",
         ),
         (
             written(lr().schedule("beta", 1.0).value("c", |s| s.get("beta").bias_correction()), &["c"]),
@@ -89,6 +89,13 @@ fn what_is_wrong_with_a_group_is_told_by_name() {
     for (outputs, expected) in cases {
         assert_eq!(at(outputs), expected);
     }
+    let metric = lr().schedule("metric", 1.0);
+    assert!(refused(written(metric, &["lr"])).starts_with("groups[0].name is \"metric\", but must be at most 39"));
+    let many = (0..24).fold(lr(), |group, i| group.schedule(format!("s_{i}"), 1.0));
+    assert_eq!(
+        refused(written(many, &["lr"])),
+        "groups[0].schedule is 25, but must be at most 24 with lr: add another group for the rest"
+    );
     let many = (0..17).fold(lr(), |group, i| group.schedule(format!("s_{i}"), 1.0));
     let names: Vec<String> = (0..17).map(|i| format!("s_{i}")).collect();
     let many = written(many, &names.iter().map(String::as_str).collect::<Vec<_>>());
@@ -107,6 +114,53 @@ fn rates_without_a_group_or_a_flag_are_refused() {
         policy.build().unwrap_err().to_string(),
         "non_finite is set, but must not be set without found_inf(..): rates see no gradient"
     );
+}
+
+#[test]
+fn names_of_groups_differ_and_flags_are_not_written() {
+    let builder = || Rates::builder(&Device::host());
+    let group = || written(RateGroup::new(0.1).name("all"), &["lr"]);
+    assert_eq!(
+        builder().group(group()).group(group()).build().unwrap_err().to_string(),
+        "groups[1].name is \"all\", but must not be that of another group"
+    );
+    let mut places = Box::new([0.0f32; 2]);
+    let address = places.as_mut_ptr() as u64;
+    // SAFETY: refused before anything is written.
+    let overlaps = unsafe { RateGroup::new(0.1).write("lr", RateOutput::f32(address)) };
+    // SAFETY: the box outlives the rates.
+    let builder = unsafe { builder().group(overlaps).found_inf(address) };
+    assert_eq!(
+        builder.build().unwrap_err().to_string(),
+        format!("found_inf is {address:#x}, but the launch writes there: it overlaps write[0]")
+    );
+}
+
+#[test]
+fn a_state_goes_on_with_other_values_of_the_same_schedules() {
+    let stream = Stream::host();
+    let mut out = Box::new([0.0f64; 2]);
+    let group = || RateGroup::new(Schedule::linear(0.0, 1.0).over(8)).name("all");
+    let keep = written(group().value("keep", |s| 1.0 - s.get("lr")), &["lr", "keep"]);
+    let mut rates = Rates::builder(&Device::host()).group(keep).build().unwrap();
+    (0..5).for_each(|_| rates.step(&stream).unwrap());
+    let block = rates.state(&stream).unwrap();
+
+    // Another formula, one value less, in another order.
+    let group = group().value("keep", |s| 2.0 - s.get("lr"));
+    // SAFETY: the box outlives the rates.
+    let group = unsafe { group.write("keep", RateOutput::f64(&raw mut out[0] as u64)) };
+    let mut resumed = Rates::builder(&Device::host()).group(group).build().unwrap();
+    resumed.load_state(&block, &stream).unwrap();
+    resumed.step(&stream).unwrap();
+    assert_eq!((out[0], resumed.status(&stream).unwrap().t), (2.0 - 5.0 / 8.0, 6));
+
+    let other = written(RateGroup::new(Schedule::linear(0.0, 2.0).over(8)).name("all"), &["lr"]);
+    let mut other = Rates::builder(&Device::host()).group(other).build().unwrap();
+    let error = other.load_state(&block, &stream).unwrap_err().to_string();
+    assert!(error.contains("lr"), "another schedule takes a word: {error}");
+    other.load_state_with(&block, LoadOptions::new().schedules(), &stream).unwrap();
+    assert_eq!(other.status(&stream).unwrap().t, 5);
 }
 
 #[test]

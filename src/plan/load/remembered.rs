@@ -32,6 +32,9 @@ pub(super) fn compare(
         let of_theirs = &kept.groups[theirs.group].memory;
         let lens = [Of::Cohort, Of::Group, Of::Tensor].map(|of| rule.remembered(of).count());
         if lens != [theirs.of_cohort.len(), of_theirs.len(), theirs.memory.len()] {
+            if !rule.goes_by_memory() {
+                continue;
+            }
             let names: Vec<&str> = rule.tape.memory.iter().map(|remembered| &*remembered.name).collect();
             let here = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
             findings.refuse(format!("groups[{group}].rule"), "it remembers other values", here, "");

@@ -14,12 +14,14 @@ pub struct TapeRule {
     pub(crate) tape: Tape,
     given: Vec<(String, Schedule)>,
     pub(crate) metric: Option<Metric>,
+    /// What a state block calls it, if not by its tape.
+    pub(crate) identity: Option<String>,
 }
 
 impl TapeRule {
     /// The rule, each hyperparameter with the default that its tape states.
     pub fn new(tape: Tape) -> TapeRule {
-        TapeRule { tape, given: Vec::new(), metric: None }
+        TapeRule { tape, given: Vec::new(), metric: None, identity: None }
     }
 
     /// Sets a hyperparameter.

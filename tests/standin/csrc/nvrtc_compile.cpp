@@ -99,10 +99,10 @@ bool run_compiler(const std::vector<std::string>& arguments, const fs::path& fol
 
 // NVRTC fuses multiplications and additions unless told otherwise; so does this. Without the probes of
 // -fstack-clash-protection a large frame could step over the inaccessible page at the end of a stack. -O1: most programs run for
-// a shorter time than -O2 takes longer.
+// a shorter time than -O2 takes longer. But g++ fuses at -O2 alone.
 std::vector<std::string> code_options(const Options& options) {
   // clang-format off
-  std::vector<std::string> out = {"-O1", "-w", "-fPIC", "-shared", "-fvisibility=hidden", "-Wl,-Bsymbolic",
+  std::vector<std::string> out = {options.fmad ? "-O2" : "-O1", "-w", "-fPIC", "-shared", "-fvisibility=hidden", "-Wl,-Bsymbolic",
                                   "-fno-fast-math", "-fno-math-errno", "-fno-strict-aliasing", "-fwrapv",
                                   "-fno-exceptions", "-fno-rtti", "-fstack-clash-protection",
                                   options.fmad ? "-ffp-contract=fast" : "-ffp-contract=off"};
