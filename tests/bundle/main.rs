@@ -1,6 +1,6 @@
 //! The bundle for a visit to a GPU, made here: what its programs need of the machine, a dry run of its quick visit on the
-//! stand-in for CUDA, and what its script does about programs that fail (`planted`). Making it takes a build in release, so
-//! `cargo xtask test standin` runs this and plain `cargo test` does not.
+//! stand-in for CUDA, and what its script does about programs that fail (`planted`). It is made of the programs of all tests, so
+//! `cargo xtask test standin` runs this, which has built them, and plain `cargo test` does not.
 
 mod machine;
 mod planted;
@@ -45,7 +45,7 @@ fn asked_for() -> bool {
     let required = std::env::var("INSTEP_REQUIRE").unwrap_or_default();
     let asked = required.split(',').any(|word| word.trim() == "standin");
     if !asked {
-        skipped("they build in release; `cargo xtask test standin` runs them");
+        skipped("they need the programs of all tests; `cargo xtask test standin` runs them");
     }
     asked
 }
@@ -57,7 +57,7 @@ fn make() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("gpu-bundle");
     let mut command = Command::new(env!("CARGO"));
     command.current_dir(env!("CARGO_MANIFEST_DIR")).args(["run", "--quiet", "--package", "xtask", "--", "gpu-bundle"]);
-    let output = command.arg("--out").arg(&folder).output().expect("cargo starts");
+    let output = command.args(["--of", "tests", "--out"]).arg(&folder).output().expect("cargo starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Some(folder)
 }

@@ -29,19 +29,38 @@ enum Mode {
     Program,
 }
 
+/// What the programs are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum MadeOf {
+    /// Built for the purpose.
+    Release,
+    /// Those of `cargo xtask test`, which are built already: for the tests of the bundle itself.
+    Tests,
+}
+
 /// Makes the folder, or renews what it holds; results that lie there stay.
 pub fn run(root: &Path, network: Network, words: &[String]) -> Result<ExitCode, String> {
-    let folder = match words {
-        [] => target_folder().join("gpu-bundle"),
-        [flag, folder] if flag == "--out" => std::path::absolute(folder).map_err(|problem| problem.to_string())?,
-        _ => return Err(format!("`gpu-bundle {}` is no way to call it: gpu-bundle [--out DIR]", words.join(" "))),
-    };
+    let (mut folder, mut made_of) = (target_folder().join("gpu-bundle"), MadeOf::Release);
+    for pair in words.chunks(2) {
+        match pair {
+            [flag, value] if flag == "--out" => {
+                folder = std::path::absolute(value).map_err(|problem| problem.to_string())?;
+            }
+            [flag, value] if flag == "--of" && value == "tests" => made_of = MadeOf::Tests,
+            _ => return Err(format!("`gpu-bundle {}` is no way to call it: gpu-bundle [--out DIR]", words.join(" "))),
+        }
+    }
     let in_words = |problem| format!("{}: {problem}", folder.display());
-    let built = build(root, network)?;
+    let built = build(root, network, made_of)?;
     fs::create_dir_all(folder.join("bin")).map_err(in_words)?;
     let mut bytes = 0;
     for (name, program) in &built {
-        bytes += fs::copy(program, folder.join("bin").join(name)).map_err(in_words)?;
+        let copy = folder.join("bin").join(name);
+        fs::copy(program, &copy).map_err(in_words)?;
+        if made_of == MadeOf::Tests {
+            strip(&copy)?;
+        }
+        bytes += copy.metadata().map_err(in_words)?.len();
     }
     for (name, text, mode) in FILES {
         bytes += text.len() as u64;
@@ -74,32 +93,44 @@ fn copy_golden(from: &Path, to: &Path) -> std::io::Result<u64> {
 }
 
 /// Builds all programs; returns the name and the file of each.
-fn build(root: &Path, network: Network) -> Result<Vec<(&'static str, PathBuf)>, String> {
+fn build(root: &Path, network: Network, made_of: MadeOf) -> Result<Vec<(&'static str, PathBuf)>, String> {
     let mut command = cargo(root, network);
-    command.args([
-        "build",
-        "--release",
-        "--package",
-        "instep",
-        "--package",
-        "digits",
-        "--message-format",
-        "json-render-diagnostics",
-    ]);
-    command.args(PROGRAMS.iter().flat_map(|(kind, name)| [*kind, *name])).stderr(Stdio::inherit());
+    match made_of {
+        MadeOf::Release => {
+            command.args(["build", "--release", "--package", "instep", "--package", "digits"]);
+            command.args(PROGRAMS.iter().flat_map(|(kind, name)| [*kind, *name]));
+        }
+        MadeOf::Tests => drop(command.args(crate::test::OF_ALL).arg("--no-run")),
+    }
+    command.args(["--message-format", "json-render-diagnostics"]).stderr(Stdio::inherit());
     let output = command.output().map_err(|problem| format!("cargo does not start: {problem}"))?;
     if !output.status.success() {
         return Err(format!("the build failed: {}", output.status));
     }
     let messages = String::from_utf8_lossy(&output.stdout);
-    let found = |name| executable(&messages, name).ok_or_else(|| format!("cargo names no file for {name}"));
-    PROGRAMS.into_iter().map(|(_, name)| Ok((name, found(name)?))).collect()
+    let missing = |name| format!("cargo names no file for {name}");
+    let found = |kind, name| executable(&messages, kind, name).ok_or_else(|| missing(name));
+    PROGRAMS.into_iter().map(|(flag, name)| Ok((name, found(&flag[2..], name)?))).collect()
 }
 
-/// The file of the target `name` in cargo's messages, one JSON object a line.
-pub fn executable(messages: &str, name: &str) -> Option<PathBuf> {
+/// Takes what only debuggers need out of a program, as release builds do.
+fn strip(program: &Path) -> Result<(), String> {
+    let status = Command::new("strip").arg(program).status();
+    match status.map_err(|problem| format!("strip does not start: {problem}"))? {
+        status if status.success() => Ok(()),
+        status => Err(format!("strip {}: {status}", program.display())),
+    }
+}
+
+/// The file of the target `name` in cargo's messages, one JSON object a line; of a program itself, not of its unit tests.
+pub fn executable(messages: &str, kind: &str, name: &str) -> Option<PathBuf> {
+    let meant = |message: &Value| {
+        let (target, tests) = (&message["target"], message["profile"]["test"] == true);
+        let of_kind = target["kind"].as_array().is_some_and(|kinds| kinds.contains(&kind.into()));
+        target["name"] == name && of_kind && !(kind == "bin" && tests)
+    };
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let mut files = messages.filter(|message| message["target"]["name"] == name);
+    let mut files = messages.filter(meant);
     files.find_map(|message| message["executable"].as_str().map(PathBuf::from))
 }
 
@@ -123,10 +154,13 @@ fn write(path: &Path, text: &str, mode: Mode) -> std::io::Result<()> {
 
 #[test]
 fn a_program_is_found_among_cargos_messages() {
-    let messages = r#"{"reason":"compiler-artifact","target":{"name":"step"},"executable":null}
+    let messages = r#"{"reason":"compiler-artifact","target":{"name":"step","kind":["bench"]},"executable":null}
 not json
-{"reason":"compiler-artifact","target":{"name":"device"},"executable":"/t/device-1"}
-{"reason":"compiler-artifact","target":{"name":"step"},"executable":"/t/step-2"}"#;
-    assert_eq!(executable(messages, "step"), Some(PathBuf::from("/t/step-2")));
-    assert_eq!(executable(messages, "digits"), None);
+{"reason":"compiler-artifact","target":{"name":"digits","kind":["test"]},"profile":{"test":true},"executable":"/t/digits-1"}
+{"reason":"compiler-artifact","target":{"name":"digits","kind":["bin"]},"profile":{"test":true},"executable":"/t/digits-2"}
+{"reason":"compiler-artifact","target":{"name":"digits","kind":["bin"]},"profile":{"test":false},"executable":"/t/digits"}
+{"reason":"compiler-artifact","target":{"name":"step","kind":["bench"]},"profile":{"test":true},"executable":"/t/step-2"}"#;
+    assert_eq!(executable(messages, "bench", "step"), Some(PathBuf::from("/t/step-2")));
+    assert_eq!(executable(messages, "bin", "digits"), Some(PathBuf::from("/t/digits")));
+    assert_eq!(executable(messages, "test", "device"), None);
 }

@@ -21,6 +21,9 @@ enum Outcome {
     Skipped(String),
 }
 
+/// `cargo test` over the workspace, with the features that all tests together need: what one call builds serves every other.
+pub const OF_ALL: [&str; 4] = ["test", "--workspace", "--features", "instep/cli,instep/csv"];
+
 /// Device tests, by their modules, that take about as long as all others together.
 const BESIDE: [&str; 3] = ["every_rule::", "forms::", "shown::"];
 
@@ -145,7 +148,7 @@ fn ended(status: ExitStatus, selection: &[&str]) -> Result<(), String> {
 
 fn test_command(root: &Path, network: Network, selection: &[&str], environment: &[(&str, OsString)]) -> Command {
     let mut command = crate::cargo(root, network);
-    command.args(["test", "--workspace", "--features", "instep/cli,instep/csv", "--no-fail-fast"]).args(selection);
+    command.args(OF_ALL).arg("--no-fail-fast").args(selection);
     command.env_remove(DEVICE_VARIABLE).env_remove(REQUIRE_VARIABLE);
     command.envs(environment.iter().map(|(name, value)| (name, value)));
     command

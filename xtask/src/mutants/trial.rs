@@ -176,7 +176,8 @@ fn build(cargo: &mut Command) -> Result<PathBuf, String> {
     if !output.status.success() {
         return Err(format!("the build failed:\n{}", String::from_utf8_lossy(&output.stderr)));
     }
-    executable(&String::from_utf8_lossy(&output.stdout), "device").ok_or_else(|| "cargo names no program".to_owned())
+    executable(&String::from_utf8_lossy(&output.stdout), "test", "device")
+        .ok_or_else(|| "cargo names no program".to_owned())
 }
 
 /// Makes `to` what `from` is; files that are the same are not touched, so that nothing is built twice.
