@@ -27,13 +27,15 @@ fn one_of_each() -> Vec<GroupConfig> {
 /// Eight bits for the states of `group` that may have them.
 fn eight_bit(group: &GroupConfig) -> Precision {
     let mut precision = Precision::new().states(StateForm::EightBit);
+    let mut exact = BTreeSet::new();
     loop {
         let mut config = Config::new([group.clone()]);
         config.precision = precision.clone();
         let Err(Error::Argument { rule, .. }) = config.check() else { return precision };
-        let (exact, rest) = rule.split_once(' ').expect("the state that is exact comes first");
-        assert!(rest.contains("is exact"), "{rule}");
-        precision = precision.state(exact, StateForm::F32);
+        let state = rule.split_once(" for ").and_then(|(_, rest)| rest.split_once(" of the rule "));
+        let (state, rest) = state.expect("the error names the state that is exact");
+        assert!(rest.contains("is exact") && exact.insert(state.to_owned()), "{rule}");
+        precision = precision.state(state, StateForm::F32);
     }
 }
 

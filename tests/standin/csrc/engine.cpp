@@ -99,9 +99,9 @@ bool start_block(size_t slot, u32 number) {
     block.ready.push_back(t);
   }
   reset_warps(block);
-  block.rows.clear();
+  empty(block.rows);
   block.is_known = false;
-  block.unchecked.clear();
+  empty(block.unchecked);
   begin_order(block.order, number);
   block.shared.assign(shared_bytes(), 0xFF);
   if (launch.shared_owner == &block) launch.shared_owner = nullptr;

@@ -42,7 +42,7 @@ const char* verb(Access kind) { return kind == Access::store ? "store" : kind ==
 void check_relaxed_loads(Block& block) {
   block.is_known = true;
   for (const auto& [p, bytes] : block.unchecked) check_races(p, bytes, Access::load);
-  block.unchecked.clear();
+  empty(block.unchecked);
 }
 
 std::string describe(const void* p, unsigned bytes, Access kind) {

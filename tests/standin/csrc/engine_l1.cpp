@@ -149,7 +149,7 @@ void pass_line(unsigned char* line, size_t first, size_t end, Access kind) {
 
 void begin_l1_of_launch() {
   number++;
-  copies.clear();
+  empty(copies);
 }
 
 void hide_l1(u32 except) {

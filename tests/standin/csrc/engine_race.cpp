@@ -181,7 +181,7 @@ void begin_order_of_launch() {
   ids.clear();
   reader_sets.clear();
   byte_cells.clear();
-  batons.clear();
+  empty(batons);
 }
 
 void begin_order(Order& order, u32 block) {

@@ -114,6 +114,15 @@ extern Launch launch;
 extern Position position;
 extern bool running;  // a kernel's thread runs now, not the engine
 
+// Empties a hash table. One that was large once would be gone over as a whole each time.
+template <class Table>
+void empty(Table& table) {
+  if (table.bucket_count() > 4096)
+    table = Table();
+  else
+    table.clear();
+}
+
 void yield_ready();            // another thread may go on now
 void yield_waiting(Wait why);  // until `wake`
 void wake(Block& block, u32 thread);
