@@ -17,6 +17,7 @@ fn example(name: &str) -> Option<Command> {
     match cuda_on_cpu::folder() {
         Ok(folder) => {
             command.env("LD_LIBRARY_PATH", folder).env("INSTEP_CACHE_DIR", "0").env_remove("INSTEP_NVRTC");
+            command.env("CUDA_ON_CPU_REPORT", "1");
             Some(command)
         }
         Err(reason) => {

@@ -24,6 +24,7 @@
 //! `cuMemHostRegister`, copies can; and a launch that may overlap the one before it (programmatic serialization) never does.
 //!
 //! Environment: `CUDA_ON_CPU_SEED` (order of everything; printed once), `CUDA_ON_CPU_TRACE=1` (prints calls),
+//! `CUDA_ON_CPU_REPORT=1` (prints reports as they come, for programs that take none),
 //! `CUDA_ON_CPU_DEVICES=0` (a driver without a device), `CUDA_ON_CPU_INIT=100` (what `cuInit` returns),
 //! `CUDA_ON_CPU_NVRTC_FAIL=1` (compilations fail), `CUDA_ON_CPU_TEXTS` (a folder: its files take the place of sources and
 //! headers of the same name in all compilations), `CUDA_ON_CPU_BLOCKS` (blocks in flight, 4).
