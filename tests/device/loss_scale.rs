@@ -142,7 +142,7 @@ fn what_contradicts_itself_is_refused() {
     );
     assert_eq!(
         refused(|b| b.clip(instep::Clip::torch_norm(1.0)).norm(Norm::Max)),
-        "norm is Max, but must be Two, by which gradients are clipped: one norm is computed"
+        "norm is max, but must be two, by which gradients are clipped: one norm is computed"
     );
     assert_eq!(
         refused(|b| b.loss_scale(LossScale::dynamic().hysteresis(0))),
