@@ -25,7 +25,7 @@ enum Outcome {
 pub const OF_ALL: [&str; 4] = ["test", "--workspace", "--features", "instep/cli,instep/csv"];
 
 /// Device tests, by their modules, that take about as long as all others together.
-const BESIDE: [&str; 3] = ["every_rule::", "forms::", "shown::"];
+const BESIDE: [&str; 4] = ["every_rule::", "forms::", "golden::on_device::", "shown::"];
 
 /// What a tier's tests see beyond the caller's own environment.
 type Environment = Vec<(&'static str, OsString)>;
