@@ -1,10 +1,9 @@
 //! Rates at addresses of the engine's: the host's bits at every launch, eager and replayed, with skips; what a launch costs; what moves
 //! them besides the clock, and what survives a resume.
 
-use cudarc::driver::sys::CUgraphInstantiate_flags;
-use cudarc::driver::sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_GLOBAL;
 use instep::{
-    Device, NonFinite, Plateau, RateGroup, RateOutput, Rates, RatesBuilder, Schedule, Stream, Telemetry, knob,
+    CapturedGraph, Device, NonFinite, Plateau, RateGroup, RateOutput, Rates, RatesBuilder, Schedule, Stream, Telemetry,
+    knob,
 };
 
 use crate::faults::{assert_caught, plant};
@@ -75,11 +74,9 @@ fn group(at: u64) -> RateGroup {
 }
 
 /// A launch of the device's, captured.
-fn captured(rig: &Rig, rates: &mut Rates) -> cudarc::driver::CudaGraph {
+fn captured(rig: &Rig, rates: &mut Rates) -> CapturedGraph {
     rig.finish();
-    rig.engine.begin_capture(CU_STREAM_CAPTURE_MODE_GLOBAL).unwrap();
-    rates.step(&rig.stream).unwrap();
-    rig.engine.end_capture(CUgraphInstantiate_flags(0)).unwrap().unwrap()
+    rates.capture(&rig.stream, Rates::step).unwrap()
 }
 
 #[test]
@@ -94,7 +91,7 @@ fn ten_thousand_replays_with_skips_have_the_hosts_bits() {
         if skips != (*places.host_found != 0.0) {
             places.set_found(&rig, if skips { f32::NAN } else { 0.0 });
         }
-        graph.launch().unwrap();
+        graph.launch(&rig.stream).unwrap();
         host.step(&Stream::host()).unwrap();
         places.assert_equal(&rig, &format!("replay {replay}"));
         // The formulas themselves, apart from the machinery that both sides share.
@@ -188,13 +185,13 @@ fn knobs_metrics_telemetry_and_a_resume_are_those_of_an_optimizer() {
     assert!(blocks[0] == blocks[1], "the states of both sides are one");
     let [mut device, mut host] = places.build(&rig, options);
     let graph = captured(&rig, &mut device);
-    graph.launch().unwrap();
+    graph.launch(&rig.stream).unwrap();
     host.step(on_host).unwrap();
     device.load_state(&blocks[1], on_device).unwrap();
     host.load_state(&blocks[0], on_host).unwrap();
     for call in 10..31 {
         assert!(!host.stopped(), "call {call}");
-        graph.launch().unwrap();
+        graph.launch(&rig.stream).unwrap();
         host.step(on_host).unwrap();
         places.assert_equal(&rig, &format!("call {call}"));
     }
